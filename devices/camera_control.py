@@ -1,0 +1,67 @@
+"""The Channel Access side of an areaDetector camera: expose, start, stop, and leave it as it was."""
+
+from typing import Any
+
+from ophyd import Component as Cpt
+from ophyd import Device, EpicsSignal, EpicsSignalRO, EpicsSignalWithRBV
+
+SINGLE, MULTIPLE, CONTINUOUS = 0, 1, 2  # areaDetector's ImageMode
+
+
+class CameraControl(Device):
+    """Control a camera through areaDetector's standard records.
+
+    Parameters
+    ----------
+    prefix : str
+        Ends in a colon, ``13SIM1:cam1:``.
+    """
+
+    acquire = Cpt(EpicsSignal, "Acquire", kind="omitted")
+    acquire_time = Cpt(EpicsSignalWithRBV, "AcquireTime", kind="config", auto_monitor=True)
+    acquire_period = Cpt(EpicsSignalWithRBV, "AcquirePeriod", kind="config", auto_monitor=True)
+    num_images = Cpt(EpicsSignalWithRBV, "NumImages", kind="config")
+    image_mode = Cpt(EpicsSignalWithRBV, "ImageMode", kind="config")
+    array_counter = Cpt(EpicsSignalRO, "ArrayCounter_RBV", kind="omitted")
+    detector_state = Cpt(EpicsSignalRO, "DetectorState_RBV", kind="omitted")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._found: list[tuple[EpicsSignal, Any]] | None = None
+
+    @property
+    def frame_time(self) -> float:
+        """Seconds from one frame to the next: the longer of exposure and period."""
+        return max(float(self.acquire_time.get()), float(self.acquire_period.get()))
+
+    @property
+    def idle(self) -> bool:
+        """Whether the camera says that it is not acquiring."""
+        return not int(self.acquire.get(as_string=False))
+
+    def take(self, timeout: float) -> None:
+        """Remember how the camera is set, and stop it."""
+        if self._found is None:
+            self._found = [(s, s.get(as_string=False)) for s in (self.image_mode, self.num_images, self.acquire)]
+            self.acquire.put(0, wait=True, timeout=timeout)
+
+    def give_back(self, timeout: float) -> None:
+        """Set everything as it was before `take`; a second call does nothing."""
+        if self._found is None:
+            return
+        found, self._found = self._found, None
+        self.acquire.put(0, wait=True, timeout=timeout)
+        for signal, value in found:
+            if signal is not self.acquire or value:
+                signal.put(value, wait=signal is not self.acquire, timeout=timeout)
+
+    def start(self, number: int | None) -> None:
+        """Begin to acquire `number` frames, or until `halt`; does not wait."""
+        self.image_mode.put(CONTINUOUS if number is None else MULTIPLE, wait=False)
+        if number is not None:
+            self.num_images.put(number, wait=False)
+        self.acquire.put(1, wait=False)
+
+    def halt(self) -> None:
+        """Stop acquiring; does not wait."""
+        self.acquire.put(0, wait=False)

@@ -1,0 +1,43 @@
+"""A status that says how far it is, for progress bars."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ophyd.status import DeviceStatus, InvalidState
+
+
+class FrameStatus(DeviceStatus):
+    """Done when the frames asked for are on disk.
+
+    Parameters
+    ----------
+    device : ophyd.Device
+    recorded : callable
+        Returns the number of frames on disk, of the window that this status is for.
+    number : int or None
+        Frames asked for; None without an end.
+    """
+
+    def __init__(
+        self, device: Any, *, recorded: Callable[[], int], number: int | None, timeout: float | None = None
+    ) -> None:
+        super().__init__(device, timeout=timeout)
+        self._recorded = recorded
+        self._number = number
+        self._begun = time.monotonic()
+
+    def settle(self, error: Exception | None) -> None:
+        """Finish or fail; who comes second is not heard."""
+        try:
+            if error is None:
+                self.set_finished()
+            else:
+                self.set_exception(error)
+        except InvalidState:
+            pass
+
+    @property
+    def progress(self) -> tuple[int, int | None, float]:
+        """Frames on disk, frames asked for (None: no end), seconds since the beginning."""
+        return self._recorded(), self._number, time.monotonic() - self._begun

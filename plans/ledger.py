@@ -1,0 +1,51 @@
+"""End every run with the account of its detectors, in documents."""
+
+from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.preprocessors import plan_mutator
+from bluesky.utils import Msg, MsgGenerator
+
+STREAM = "ledger"
+
+
+def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
+    """Add an event in the stream ``ledger`` to each run, just before it closes.
+
+    It carries, for every detector that was staged and has a `ledger`, what was received, recorded and lost. Runs
+    that have such an event already are left alone, so that wrapping twice does no harm. To have it in every
+    plan: ``RE.preprocessors.append(ledger_wrapper)``.
+    """
+    detectors: dict[int, Any] = {}
+    told: set[Any] = set()
+    bundling: set[Any] = set()
+
+    def close(msg: Msg) -> MsgGenerator[Any]:
+        if msg.run in bundling:  # an event was left half made by an error
+            yield Msg("drop", run=msg.run)
+        yield Msg("create", None, name=STREAM, run=msg.run)
+        for detector in detectors.values():
+            yield from bps.read(detector.ledger)
+        yield Msg("save", run=msg.run)
+        return (yield msg)
+
+    def mutate(msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:
+        match msg.command:
+            case "stage" if hasattr(msg.obj, "ledger"):
+                detectors[id(msg.obj)] = msg.obj
+            case "unstage":
+                detectors.pop(id(msg.obj), None)
+            case "open_run":
+                told.discard(msg.run)
+            case "create":
+                bundling.add(msg.run)
+                if msg.kwargs.get("name") == STREAM:
+                    told.add(msg.run)
+            case "save" | "drop":
+                bundling.discard(msg.run)
+            case "close_run" if detectors and msg.run not in told:
+                told.add(msg.run)
+                return close(msg), None
+        return None, None
+
+    return (yield from plan_mutator(plan, mutate))

@@ -1,0 +1,160 @@
+"""Record streaming detectors: a number of frames, a number of seconds, or until told to stop."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+from bluesky.utils import MsgGenerator, make_decorator, short_uid
+
+from plans.ledger import ledger_wrapper
+
+_rewindable_decorator = make_decorator(bpp.rewindable_wrapper)
+_ledger_decorator = make_decorator(ledger_wrapper)
+
+
+def record(
+    detectors: Sequence[Any],
+    *,
+    num: int | None = None,
+    seconds: float | None = None,
+    flush_period: float = 0.5,
+    md: Mapping[str, Any] | None = None,
+) -> MsgGenerator[None]:
+    """Record every frame of all detectors at once, each at its own rate.
+
+    One stream a detector: ``primary`` when there is one, otherwise named after it. Pausing lets frames pass
+    and resuming goes on; stopping, aborting or an error keep what was recorded.
+
+    Parameters
+    ----------
+    detectors : list of detectors
+        Such as `devices.PvaDetector`.
+    num : int, optional
+        Frames of each detector.
+    seconds : float, optional
+        How long, instead of `num`.
+    flush_period : float
+        Seconds between two sets of documents about what is on disk.
+    md : dict, optional
+        Goes into the start document.
+    """
+    detectors = _checked(detectors)
+    if (num is None) == (seconds is None):
+        raise ValueError(f"record: num={num} and seconds={seconds} given; give one of them")
+    if num is not None and (isinstance(num, bool) or int(num) != num or num < 1):
+        raise ValueError(f"record: num={num} given; use a whole number of frames, 1 or more")
+    if seconds is not None and not (isfinite(seconds) and seconds > 0):
+        raise ValueError(f"record: seconds={seconds} given; use a time above 0")
+    asked = {"num": num} if num is not None else {"seconds": seconds}
+    yield from _flight(detectors, "record", asked, int(num or 0), seconds, flush_period, md)
+
+
+def monitor(
+    detectors: Sequence[Any], *, flush_period: float = 0.5, md: Mapping[str, Any] | None = None
+) -> MsgGenerator[None]:
+    """Record every frame of all detectors until told to stop.
+
+    Stop with Ctrl-C twice and ``RE.stop()``: the run ends with success and everything recorded.
+
+    Parameters
+    ----------
+    detectors : list of detectors
+    flush_period : float
+        Seconds between two sets of documents about what is on disk.
+    md : dict, optional
+        Goes into the start document.
+    """
+    yield from _flight(_checked(detectors), "monitor", {}, 0, None, flush_period, md)
+
+
+def _checked(detectors: Sequence[Any]) -> list[Any]:
+    """Return the detectors as a list, or say what is wrong with it before anything moves."""
+    if not isinstance(detectors, (list, tuple)):
+        raise TypeError(f"record: {detectors!r} given; give a list of detectors, like [cam]")
+    if not detectors:
+        raise ValueError("record: no detector given; give at least one, like [cam]")
+    for detector in detectors:
+        if not hasattr(detector, "kickoff") or not hasattr(detector, "num_images"):
+            name = getattr(detector, "name", repr(detector))
+            raise TypeError(f"record: {name} cannot stream (it has no kickoff and num_images); use count for it")
+    names = [d.name for d in detectors]
+    if len(set(names)) != len(names):
+        raise ValueError(f"record: detectors {names} given; each needs a name of its own")
+    return list(detectors)
+
+
+def _flight(
+    detectors: list[Any],
+    plan_name: str,
+    asked: dict[str, Any],
+    number: int,
+    seconds: float | None,
+    flush_period: float,
+    md: Mapping[str, Any] | None,
+) -> MsgGenerator[None]:
+    if not flush_period > 0:
+        raise ValueError(f"{plan_name}: flush_period={flush_period} given; use a time above 0")
+    streams = {d: "primary" if len(detectors) == 1 else d.name for d in detectors}
+    _md = {
+        "plan_name": plan_name,
+        "detectors": [d.name for d in detectors],
+        "plan_args": {"detectors": [repr(d) for d in detectors], **asked, "flush_period": flush_period},
+        "hints": {},
+        **asked,
+        **(md or {}),
+    }
+
+    @bpp.stage_decorator(detectors)
+    @_ledger_decorator()
+    @bpp.run_decorator(md=_md)
+    @_rewindable_decorator(False)
+    def inner() -> MsgGenerator[None]:
+        for detector in detectors:
+            yield from bps.mv(detector.num_images, number)
+            yield from bps.declare_stream(detector, name=streams[detector], collect=True)
+        for detector in detectors:
+            yield from bps.kickoff(detector, wait=True)
+        yield from bpp.finalize_wrapper(_watch(streams, number, seconds, flush_period), _end(streams))
+
+    yield from inner()
+
+
+def _watch(streams: Mapping[Any, str], number: int, seconds: float | None, flush_period: float) -> MsgGenerator[None]:
+    """Tell of frames as they reach the disk, until all is there."""
+    if not number:
+        yield from _pass_time(streams, seconds, flush_period)
+    group = short_uid("complete")
+    statuses = []
+    for detector in streams:
+        statuses.append((yield from bps.complete(detector, group=group, wait=False)))
+    # bps.wait's answer cannot be trusted after a pause; the statuses can
+    while not all(status.done for status in statuses):
+        yield from bps.checkpoint()
+        yield from bps.wait(group=group, timeout=flush_period, error_on_timeout=False)
+        yield from _collect(streams)
+    yield from bps.wait(group=group)
+
+
+def _pass_time(streams: Mapping[Any, str], seconds: float | None, flush_period: float) -> MsgGenerator[None]:
+    """Collect for `seconds`, or until the plan is ended from outside."""
+    elapsed = 0.0
+    while seconds is None or elapsed < seconds:
+        step = flush_period if seconds is None else min(flush_period, seconds - elapsed)
+        yield from bps.checkpoint()
+        yield from bps.sleep(step)
+        yield from _collect(streams)
+        elapsed += step
+
+
+def _end(streams: Mapping[Any, str]) -> MsgGenerator[None]:
+    """Stop the detectors, also after an error, and tell of everything that reached the disk."""
+    for detector in streams:
+        yield from bps.stop(detector)
+    yield from _collect(streams)
+
+
+def _collect(streams: Mapping[Any, str]) -> MsgGenerator[None]:
+    for detector, stream in streams.items():
+        yield from bps.collect(detector, name=stream)

@@ -1,0 +1,3 @@
+"""Which devices answer, where the archive is, how to begin."""
+
+instrument.ready()

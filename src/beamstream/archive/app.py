@@ -1,0 +1,165 @@
+"""The tiled application of one archive. Importing this costs seconds: do it when serving, not before."""
+
+import asyncio
+import copy
+import logging
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from tiled.catalog import from_uri
+from tiled.config import Authentication, StreamingCacheConfig
+from tiled.media_type_registration import default_serialization_registry
+from tiled.server.app import build_app
+from tiled.utils import ensure_uri
+
+from beamstream.archive.layout import Layout
+
+LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "tiled", "tiled.server.app", "tiled.catalog.adapter")
+KEY_IN_TEXT = re.compile(r"(api_key=|Apikey )[^\s&\"']+")
+
+
+def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool) -> FastAPI:
+    """Return the application; make the catalogue if there is none.
+
+    Parameters
+    ----------
+    layout : Layout
+    key : str
+        Who shows it may read and write.
+    recordings : sequence of Path
+        Directories of recorded files that may be served, besides the archive's own.
+    anonymous : bool
+        Let everybody read; writing always wants the key.
+    """
+    uri = f"sqlite+aiosqlite:///{layout.catalog}"
+    if not layout.catalog.exists():
+        _make_catalog(layout)
+    tree = from_uri(
+        uri,
+        writable_storage=[ensure_uri(str(layout.data)), _tables_uri(layout)],
+        readable_storage=[ensure_uri(str(p)) for p in (layout.recordings, *recordings)],
+        specs=[{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],  # databroker's Broker looks for it
+        cache_config=StreamingCacheConfig(uri="memory").model_dump(),
+    )
+    formats = copy.deepcopy(default_serialization_registry)
+    formats.register("BlueskyRun", "application/json-seq", _documents)
+    return build_app(
+        tree,
+        # said in full: what is None here, tiled takes from its own environment variables
+        authentication=Authentication.model_construct(
+            providers=[],
+            single_user_api_key=key,
+            allow_anonymous_access=anonymous,
+        ),
+        serialization_registry=formats,
+    )
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that leaves signals alone and says when it has started and when it will end.
+
+    Parameters
+    ----------
+    app : FastAPI
+    on_start, on_stop : callable
+        Called in a thread of their own, after the first and before the last request is answered.
+    """
+
+    def __init__(self, app: FastAPI, on_start: Callable[[], None], on_stop: Callable[[], None]) -> None:
+        quiet_logs()
+        # no access log: its lines show URLs, and URLs may show the key
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=3,
+            ws_max_size=2**20,
+        )
+        super().__init__(config)
+        self._on_start = on_start
+        self._on_stop = on_stop
+
+    def capture_signals(self) -> Any:
+        """Do nothing: whoever runs the server decides what a signal means."""
+        return _Nothing()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets=sockets)
+        if self.started:
+            await asyncio.to_thread(self._on_start)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so, then end."""
+        await asyncio.to_thread(self._on_stop)
+        await super().shutdown(sockets=sockets)
+
+
+class _Nothing:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class HideKey(logging.Filter):
+    """Take API keys out of every text that a logger writes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the record, without the key."""
+        text = record.getMessage()
+        hidden = KEY_IN_TEXT.sub(r"\1…", text)
+        if hidden != text:
+            record.msg, record.args = hidden, ()
+        return True
+
+
+def quiet_logs() -> None:
+    """Let the server's loggers report trouble only, and never a key."""
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        if not any(isinstance(f, HideKey) for f in logger.filters):
+            logger.addFilter(HideKey())
+
+
+def _tables_uri(layout: Layout) -> str:
+    return ensure_uri(f"duckdb:///{layout.tables}")
+
+
+def _make_catalog(layout: Layout) -> None:
+    """Make the tables here: tiled's own way starts a second interpreter, which takes seconds."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from tiled.alembic_utils import stamp_head
+    from tiled.catalog.alembic_constants import ALEMBIC_DIR, ALEMBIC_INI_TEMPLATE_PATH
+    from tiled.catalog.core import initialize_database
+
+    hidden = layout.catalog.with_suffix(".new")  # a start that is killed leaves no half catalogue
+    hidden.unlink(missing_ok=True)
+    uri = f"sqlite+aiosqlite:///{hidden}"
+
+    async def fill() -> None:
+        engine = create_async_engine(uri)
+        try:
+            await initialize_database(engine)
+        finally:
+            await engine.dispose()
+
+    asyncio.run(fill())
+    stamp_head(Path(ALEMBIC_INI_TEMPLATE_PATH), Path(ALEMBIC_DIR), uri)
+    hidden.rename(layout.catalog)
+
+
+async def _documents(
+    mimetype: str, adapter: Any, metadata: Any, filter_for_access: Any
+) -> AsyncIterator[str]:
+    """Export a run's documents; the import waits until somebody asks."""
+    from bluesky_tiled_plugins.exporters import json_seq_exporter
+
+    async for line in json_seq_exporter(mimetype, adapter, metadata, filter_for_access):
+        yield line

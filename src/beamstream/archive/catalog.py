@@ -1,0 +1,214 @@
+"""Reading an archive from Python: a tiled client, lists of runs, databroker's Broker."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beamstream.archive.address import find_server
+from beamstream.archive.layout import Layout, read_key
+from beamstream.archive.process import ask
+from beamstream.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from bluesky_tiled_plugins.clients.catalog_of_bluesky_runs import CatalogOfBlueskyRuns
+    from databroker import Broker  # pyright: ignore[reportAttributeAccessIssue]
+
+KEY_VARIABLE = "BEAMSTREAM_API_KEY"
+
+
+def connect(where: str | os.PathLike[str], *, key: str | None = None) -> "CatalogOfBlueskyRuns":
+    """Return a tiled client of an archive: ``connect("archive")[-1]["primary/cam_image"].read()``.
+
+    Parameters
+    ----------
+    where : str or Path
+        An archive directory on this machine, or ``http://host:port``.
+    key : str, optional
+        Without it: ``BEAMSTREAM_API_KEY`` from the environment, then the key file if `where` is a directory
+        and the file can be read, then none at all.
+
+    Raises
+    ------
+    ArchiveError
+        Nobody serves it, or the key is refused.
+    """
+    url, key = _find(where, key)
+    status = ask(url, "/api/v1/metadata/", key, timeout=5.0)  # tiled's client would try for 45 s
+    if status is None:
+        raise ArchiveError(f"archive: nothing answers at {url}; is `beamstream serve` running?")
+    if status in (401, 403):
+        given = "the key given is wrong" if key else "no key was given"
+        raise ArchiveError(f"archive: {url}: {given}; set {KEY_VARIABLE} or read <archive>/api_key")
+    if status != 200:
+        raise ArchiveError(f"archive: {url} answers {status}; is it an archive?")
+    from tiled.client import from_uri
+
+    return from_uri(f"{url}/api/v1", api_key=key)  # pyright: ignore[reportReturnType]
+
+
+def broker(where: str | os.PathLike[str], *, key: str | None = None) -> "Broker":
+    """Return databroker's Broker of an archive, for code that knows ``b[-1].table(fill=True)``.
+
+    Parameters
+    ----------
+    where, key
+        See `connect`.
+
+    Raises
+    ------
+    ArchiveError
+        See `connect`.
+    """
+    from databroker import Broker  # pyright: ignore[reportAttributeAccessIssue]
+
+    return Broker(connect(where, key=key))  # pyright: ignore[reportCallIssue]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One line about a run.
+
+    Parameters
+    ----------
+    uid : str
+    scan_id : int or None
+    plan_name : str
+    time : float
+        Start, s since 1970-01-01 UTC.
+    duration : float or None
+        s; None while the run is open.
+    exit_status : str
+        ``"success"``, ``"fail"``, ``"abort"``, or ``"open"`` while there is no stop document.
+    reason : str
+    num_events : dict
+        Events (or frames) by stream.
+    received, recorded, lost : int or None
+        Frames, all detectors together; None when the run kept no ledger.
+    ledger : dict
+        The same by detector.
+    recovered : bool
+        Whether `beamstream recover` closed it.
+    """
+
+    uid: str
+    scan_id: int | None
+    plan_name: str
+    time: float
+    duration: float | None
+    exit_status: str
+    reason: str = ""
+    num_events: dict[str, int] = field(default_factory=dict)
+    received: int | None = None
+    recorded: int | None = None
+    lost: int | None = None
+    ledger: dict[str, dict[str, Any]] = field(default_factory=dict)
+    recovered: bool = False
+
+    @property
+    def frames(self) -> int | None:
+        """Frames on disk: what the ledger says, else the events of the primary stream."""
+        return self.recorded if self.recorded is not None else self.num_events.get("primary")
+
+
+def run_summary(metadata: Any) -> RunSummary:
+    """Return the summary of a run from its node's metadata (``client[uid].metadata``)."""
+    start, stop, ledger = metadata.get("start", {}), metadata.get("stop") or {}, metadata.get("ledger", {})
+    return RunSummary(
+        uid=start.get("uid", ""),
+        scan_id=start.get("scan_id"),
+        plan_name=start.get("plan_name", ""),
+        time=start.get("time", 0.0),
+        duration=stop["time"] - start["time"] if stop else None,
+        exit_status=stop.get("exit_status", "open"),
+        reason=stop.get("reason") or metadata.get("refused", ""),
+        num_events=dict(stop.get("num_events", {})),
+        received=_total(ledger, "received"),
+        recorded=_total(ledger, "recorded"),
+        lost=metadata.get("lost"),
+        ledger={name: dict(account) for name, account in ledger.items()},
+        recovered="beamstream_recovered" in stop,
+    )
+
+
+def list_runs(
+    client: Any,
+    *,
+    limit: int = 20,
+    plan_name: str | None = None,
+    since: float | None = None,
+    lossy: bool = False,
+    text: str | None = None,
+) -> Iterator[RunSummary]:
+    """Yield the runs of an archive, newest first.
+
+    Parameters
+    ----------
+    client : tiled client
+        From `connect`.
+    limit : int
+        At most so many.
+    plan_name : str, optional
+        Of this plan only.
+    since : float, optional
+        Started since then, s since 1970-01-01 UTC.
+    lossy : bool
+        Only those that lost frames.
+    text : str, optional
+        Only those whose metadata contains these words.
+    """
+    from tiled.client.container import Container
+    from tiled.queries import Comparison, Eq, FullText
+
+    if plan_name is not None:
+        client = client.search(Eq("start.plan_name", plan_name))
+    if since is not None:
+        client = client.search(Comparison("ge", "start.time", since))
+    if lossy:
+        # the catalogue's own search() would look for "start.lost"
+        client = Container.search(client, Comparison("gt", "lost", 0))
+    if text is not None:
+        client = client.search(FullText(text))
+    newest = client.sort(("start.time", -1))
+    for run in newest.values().head(limit):
+        yield run_summary(run.metadata)
+
+
+def wait_for_run(client: Any, uid: str, timeout: float = 30.0) -> RunSummary:
+    """Return the summary of a run as soon as all of it is in the catalogue.
+
+    Raises
+    ------
+    ArchiveError
+        It is not there, or not all of it, within `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            summary = run_summary(client[uid].metadata)
+        except KeyError:
+            summary = None
+        if summary is not None and summary.exit_status != "open":
+            return summary
+        if time.monotonic() > deadline:
+            state = "not there" if summary is None else "still open"
+            raise ArchiveError(f"archive: run {uid} is {state} after {timeout} s; is the feeder running?")
+        time.sleep(0.05)
+
+
+def _find(where: str | os.PathLike[str], key: str | None) -> tuple[str, str | None]:
+    key = key or os.environ.get(KEY_VARIABLE)
+    if str(where).startswith(("http://", "https://")):
+        return str(where).rstrip("/"), key
+    layout = Layout(Path(where))
+    url = find_server(layout).url
+    if key is None and os.access(layout.key, os.R_OK):
+        key = read_key(layout.key)
+    return url, key
+
+
+def _total(ledger: Any, what: str) -> int | None:
+    numbers = [account[what] for account in ledger.values() if what in account]
+    return sum(numbers) if numbers else None

@@ -1,0 +1,214 @@
+"""Feeder: from the journal into the catalogue, live, and again until it is there."""
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from beamstream.archive.documents import is_complete
+from beamstream.archive.filing import Filing
+from beamstream.errors import ArchiveError
+
+log = logging.getLogger(__name__)
+
+POLL = 0.1  # s
+LONGEST_PAUSE = 5.0  # s between attempts while the server is away
+ATTEMPTS = 3  # at a run that the server answers with an error
+SAYS_NO = (400, 405, 406, 413, 415, 422)  # trying again would not help
+
+
+class Feeder:
+    """File every run of a journal directory into a tiled catalogue, in a thread.
+
+    A run that is open is followed live. A run that is all there moves to ``<journal>/filed``. A run with a
+    document that TiledWriter refuses moves to ``<journal>/refused``, the reason beside it. While the server
+    is away everything waits in the journal; nothing there is ever deleted.
+
+    Parameters
+    ----------
+    journal : Path
+    connect : callable
+        Returns the root of the catalogue; called again whenever the server was away.
+
+    Raises
+    ------
+    ArchiveError
+        Another feeder works on this journal.
+    """
+
+    def __init__(self, journal: str | os.PathLike[str], connect: Callable[[], Any]) -> None:
+        self.journal = Path(journal)
+        self._connect = connect
+        self._client: Any = None
+        self._filings: dict[Path, Filing] = {}
+        self._refused: dict[Path, str] = {}
+        self._attempts: dict[Path, int] = {}
+        self._filed = 0
+        self._pause = POLL
+        self._away_since: float | None = None
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = -1
+
+    def start(self) -> None:
+        """Begin to file; returns at once."""
+        for directory in (self.journal, self.journal / "filed", self.journal / "refused"):
+            directory.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.journal)
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="beamstream-feeder", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; return when the thread is gone. Open runs are filed anew by the next feeder."""
+        self._stopping.set()
+        client = self._client
+        if client is not None:
+            client.context.close()  # ends a request that is being tried again and again
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+            os.close(self._lock)
+
+    def __enter__(self) -> "Feeder":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def statistics(self) -> dict[str, Any]:
+        """Return ``waiting``, ``open``, ``filed``, ``refused`` (runs) and ``away`` (s without the server)."""
+        away = 0.0 if self._away_since is None else time.monotonic() - self._away_since
+        waiting = sum(1 for _ in self.journal.glob("*.jsonl"))
+        numbers = {"waiting": waiting, "open": len(self._filings), "filed": self._filed}
+        return {**numbers, "refused": len(self._refused), "away": away}
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                busy = self._round()
+            except Exception:  # the thread must outlive what nobody thought of
+                if not self._stopping.is_set():
+                    log.exception("feeder: %s cannot be filed from; trying again", self.journal)
+                busy, self._pause = False, LONGEST_PAUSE
+            if not busy:
+                self._stopping.wait(self._pause)
+
+    def _round(self) -> bool:
+        busy = False
+        for path in sorted(self.journal.glob("*.jsonl"), key=_age):
+            if self._stopping.is_set():
+                break
+            if path in self._refused:
+                self._put_aside(path)
+            elif self._is_here():
+                busy = self._step(path) or busy
+        return busy
+
+    def _is_here(self) -> bool:
+        if self._client is not None:
+            return True
+        import httpx
+
+        try:
+            self._client = self._connect()
+        except (ArchiveError, httpx.HTTPError) as error:
+            self._gone(error)
+            return False
+        if self._away_since is not None:
+            log.info("feeder: the archive is back")
+        self._away_since, self._pause = None, POLL
+        return True
+
+    def _gone(self, error: Exception) -> None:
+        """Forget the connection and what depended on it; each run begins anew when the server is back."""
+        if self._client is not None:
+            self._client.context.close()
+        self._client = None
+        self._filings.clear()
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+            log.warning("feeder: the archive is away, runs wait in %s: %s", self.journal, error)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _step(self, path: Path) -> bool:
+        import httpx
+
+        try:
+            filing = self._filings.get(path)
+            if filing is None:
+                filing = self._filings[path] = Filing(path, self._client)
+            busy = filing.step()
+        except httpx.HTTPStatusError as error:
+            return self._answered(path, error, error.response.status_code)
+        except httpx.HTTPError as error:
+            self._gone(error)
+            return False
+        except Exception as error:
+            if not self._stopping.is_set():
+                self._refuse(path, error)
+            return True
+        if filing.is_filed:
+            self._done(path)
+        return busy
+
+    def _answered(self, path: Path, error: Exception, status: int) -> bool:
+        """Decide what an error from the server means: a wrong key concerns every run, the rest this one."""
+        if status in (401, 403):
+            self._gone(error)
+            return False
+        self._attempts[path] = self._attempts.get(path, 0) + 1
+        if self._attempts[path] >= ATTEMPTS or status in SAYS_NO:
+            self._refuse(path, error)
+        else:
+            self._filings.pop(path, None)  # and begin anew
+        return True
+
+    def _refuse(self, path: Path, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        self._refused[path] = reason
+        beside = self.journal / "refused" / f"{path.stem}.txt"
+        beside.write_text(reason + "\n")
+        log.warning("feeder: run %s is refused and put aside in %s: %s", path.stem, beside.parent, reason)
+        filing = self._filings.pop(path, None)
+        if filing is not None:
+            try:
+                filing.tell_refusal(reason)
+            except Exception as second:  # the reason is on disk already
+                log.warning("feeder: %s could not be marked: %s", path.stem, second)
+        self._put_aside(path)
+
+    def _put_aside(self, path: Path) -> None:
+        if is_complete(path):  # before that, its owner writes into it and recovery may have to find it
+            path.replace(self.journal / "refused" / path.name)
+
+    def _done(self, path: Path) -> None:
+        self._filings.pop(path, None)
+        self._attempts.pop(path, None)
+        path.replace(self.journal / "filed" / path.name)
+        self._filed += 1
+        log.info("feeder: run %s is filed", path.stem)
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _lock(journal: Path) -> int:
+    fd = os.open(journal / ".feeder.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise ArchiveError(
+            f"feeder: {journal} is filed from by another process; end that one first"
+        ) from None
+    return fd

@@ -1,0 +1,141 @@
+"""Filing: one run on its way from the journal into the catalogue."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from beamstream.archive.accounts import Accounts
+from beamstream.archive.documents import Document, Tail, is_complete
+
+LIVE = 1  # documents a request: everybody sees them at once
+BULK = 10_000  # for a run that has ended: 30 ms a request would be minutes
+FAR_BEHIND = 1 << 18  # bytes
+
+
+class Filing:
+    """Put one run into the catalogue, from its journal, through the stock TiledWriter.
+
+    Parameters
+    ----------
+    path : Path
+        The run's journal, named after the run.
+    client : tiled client
+        The root of the catalogue.
+
+    Raises
+    ------
+    httpx.HTTPError
+        The server is away, or does not want this.
+    """
+
+    def __init__(self, path: Path, client: Any) -> None:
+        self.path = path
+        self.uid = path.stem
+        self.is_filed = False
+        self._client = client
+        self._begin()
+
+    def step(self) -> bool:
+        """File what is new; return whether there was something.
+
+        Raises
+        ------
+        httpx.HTTPError
+            The server is away, or does not want this.
+        Exception
+            Whatever TiledWriter says about a document that it refuses.
+        """
+        if self.is_filed:
+            return False
+        if self._live and self._tail.behind > FAR_BEHIND and is_complete(self.path):
+            self._begin()  # the run is over and we are minutes late: all at once is faster
+            return True
+        some = False
+        for name, doc in merged(self._tail.read()):
+            some = True
+            self._accounts.take(name, doc)
+            if name == "stop":
+                self._tell(self._accounts.metadata())
+            self._writer(name, doc)
+            if name == "stop":
+                self.is_filed = self._is_whole()
+                if not self.is_filed:
+                    self._begin()
+                    break
+        return some
+
+    def tell_refusal(self, reason: str) -> None:
+        """Say in the catalogue why the run is not all there."""
+        self._tell({"refused": reason})
+
+    def _begin(self) -> None:
+        from bluesky_tiled_plugins import TiledWriter
+
+        self._live = not is_complete(self.path)
+        self._tail = Tail(self.path)
+        self._accounts = Accounts()
+        self.is_filed = self._make_way()
+        self._writer = TiledWriter(self._client, batch_size=LIVE if self._live else BULK)
+
+    def _tell(self, metadata: dict[str, Any]) -> None:
+        if metadata:
+            self._client[self.uid].update_metadata(metadata=metadata, drop_revision=True)
+
+    def _node(self) -> Any | None:
+        try:
+            return self._client[self.uid]
+        except KeyError:
+            return None
+
+    def _make_way(self) -> bool:
+        """Delete what an earlier attempt left; return whether it left nothing to do."""
+        node = self._node()
+        if node is None:
+            return False
+        if _is_whole(node.metadata):
+            return True
+        # tables go, recorded files stay: they are not the catalogue's
+        node.delete(recursive=True, external_only=False)
+        return False
+
+    def _is_whole(self) -> bool:
+        node = self._node()
+        return node is not None and _is_whole(node.metadata)
+
+
+def _is_whole(metadata: Any) -> bool:
+    """Return whether a run's node has everything, once.
+
+    A server that dies while it answers makes TiledWriter send rows twice; it leaves a note then.
+    """
+    twice = any("may be duplicated" in note for note in metadata.get("notes", ()))
+    return "stop" in metadata and not twice
+
+
+def merged(documents: Iterable[Document]) -> Iterator[Document]:
+    """Join stream_datum documents that follow each other: one request instead of hundreds."""
+    waiting: dict[str, dict[str, Any]] = {}
+    for name, doc in documents:
+        if name != "stream_datum":
+            yield from (Document("stream_datum", d) for d in waiting.values())
+            waiting.clear()
+            yield Document(name, doc)
+            continue
+        before = waiting.get(doc["stream_resource"])
+        if before is not None and _follows(before, doc):
+            waiting[doc["stream_resource"]] = _joined(before, doc)
+            continue
+        if before is not None:
+            yield Document("stream_datum", before)
+        waiting[doc["stream_resource"]] = doc
+    yield from (Document("stream_datum", d) for d in waiting.values())
+
+
+def _follows(first: dict[str, Any], then: dict[str, Any]) -> bool:
+    same = first["descriptor"] == then["descriptor"]
+    return same and all(first[k]["stop"] == then[k]["start"] for k in ("indices", "seq_nums"))
+
+
+def _joined(first: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
+    ranges = {k: {"start": first[k]["start"], "stop": then[k]["stop"]} for k in ("indices", "seq_nums")}
+    return {**then, **ranges}

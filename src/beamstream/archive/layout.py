@@ -1,0 +1,136 @@
+"""Layout: what lies where in an archive directory, and its key."""
+
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from beamstream.errors import ArchiveError
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Name every path of one archive.
+
+    ::
+
+        <archive>/catalog.db       what runs there are (SQLite)
+        <archive>/tables.duckdb    the tables of events
+        <archive>/data/            arrays that came inside events
+        <archive>/journal/         documents of open runs; filed/ and refused/ below it
+        <archive>/recordings/      where detectors record unless told otherwise
+        <archive>/api_key          mode 600
+        <archive>/server.json      who serves this archive, and where
+
+    Parameters
+    ----------
+    directory : Path
+        Absolute after construction.
+    """
+
+    directory: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "directory", Path(self.directory).expanduser().absolute())
+
+    @property
+    def catalog(self) -> Path:
+        """The SQLite file of the catalogue."""
+        return self.directory / "catalog.db"
+
+    @property
+    def tables(self) -> Path:
+        """The DuckDB file of the event tables."""
+        return self.directory / "tables.duckdb"
+
+    @property
+    def data(self) -> Path:
+        """Arrays that events carried."""
+        return self.directory / "data"
+
+    @property
+    def journal(self) -> Path:
+        """Where `beamstream.callbacks.journal.Journal` writes and the feeder reads."""
+        return self.directory / "journal"
+
+    @property
+    def recordings(self) -> Path:
+        """The default directory of recorded files; always readable through the archive."""
+        return self.directory / "recordings"
+
+    @property
+    def key(self) -> Path:
+        """The file that holds the API key."""
+        return self.directory / "api_key"
+
+    @property
+    def address(self) -> Path:
+        """The file that says where the server listens."""
+        return self.directory / "server.json"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the server as long as it lives."""
+        return self.directory / "server.lock"
+
+    def prepare(self) -> None:
+        """Make the directories.
+
+        Raises
+        ------
+        ArchiveError
+            One of them cannot be made.
+        """
+        for directory in (self.directory, self.data, self.journal, self.recordings):
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ArchiveError(
+                    f"archive: {directory} cannot be made: {error.strerror}; choose another directory"
+                ) from error
+
+
+def read_key(path: Path) -> str:
+    """Return the key that a file holds, if nobody else can read it.
+
+    Raises
+    ------
+    ArchiveError
+        The file is missing, empty, not alphanumeric, or readable by others.
+    """
+    try:
+        mode = path.stat().st_mode
+        key = path.read_text().strip()
+    except OSError as error:
+        raise ArchiveError(
+            f"archive: the key {path} cannot be read: {error.strerror}; is this the archive?"
+        ) from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ArchiveError(
+            f"archive: the key {path} has mode {stat.S_IMODE(mode):o}, others may have read it; "
+            "delete it to get a new one (or chmod 600 if you trust them)"
+        )
+    if not key.isalnum():
+        raise ArchiveError(
+            f"archive: the key {path} is not made of letters and digits; delete it to get a new one"
+        )
+    return key
+
+
+def make_key(path: Path) -> str:
+    """Return the key of an archive; make it, mode 600, at the first start.
+
+    Raises
+    ------
+    ArchiveError
+        See `read_key`.
+    """
+    key = secrets.token_hex(32)
+    try:
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return read_key(path)
+    with os.fdopen(fd, "w") as file:
+        file.write(key + "\n")
+    return key

@@ -1,0 +1,172 @@
+"""ArchiveServer: the archive over HTTP, filled from the journal by the same process."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Self
+
+from beamstream.archive.address import Address, claim, listen, url_of
+from beamstream.archive.layout import Layout, make_key
+from beamstream.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from beamstream.archive.app import Server
+    from beamstream.archive.feeder import Feeder
+
+log = logging.getLogger(__name__)
+
+
+class ArchiveServer:
+    """Serve an archive directory over HTTP, and file into it what the journal holds.
+
+    Use `serve` for a process of its own, or ``with ArchiveServer(…):`` for a thread of this one.
+
+    Parameters
+    ----------
+    directory : Path
+        The archive, see `Layout`; made if it is missing.
+    recordings : sequence of Path
+        Directories of recorded files that may be served, besides ``<directory>/recordings``.
+    host : str
+        Who can reach it; the default is this machine alone.
+    port : int
+        0 takes a free one.
+    anonymous : bool
+        Let everybody who reaches it read without the key; writing always wants the key.
+    feed : bool
+        File the runs of ``<directory>/journal``; false when a feeder runs elsewhere.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        recordings: Sequence[str | os.PathLike[str]] = (),
+        host: str = "127.0.0.1",
+        port: int = 0,
+        anonymous: bool = False,
+        feed: bool = True,
+    ) -> None:
+        self.layout = Layout(Path(directory))
+        self.url = ""
+        self._recordings = [Path(p).expanduser().absolute() for p in recordings]
+        self._host, self._port, self._anonymous, self._feed = host, port, anonymous, feed
+        self._server: Server | None = None
+        self._feeder: Feeder | None = None
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self._ready = threading.Event()
+        self._ending = threading.Event()
+
+    def serve(self) -> None:
+        """Serve until SIGTERM or SIGINT, then return; only in the main thread.
+
+        Raises
+        ------
+        ArchiveError
+            The port is in use, the archive is served already, the key may have been read by others.
+        """
+        with _signals(self._on_signal):
+            self._run()
+
+    def start(self, timeout: float = 60.0) -> Self:
+        """Serve in a thread; return when requests are answered.
+
+        Raises
+        ------
+        ArchiveError
+            As `serve`, or nothing is answered within `timeout` seconds.
+        """
+        self._thread = threading.Thread(target=self._run_and_remember, name="beamstream-archive")
+        self._thread.start()
+        if not self._ready.wait(timeout) or self._error is not None:
+            error = self._error or ArchiveError(
+                f"archive: {self.layout.directory} is not served after {timeout} s"
+            )
+            self.stop()
+            raise error
+        return self
+
+    def stop(self) -> None:
+        """End serving; return when the thread is gone. What is not filed yet stays in the journal."""
+        self._ending.set()
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run_and_remember(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:  # to whoever called `start`
+            self._error = error
+        finally:
+            self._ready.set()
+
+    def _run(self) -> None:
+        layout = self.layout
+        layout.prepare()
+        key = make_key(layout.key)
+        lock = claim(layout)
+        try:
+            layout.address.unlink(missing_ok=True)  # of a server that was killed
+            with listen(self._host, self._port) as sock:
+                self.url = url_of(sock)
+                from beamstream.archive.app import Server, make_app
+
+                app = make_app(layout, key, self._recordings, self._anonymous)
+                self._server = Server(app, self._on_start, self._on_stop)
+                self._server.should_exit = self._ending.is_set()
+                self._server.run(sockets=[sock])
+            if not self._ready.is_set() and not self._ending.is_set():
+                raise ArchiveError(f"archive: {layout.directory} could not be served; the log says why")
+        finally:
+            layout.address.unlink(missing_ok=True)
+            os.close(lock)
+
+    def _on_start(self) -> None:
+        Address(self.url, os.getpid()).write(self.layout.address)
+        log.info("archive: %s is served at %s, the key is in api_key", self.layout.directory, self.url)
+        if self._feed:
+            from beamstream.archive.feeder import Feeder
+
+            self._feeder = Feeder(self.layout.journal, self._connect)
+            self._feeder.start()
+        self._ready.set()
+
+    def _on_stop(self) -> None:
+        if self._feeder is not None:
+            self._feeder.stop()
+
+    def _connect(self) -> object:
+        from beamstream.archive.catalog import connect
+
+        return connect(self.url, key=make_key(self.layout.key))
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._ending.set()
+        if self._server is None:
+            raise SystemExit(0)  # still importing: nothing to put away
+        self._server.should_exit = True
+
+
+@contextmanager
+def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,5 @@
+"""The `beamstream` command."""
+
+from beamstream.cli.app import main
+
+__all__ = ["main"]

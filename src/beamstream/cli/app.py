@@ -1,0 +1,133 @@
+"""main: the commands, the options that all of them have, and how each of them may end."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from beamstream.cli import bench, demo, doctor, record, recover, runs, serve, session, sim, version
+from beamstream.cli.console import INTERRUPTED, complain, err
+from beamstream.config import VARIABLE
+from beamstream.errors import BeamstreamError
+
+_DEBUG = "BEAMSTREAM_DEBUG"
+_EPILOG = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 frames were lost and marked (record), 130 Ctrl-C."
+
+app = typer.Typer(
+    name="beamstream",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EPILOG,
+)
+for command in (
+    demo.demo,
+    record.record,
+    recover.recover,
+    serve.serve,
+    session.session,
+    doctor.doctor,
+    bench.bench,
+):
+    app.command()(command)
+app.add_typer(runs.app, name="runs")
+app.add_typer(sim.app, name="sim")
+
+
+@app.callback(invoke_without_command=True)
+def beamstream(
+    context: typer.Context,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help=f"Configuration; otherwise {VARIABLE}, ./beamstream.toml, the profile's."
+        ),
+    ] = None,
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --version: the versions of the whole stack.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", hidden=True, help="Show where an error came from.")
+    ] = False,
+) -> None:
+    """Record detectors that stream, account for every frame, serve what was recorded.
+
+    Begin with `beamstream demo`, then `beamstream doctor`.
+    """
+    if debug:
+        os.environ[_DEBUG] = "1"
+    if config is not None:
+        os.environ[VARIABLE] = os.path.abspath(config)  # noqa: PTH100, children start elsewhere
+    if show_version:
+        version.show(as_json)
+        raise typer.Exit
+    if as_json:
+        raise typer.BadParameter(
+            "--json before a command goes with --version only; write it behind the command"
+        )
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status.
+
+    An error of ours is one red line on standard error and status 1; so is one that is not ours, with its type,
+    because a scientist at a beamline can use a sentence and not a traceback. ``beamstream --debug`` shows both.
+    """
+    _end_on_signals()
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="beamstream")
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if status == INTERRUPTED:
+            err().print("beamstream: ended by Ctrl-C", style="yellow")
+        return status
+    except BeamstreamError as error:
+        _explain(str(error))
+    except BrokenPipeError:  # whoever read us has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _explain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except Exception as error:
+        _explain(f"{type(error).__name__}: {error} (beamstream --debug … shows where)")
+    return 1
+
+
+def _explain(message: str) -> None:
+    if os.environ.get(_DEBUG):
+        traceback.print_exc()
+    complain(message)
+
+
+def _end_on_signals() -> None:
+    """Let Ctrl-C and SIGTERM end a command in order; asked again, they do not break into that."""
+    asked = 0
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            _raise(number)
+        elif asked == 2:
+            os.write(2, b"beamstream: ending, one moment (once more: at once)\n")
+        else:
+            os._exit(128 + number)  # children watch their parent; files are recovered
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+
+
+def _raise(number: int) -> NoReturn:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)

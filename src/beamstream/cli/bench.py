@@ -1,0 +1,30 @@
+"""`beamstream bench`: the measurements of tests/benchmarks."""
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from beamstream.cli.checkout import checkout
+from beamstream.errors import ConfigurationError
+
+
+def bench(
+    arguments: Annotated[list[str] | None, typer.Argument(help="Go to pytest, after `--`.")] = None,
+) -> None:
+    """Measure what this machine can record, on simulated cameras; minutes long.
+
+    Runs the benchmarks of the checkout. Examples:
+
+    `beamstream bench`
+
+    `beamstream bench -- -k hdf5`
+    """
+    root = checkout()
+    if root is None or not (root / "tests" / "benchmarks").is_dir():
+        raise ConfigurationError(
+            "bench: tests/benchmarks asked for, this is no checkout; clone the repository"
+        )
+    command = [sys.executable, "-m", "pytest", "tests/benchmarks", "-m", "benchmark", "-s", "--timeout=900"]
+    raise typer.Exit(subprocess.run([*command, *(arguments or [])], cwd=root, check=False).returncode)

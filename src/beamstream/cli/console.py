@@ -1,0 +1,86 @@
+"""What commands write: people's text and tables, scripts' JSON, one red line for what went wrong."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+LOST_AND_MARKED = 3
+"""Exit status of a command that recorded everything that came, while the detector made more."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+
+def out() -> Console:
+    """Return the console of standard output; colours on a terminal only."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def err() -> Console:
+    """Return the console of standard error; colours on a terminal only."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document, indented."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def complain(message: object) -> None:
+    """Say in red what went wrong."""
+    err().print(Text(f"beamstream: {message}", style="bold red"))
+
+
+def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
+    """Return an empty table; the columns in `right` are flush right."""
+    made = Table(
+        title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+@contextmanager
+def progress(total: float | None, what: str) -> Iterator["Bar"]:
+    """Show a bar on standard error while the block runs, if that is a terminal.
+
+    Parameters
+    ----------
+    total : float or None
+        How much there is; None when nobody knows.
+    what : str
+        Stands before the bar.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        yield Bar(shown, shown.add_task(what, total=total))
+
+
+class Bar:
+    """One bar, made by `progress`; any thread may move it."""
+
+    def __init__(self, shown: Progress, task: Any) -> None:
+        self._shown, self._task = shown, task
+
+    def at(self, done: float) -> None:
+        """Move the bar to `done`."""
+        self._shown.update(self._task, completed=done)
+
+
+def size(number: float) -> str:
+    """Return a number of bytes as people read it: ``1.5 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB"

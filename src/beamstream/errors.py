@@ -1,0 +1,82 @@
+"""Every error that beamstream raises, in one tree.
+
+::
+
+    BeamstreamError
+    ├── ConfigurationError     a key, a value or a file of the configuration is wrong
+    ├── SourceError            something is wrong on the way from the detector to us
+    │   ├── NotConnected       no server answers for the name asked for
+    │   ├── NotAnImage         the name answers, but not with an NTNDArray
+    │   ├── MalformedFrame     a frame contradicts itself (sizes, types, dimensions)
+    │   ├── GeometryChanged    shape, pixel type or codec changed during a run
+    │   └── SilentSource       no frame came within the deadline
+    ├── CodecError             a compressed frame cannot be decoded
+    ├── FrameLoss              frames are missing and the policy is to fail
+    ├── RingError              the ring cannot be made, found or read
+    │   └── RingOverrun        a reader asked for frames that are overwritten already
+    ├── SinkError              frames cannot be kept
+    │   └── DiskFull           because there is no space left
+    └── ArchiveError           journal, catalogue or server: what they were asked for is not there
+
+A message reads *who: what was asked, what is; what to do*.
+"""
+
+
+class BeamstreamError(Exception):
+    """Catch everything that beamstream raises on purpose."""
+
+
+class ConfigurationError(BeamstreamError):
+    """A key, a value or a file of the configuration is wrong."""
+
+
+class SourceError(BeamstreamError):
+    """Something is wrong on the way from the detector to us."""
+
+
+class NotConnected(SourceError):
+    """No server answers for the name asked for."""
+
+
+class NotAnImage(SourceError):
+    """The name answers, but not with an NTNDArray."""
+
+
+class MalformedFrame(SourceError):
+    """A frame contradicts itself: sizes, types or dimensions do not fit each other."""
+
+
+class GeometryChanged(SourceError):
+    """Shape, pixel type, colour mode or codec changed during a run."""
+
+
+class SilentSource(SourceError):
+    """No frame came within the deadline."""
+
+
+class CodecError(BeamstreamError):
+    """A compressed frame cannot be decoded."""
+
+
+class FrameLoss(BeamstreamError):
+    """Frames are missing, and the policy says that the run fails then."""
+
+
+class RingError(BeamstreamError):
+    """A ring cannot be made, found or read."""
+
+
+class RingOverrun(RingError):
+    """A reader asked for frames that newer ones have overwritten."""
+
+
+class SinkError(BeamstreamError):
+    """Frames cannot be kept."""
+
+
+class DiskFull(SinkError):
+    """Frames cannot be kept because no space is left."""
+
+
+class ArchiveError(BeamstreamError):
+    """Journal, catalogue or server: what they were asked for is not there."""

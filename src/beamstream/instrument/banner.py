@@ -1,0 +1,85 @@
+"""What a session says when it is ready."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.text import Text
+
+from beamstream.archive.layout import Layout
+from beamstream.config import Config, PvaDetectorConfig
+
+
+def show(
+    config: Config,
+    connected: Mapping[str, bool],
+    *,
+    url: str | None,
+    expected_url: str | None,
+    seconds: float,
+    console: Console | None = None,
+) -> None:
+    """Print which devices answer, where the archive is, and how to begin.
+
+    Parameters
+    ----------
+    config : Config
+    connected : dict
+        By device name.
+    url : str or None
+        Where the archive is served now.
+    expected_url : str or None
+        Where it is about to be served; None when nobody knows yet.
+    seconds : float
+        From the start of the process until now.
+    """
+    console = console or Console(highlight=False, soft_wrap=True)
+    for line in (
+        *_devices(config, connected),
+        _archive(config, url, expected_url),
+        Text("config   ").append(str(config.file or "none, the defaults"), "cyan"),
+        *_begin(config),
+        Text(f"ready in {seconds:.1f} s", "dim"),
+    ):
+        console.print(line)
+
+
+def _devices(config: Config, connected: Mapping[str, bool]) -> list[Text]:
+    if not config.devices:
+        return [Text("devices  none; describe them in beamstream.toml")]
+    width = max(len(name) for name in config.devices)
+    lines = []
+    for number, (name, device) in enumerate(config.devices.items()):
+        answers = connected.get(name, False)
+        line = Text("devices  " if number == 0 else "         ")
+        line.append(f"{name:{width}}  ", "bold")
+        line.append("connected    " if answers else "NOT CONNECTED", "green" if answers else "bold red")
+        line.append(f"  {device.pv}")
+        if isinstance(device, PvaDetectorConfig) and device.control:
+            line.append(f", control {device.control}")
+        lines.append(line)
+    if not all(connected.get(name) for name in config.devices):
+        lines.append(Text("         those that start later connect by themselves; for a simulation: ", "dim"))
+        lines[-1].append("beamstream sim beamline", "cyan")
+    return lines
+
+
+def _archive(config: Config, url: str | None, expected_url: str | None) -> Text:
+    line = Text("archive  ")
+    if url is not None:
+        line.append(url, "cyan")
+    elif config.archive.start == "process":
+        line.append("starting")
+        line.append(f" at {expected_url}" if expected_url else " on a free port")
+    else:
+        line.append("not served", "bold red").append("; start `beamstream serve`. The journal keeps every run")
+    line.append(f", in {config.archive.directory}, key in {Layout(config.archive.directory).key}")
+    return line
+
+
+def _begin(config: Config) -> list[Text]:
+    detectors = [name for name, device in config.devices.items() if isinstance(device, PvaDetectorConfig)]
+    if not detectors:
+        return []
+    line = Text("begin    ").append(f"RE(record([{detectors[0]}], num=100))", "bold cyan")
+    line.append(", then ").append("cat[-1]", "bold cyan")
+    return [line]

@@ -1,0 +1,90 @@
+"""The RunEngine as everybody gets it: the journal first, an account at each run's end, numbers that go on."""
+
+import fcntl
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bluesky import RunEngine
+from bluesky.callbacks.core import make_callback_safe
+
+from beamstream import __version__
+from beamstream.archive.layout import Layout
+from beamstream.callbacks.journal import Journal
+from beamstream.callbacks.ledger_table import LedgerTable
+from beamstream.callbacks.progress import FrameProgress
+from beamstream.config import Config
+from plans.ledger import ledger_wrapper
+
+log = logging.getLogger(__name__)
+
+
+def make_run_engine(config: Config, *, watched: bool = True, md: Mapping[str, Any] | None = None) -> RunEngine:
+    """Return a RunEngine that keeps every document on disk before anybody else sees it.
+
+    Required: the `Journal` in the archive's directory, which is subscribed first, and the ledger of each run.
+    Optional, and not able to fail a run: bars while frames come, a table when a run ends.
+
+    Parameters
+    ----------
+    config : Config
+    watched : bool
+        Whether somebody looks: bars and tables on standard output.
+    md : dict, optional
+        Goes into every start document.
+
+    Raises
+    ------
+    ArchiveError
+        The archive's directory cannot be made.
+    """
+    layout = Layout(config.archive.directory)
+    layout.prepare()
+    engine = RunEngine(dict(md or {}), scan_id_source=ScanIds(layout.directory / "scan_id"))
+    engine.md["versions"]["beamstream"] = __version__
+    engine.subscribe(Journal(layout.journal))
+    engine.preprocessors.append(ledger_wrapper)
+    if watched:
+        progress = FrameProgress()
+        engine.waiting_hook = progress
+        engine.state_hook = progress.state
+        engine.subscribe(make_callback_safe(progress.document, logger=log))
+        engine.subscribe(make_callback_safe(LedgerTable(), logger=log))
+    return engine
+
+
+class ScanIds:
+    """Count runs across sessions: ``RunEngine(scan_id_source=ScanIds(path))``.
+
+    Sessions and queue servers that share an archive never give the same number twice. ``RE.md["scan_id"] = 1000``
+    lets the count go on from there; it never goes back, unless the file is deleted.
+
+    Parameters
+    ----------
+    path : Path
+        Holds the last number.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, md: Mapping[str, Any]) -> int:
+        """Return the next number; called in the RunEngine's thread."""
+        ours = int(md.get("scan_id", 0))
+        try:
+            return self._next(ours)
+        except (OSError, ValueError) as error:  # a number is not worth a run: uid tells runs apart
+            log.warning("scan_id: %s cannot be used (%s); counting on from %d", self._path, error, ours)
+            return ours + 1
+
+    def _next(self, ours: int) -> int:
+        fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            number = max(ours, int(os.pread(fd, 32, 0) or b"0")) + 1
+            os.pwrite(fd, f"{number}\n".encode(), 0)  # numbers only grow: what is written never gets shorter
+            return number
+        finally:
+            os.close(fd)

@@ -1,0 +1,233 @@
+"""The promises of a sink, as tests: subclass `SinkContract` for every place that keeps frames.
+
+It ships with the package, and not with its tests, because sinks of plug-ins have to keep the same promises. It also
+is the writer that the tests kill: ``python -m beamstream.sinks.contract FACTORY PATH GEOMETRY BATCH``
+writes `made_frame` after `made_frame` and prints the number kept after each batch.
+"""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from beamstream.errors import DiskFull, SinkError
+from beamstream.frames import ColorMode, Frame, Geometry
+
+DTYPES = ("|i1", "|u1", "<i2", "<u2", ">u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8")
+SHAPES = {
+    ColorMode.MONO: (48, 64),
+    ColorMode.BAYER: (48, 64),
+    ColorMode.RGB1: (48, 64, 3),
+    ColorMode.RGB2: (48, 3, 64),
+    ColorMode.RGB3: (3, 48, 64),
+}
+_KILLS = 20
+_DIGESTS = """
+import hashlib, json, sys
+for path in sys.argv[1:]:
+    images = read(path)
+    print(json.dumps([hashlib.sha256(image.tobytes()).hexdigest() for image in images]), flush=True)
+"""
+
+
+def made_frame(geometry: Geometry, number: int) -> Frame:
+    """Make a frame that no other number makes; the same in every process."""
+    count = int(np.prod(geometry.shape))
+    pixels = (np.arange(count, dtype=np.int64) * 7 + number * 13).astype(np.dtype(geometry.dtype))
+    return Frame(pixels.reshape(geometry.shape), geometry, 1000 + number, 1e9 + number / 7, 1e9 + number / 7 + 0.01)
+
+
+def made_frames(geometry: Geometry, start: int, stop: int) -> list[Frame]:
+    """Make the frames from `start` to `stop`."""
+    return [made_frame(geometry, number) for number in range(start, stop)]
+
+
+def digest(frame: Frame) -> str:
+    """Return what `SinkContract.digests` returns for the same pixels."""
+    return hashlib.sha256(frame.image.tobytes()).hexdigest()
+
+
+class SinkContract:
+    """Every promise of a sink, once.
+
+    Attributes
+    ----------
+    factory : str
+        The sink as ``"module:name"``; called with a path and a geometry.
+    reader : str
+        Python source of ``read(path)``, which yields the frames of a sink that may be open, or whose writer was
+        killed. It runs in a process of its own and should use what a stranger would use, nothing of ours.
+    """
+
+    factory: ClassVar[str]
+    reader: ClassVar[str]
+    geometry = Geometry((200, 300), "<u2")  # no whole number of pages
+
+    def make(self, path: Path, geometry: Geometry | None = None) -> Any:
+        """Make a sink."""
+        return _load(self.factory)(path, geometry or self.geometry)
+
+    def digests(self, *paths: Path) -> list[list[str]]:
+        """Read files in another process; return the checksum of each frame."""
+        command = [sys.executable, "-c", self.reader + _DIGESTS, *map(str, paths)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def expect(self, path: Path, frames: Iterable[Frame]) -> None:
+        """Check that the file has just these frames."""
+        assert self.digests(path) == [[digest(frame) for frame in frames]]
+
+    def test_frames_are_readable_by_another_process_while_the_sink_is_open(self, tmp_path: Path) -> None:
+        path = tmp_path / "run"
+        frames = made_frames(self.geometry, 0, 12)
+        with self.make(path) as sink:
+            assert sink.write(frames[:1]) == 1
+            self.expect(path, frames[:1])
+            assert sink.write(frames[1:9]) == 9
+            assert sink.write([]) == 9
+            self.expect(path, frames[:9])
+            assert sink.write(frames[9:]) == 12
+            self.expect(path, frames)
+
+    def test_frames_are_readable_after_closing(self, tmp_path: Path) -> None:
+        frames = made_frames(self.geometry, 0, 70)
+        with self.make(tmp_path / "run") as sink:
+            for start in range(0, 70, 7):
+                sink.write(frames[start : start + 7])
+        self.expect(tmp_path / "run", frames)
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_every_pixel_type_comes_back_bit_exact(self, tmp_path: Path, dtype: str) -> None:
+        geometry = Geometry((61, 67), dtype)
+        frames = made_frames(geometry, 0, 5)
+        with self.make(tmp_path / "run", geometry) as sink:
+            sink.write(frames)
+        self.expect(tmp_path / "run", frames)
+
+    @pytest.mark.parametrize("mode", list(ColorMode))
+    def test_every_colour_mode_comes_back_bit_exact(self, tmp_path: Path, mode: ColorMode) -> None:
+        geometry = Geometry(SHAPES[mode], "|u1", mode)
+        frames = made_frames(geometry, 0, 5)
+        with self.make(tmp_path / "run", geometry) as sink:
+            sink.write(frames)
+        self.expect(tmp_path / "run", frames)
+
+    @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (64, 32), (1021, 1031), (2048, 1024)], ids=str)
+    def test_every_size_and_place_in_memory_comes_back_bit_exact(self, tmp_path: Path, shape: tuple[int, int]) -> None:
+        geometry = Geometry(shape, "<u2")
+        frames = [frame for number in range(2) for frame in _elsewhere_in_memory(made_frame(geometry, number))]
+        with self.make(tmp_path / "run", geometry) as sink:
+            sink.write(frames[:1])
+            sink.write(frames[1:])
+        self.expect(tmp_path / "run", frames)
+
+    def test_what_was_reported_as_kept_survives_kill_9_at_any_instant(self, tmp_path: Path) -> None:
+        chance = random.Random(9)
+        paths = [tmp_path / f"run{i}" for i in range(_KILLS)]
+        reported = [self.kill_a_writer(path, chance) for path in paths]
+        for kept, found in zip(reported, self.digests(*paths), strict=True):
+            assert len(found) >= kept
+            assert found == [digest(frame) for frame in made_frames(self.geometry, 0, len(found))]
+        assert max(reported) > 50
+
+    def kill_a_writer(self, path: Path, chance: random.Random) -> int:
+        """Let a process write, kill it at a random instant; return how many frames it had reported by then."""
+        batch = chance.choice((1, 3, 16))
+        with _writer(self.factory, path, self.geometry, batch) as process:
+            assert process.stdout is not None
+            kept = int(process.stdout.readline() or 0)
+            until = time.monotonic() + chance.uniform(0, 0.3)
+            while time.monotonic() < until:
+                kept = int(process.stdout.readline())
+            process.send_signal(signal.SIGKILL)
+            rest = process.stdout.read().split("\n")[:-1]  # the last line may be cut off
+        return int(rest[-1]) if rest else kept
+
+    def test_an_existing_file_is_not_overwritten(self, tmp_path: Path) -> None:
+        frames = made_frames(self.geometry, 0, 2)
+        with self.make(tmp_path / "run") as sink:
+            sink.write(frames)
+        with pytest.raises(SinkError, match="exists"), self.make(tmp_path / "run"):
+            pass
+        self.expect(tmp_path / "run", frames)
+
+    def test_a_missing_directory_is_named_when_opening(self, tmp_path: Path) -> None:
+        with pytest.raises(SinkError, match="no directory .*nowhere"), self.make(tmp_path / "nowhere" / "run"):
+            pass
+
+    def test_a_frame_of_another_geometry_is_refused_and_the_others_are_kept(self, tmp_path: Path) -> None:
+        frames = made_frames(self.geometry, 0, 2)
+        other = made_frame(Geometry((200, 301), "<u2"), 7)
+        with self.make(tmp_path / "run") as sink:
+            sink.write(frames)
+            with pytest.raises(SinkError, match="200 × 301"):
+                sink.write([frames[0], other])
+        self.expect(tmp_path / "run", frames)
+
+    def test_an_error_in_the_run_passes_through_and_leaves_the_frames_readable(self, tmp_path: Path) -> None:
+        frames = made_frames(self.geometry, 0, 3)
+        with pytest.raises(ZeroDivisionError), self.make(tmp_path / "run") as sink:
+            sink.write(frames)
+            raise ZeroDivisionError
+        self.expect(tmp_path / "run", frames)
+
+    def test_a_full_disk_is_named_and_leaves_the_frames_readable(self, small_disk: Path) -> None:
+        path = small_disk / "run"
+        frames = made_frames(self.geometry, 0, 400)  # 48 MB
+        kept = 0
+        with pytest.raises(DiskFull, match=r"full.*make room"), self.make(path) as sink:
+            for start in range(0, 400, 3):
+                kept = sink.write(frames[start : start + 3])
+        assert kept > 10
+        self.expect(path, frames[:kept])
+
+
+def _elsewhere_in_memory(frame: Frame) -> list[Frame]:
+    """Return the frame at a page boundary, beside one, and not contiguous."""
+    shape, dtype, nbytes = frame.geometry.shape, np.dtype(frame.geometry.dtype), frame.geometry.nbytes
+    memory = np.zeros(nbytes + 2 * 4096, np.uint8)
+    start = -memory.ctypes.data % 4096
+    places = []
+    for shift in (0, 64):
+        place = memory[start + shift : start + shift + nbytes].view(dtype).reshape(shape)
+        place[...] = frame.image
+        places.append(place)
+        memory = memory.copy()
+        start = -memory.ctypes.data % 4096
+    places.append(np.asfortranarray(frame.image))
+    return [Frame(p, frame.geometry, frame.unique_id, frame.timestamp, frame.received) for p in places]
+
+
+def _load(factory: str) -> Any:
+    module, _, name = factory.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _writer(factory: str, path: Path, geometry: Geometry, batch: int) -> subprocess.Popen[str]:
+    arguments = [factory, str(path), json.dumps(geometry.to_dict()), str(batch)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "beamstream.sinks.contract", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def _write_until_killed(factory: str, path: str, geometry: Geometry, batch: int) -> None:
+    with _load(factory)(Path(path), geometry) as sink:
+        for start in range(0, 1 << 30, batch):
+            sys.stdout.write(f"{sink.write(made_frames(geometry, start, start + batch))}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _write_until_killed(sys.argv[1], sys.argv[2], Geometry.from_dict(json.loads(sys.argv[3])), int(sys.argv[4]))

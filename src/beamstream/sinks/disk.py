@@ -1,0 +1,69 @@
+"""Say what a disk that refuses means, and what to do about it."""
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from beamstream.errors import DiskFull, SinkError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_ERRNO = re.compile(r"errno = (\d+)")  # how HDF5 says it
+
+
+@contextlib.contextmanager
+def explained(who: str, what: str, path: Path) -> Iterator[None]:
+    """Turn errors of the system and of HDF5 into `DiskFull` or `SinkError` with a text that helps.
+
+    Parameters
+    ----------
+    who : str
+        Whose frames they are.
+    what : str
+        What is asked for, as in "keep frames 5:8".
+    path : Path
+        The file that is written.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError) as error:  # HDF5 raises any of these
+        code = _code(error)
+        kind = DiskFull if code in _NO_ROOM else SinkError
+        raise kind(f"{who}: to {what} {path}: {_reason(code, error, path)}") from error
+
+
+def _code(error: BaseException) -> int | None:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = _ERRNO.search(str(error))
+    return int(found[1]) if found else None
+
+
+def _reason(code: int | None, error: BaseException, path: Path) -> str:
+    match code:
+        case errno.ENOSPC:
+            return f"the disk is full ({_free(path)}); make room, or record to another directory"
+        case errno.EDQUOT:
+            return "your quota is used up; make room, or have it raised"
+        case errno.EFBIG:
+            return "the file would be larger than the filesystem or `ulimit -f` allows; raise the limit"
+        case errno.EEXIST:
+            return "the file exists and is never overwritten; choose another name, or move the file away"
+        case errno.ENOENT | errno.ENOTDIR:
+            return f"there is no directory {path.parent}; make it, or correct the configured path"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            rights = f"{os.strerror(code)} for user {os.geteuid()}"
+            return f"{rights}; have the rights of {path.parent} changed, or record elsewhere"
+        case errno.EIO:
+            return "the disk reports an input/output error; look at the kernel's log before using it again"
+        case _:
+            return f"{error}; nothing more is written to this file"
+
+
+def _free(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB free in {path.parent}"
+    return str(path.parent)

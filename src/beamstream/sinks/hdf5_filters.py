@@ -1,0 +1,78 @@
+"""Store frames as the detector compressed them, so that stock HDF5 readers decode them.
+
+The filters' numbers and headers are registered with The HDF Group
+(https://github.com/HDFGroup/hdf5_plugins/blob/master/docs/RegisteredFilterPlugins.md). What an HDF5 filter
+stores and what areaDetector sends differ only in a header, which is put in front here; nothing is inflated
+and packed again.
+"""
+
+import struct
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from beamstream.frames import Frame, Geometry
+
+_LZ4_HEADER = struct.Struct(">QII")  # decoded bytes, block bytes, compressed bytes of the only block
+_BITSHUFFLE_HEADER = struct.Struct(">QI")  # decoded bytes, block bytes
+_SIZE = struct.Struct(">Q")
+_BITSHUFFLE_BLOCK = 8192  # bytes, bitshuffle's default
+_BITSHUFFLE_LEAST = 128  # elements
+_LAST_BLOSC1 = 2  # the format version in the first byte of a chunk; the HDF5 filter does not know Blosc2's
+_FILTERS: dict[str, tuple[int, tuple[int, ...]]] = {
+    "blosc": (32001, (0, 0, 0, 0, 5, 1, 1)),  # 4 for the filter to fill, then level, byte shuffle, lz4
+    "lz4": (32004, ()),
+    "bslz4": (32008, (0, 2)),  # default block size, lz4
+    "zlib": (1, (6,)),
+}
+
+
+def stored_codec(codec: str) -> str:
+    """Return the codec under which frames of this codec are stored; ``""`` where HDF5 has no filter for it.
+
+    HDF5 readers cannot decode ``jpeg``: such frames are decoded first and stored as pixels.
+    """
+    return codec if codec in _FILTERS else ""
+
+
+def declare(dcpl: Any, codec: str) -> None:
+    """Tell a dataset creation property list how its chunks are compressed."""
+    import h5py
+
+    if codec == "zlib":
+        dcpl.set_deflate(*_FILTERS[codec][1])
+        return
+    import hdf5plugin  # noqa: F401  registers the filters, which then describe the pixels in the file
+
+    number, options = _FILTERS[codec]
+    dcpl.set_filter(number, h5py.h5z.FLAG_OPTIONAL, options)
+
+
+def as_chunk(frame: Frame) -> tuple[int, Any]:
+    """Return a filter mask and the bytes that HDF5 keeps for a compressed frame.
+
+    A mask of 1 says that this chunk is plain pixels: the rare frame whose bytes the filter would misread is
+    decoded.
+
+    Raises
+    ------
+    CodecError
+        A frame that has to be decoded cannot be.
+    """
+    codec, payload, nbytes = frame.geometry.codec, np.ascontiguousarray(frame.payload), frame.geometry.nbytes
+    if codec in ("lz4", "bslz4") and payload.size >= _SIZE.size and _SIZE.unpack_from(payload.data)[0] == nbytes:
+        return 0, payload  # the header is there already: a simulator replays HDF5 chunks
+    if codec == "bslz4":
+        return 0, _BITSHUFFLE_HEADER.pack(nbytes, _bitshuffle_block(frame.geometry)) + payload.tobytes()
+    if codec == "lz4" and payload.size != nbytes:  # a block of full length would count as not compressed
+        return 0, _LZ4_HEADER.pack(nbytes, nbytes, payload.size) + payload.tobytes()
+    if codec == "zlib" or (codec == "blosc" and payload.size and payload[0] <= _LAST_BLOSC1):
+        return 0, payload
+    return 1, np.ascontiguousarray(frame.image)
+
+
+def _bitshuffle_block(geometry: Geometry) -> int:
+    """Return bitshuffle's default block for this pixel type, bytes."""
+    itemsize = geometry.nbytes // prod(geometry.shape)
+    return max(_BITSHUFFLE_BLOCK // itemsize // 8 * 8, _BITSHUFFLE_LEAST) * itemsize

@@ -1,0 +1,74 @@
+"""What every test stands on: EPICS that stays on loopback, and nothing left behind."""
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from beamstream.sim.loopback import loopback_environment
+
+os.environ.update(loopback_environment())  # before anything imports EPICS
+
+import psutil
+import pytest
+
+SHM = Path("/dev/shm")
+# caproto's shared client context and pvaccess live as long as the interpreter, by their design
+FOREVER = (
+    "caproto",
+    "SharedBroadcaster",
+    "selector",
+    "VirtualCircuit",
+    "ophyd",
+    "bluesky",
+    "tiled-",
+    "AnyIO",
+    "asyncio_",
+    "pymp",
+)
+
+
+def _wait_for(condition: Callable[[], object], timeout: float = 10.0, what: str = "") -> None:
+    """Return as soon as the condition holds; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {timeout} s: {what or condition}")
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., None]:
+    """Wait on a condition with a deadline: ``wait_for(lambda: x > 3, timeout=5, what="x to grow")``."""
+    return _wait_for
+
+
+def _threads() -> set[threading.Thread]:
+    return {t for t in threading.enumerate() if not t.name.startswith(FOREVER)}
+
+
+def _segments() -> set[str]:
+    return {p.name for p in SHM.glob("*beamstream-*")}
+
+
+def _children() -> set[psutil.Process]:
+    return {c for c in psutil.Process().children(recursive=True) if c.status() != psutil.STATUS_ZOMBIE}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a thread, a process or a shared-memory segment."""
+    before = _threads(), _segments(), _children()
+    yield
+    if request.node.get_closest_marker("leaks_by_intention"):
+        return
+    deadline = time.monotonic() + 5.0
+    while True:
+        gc.collect()
+        left = [now - then for now, then in zip((_threads(), _segments(), _children()), before, strict=True)]
+        if not any(left) or time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    assert not any(left), f"left behind: threads {left[0]}, segments {left[1]}, processes {left[2]}"

@@ -1,0 +1,241 @@
+"""The ring keeps what it says, tells readers when it cannot, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beamstream.errors import MalformedFrame, RingError, RingOverrun
+from beamstream.frames import Frame, Geometry
+from beamstream.ring import PREFIX, Latest, Ring, RingView, every, frames
+from beamstream.segment import SHM, slot_bytes
+
+SMALL = Geometry((8, 16), "<u2")
+_names = count()
+
+
+def _frame(unique_id: int, geometry: Geometry = SMALL, **attributes) -> Frame:
+    image = np.full(geometry.shape, unique_id % 60000, geometry.dtype)
+    return Frame(image, geometry, unique_id, 1e9 + unique_id, 2e9 + unique_id, attributes=attributes)
+
+
+def _memory(slots: int, geometry: Geometry = SMALL) -> int:
+    return slots * slot_bytes(geometry)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"test{os.getpid()}_{next(_names)}"
+
+
+@pytest.fixture
+def ring(name) -> Iterator[Ring]:
+    ring = Ring(name, memory=_memory(8), source="pva://X")
+    yield ring
+    ring.close()
+
+
+def test_frames_come_back_as_they_were_put(ring):
+    for i in range(5):
+        assert ring.put(_frame(100 + i, gain=i)) == i
+    for i, frame in enumerate(frames(ring, 0, 5)):
+        assert frame.unique_id == 100 + i
+        assert frame.timestamp == 1e9 + 100 + i
+        assert frame.received == 2e9 + 100 + i
+        assert frame.source == "pva://X"
+        assert frame.attributes == {"gain": i}
+        assert (frame.image == 100 + i).all()
+        assert frame.image.dtype == np.uint16
+        assert not frame.image.flags.writeable
+
+
+def test_pixels_are_page_aligned_for_direct_writing(ring):
+    ring.put(_frame(1))
+    ring.put(_frame(2))
+    assert all(f.payload.ctypes.data % 4096 == 0 for f in frames(ring, 0, 2))
+
+
+def test_asking_for_overwritten_frames_says_what_the_ring_holds(ring):
+    for i in range(20):
+        ring.put(_frame(i))
+    with pytest.raises(RingOverrun, match=r"frames 0:20 asked for, the ring holds 12:20"):
+        frames(ring, 0, 20)
+    assert [f.unique_id for f in frames(ring, 12, 20)] == list(range(12, 20))
+
+
+def test_an_index_that_wraps_to_slot_zero_is_no_empty_ring(ring):
+    for i in range(8):
+        ring.put(_frame(i))
+    assert ring.bounds() == (0, 8)
+    ring.put(_frame(8))
+    assert ring.bounds() == (1, 9)
+
+
+def test_the_guard_keeps_the_recorders_frames_and_refuses_new_ones(ring):
+    ring.put(_frame(0))
+    ring.guard = 0
+    for i in range(1, 8):
+        ring.put(_frame(i))
+    with pytest.raises(RingOverrun, match="the disk is too slow"):
+        ring.put(_frame(8))
+    assert ring.frame(0).unique_id == 0
+    ring.guard = 4
+    ring.put(_frame(8))
+    assert ring.frame(8).unique_id == 8
+
+
+def test_a_change_of_geometry_opens_an_epoch_and_goes_on_counting(ring):
+    ring.put(_frame(1))
+    large = Geometry((32, 32), "<f4")
+    assert ring.put(_frame(2, large)) == 1
+    assert ring.bounds() == (1, 2)
+    assert ring.statistics().epoch == 1
+    assert ring.frame(1).image.shape == (32, 32)
+    assert ring.frame(0).unique_id == 1  # the epoch before is still held for its recorder
+
+
+def test_a_view_from_elsewhere_follows_the_writer_through_epochs(ring, name):
+    ring.put(_frame(1))
+    view = RingView(name)
+    assert view.frame(0).unique_id == 1
+    ring.put(_frame(2, Geometry((4, 4), "|u1")))
+    assert view.wait(1, timeout=2)
+    assert view.frame(1).image.shape == (4, 4)
+    view.close()
+
+
+def test_the_latest_reader_skips_and_counts(ring):
+    latest = Latest(ring)
+    assert latest.read(timeout=0.01) is None
+    for i in range(5):
+        ring.put(_frame(i))
+    frame = latest.read(timeout=1)
+    assert frame is not None
+    assert frame.unique_id == 4
+    assert latest.skipped == 4
+    ring.put(_frame(5))
+    assert frame.image[0, 0] == 4  # a copy: later frames do not change it
+
+
+def test_the_every_reader_gets_all_in_order_or_an_error(ring):
+    seen = []
+
+    def read() -> None:
+        for batch in every(ring, 0, timeout=0.5):
+            seen.extend(f.unique_id for f in batch)
+
+    reader = threading.Thread(target=read, name="reader")
+    reader.start()
+    for i in range(200):
+        ring.wait(i, 0.0)
+        ring.put(_frame(i))
+        while len(seen) < i - 3:
+            threading.Event().wait(0.001)
+    reader.join()
+    assert seen == list(range(200))
+
+
+def test_an_every_reader_that_was_lapped_raises(ring):
+    for i in range(3):
+        ring.put(_frame(i))
+    batches = every(ring, 0, timeout=0.1)
+    next(batches)
+    for i in range(3, 30):
+        ring.put(_frame(i))
+    with pytest.raises(RingOverrun):
+        next(batches)
+
+
+def test_views_stay_readable_after_the_ring_is_closed(name):
+    ring = Ring(name, memory=_memory(4))
+    ring.put(_frame(7))
+    frame = ring.frame(0)
+    ring.close()
+    assert (frame.image == 7).all()
+
+
+def test_attributes_that_do_not_fit_are_dropped_and_counted(ring):
+    ring.put(_frame(1, text="x" * 5000))
+    assert ring.frame(0).attributes == {}
+    assert ring.statistics().attributes_dropped == 1
+
+
+def test_a_compressed_payload_beyond_reason_is_refused(name):
+    geometry = Geometry((8, 8), "|u1", codec="lz4")
+    ring = Ring(name, memory=_memory(4, geometry))
+    big = Frame(np.zeros(10 * slot_bytes(geometry), np.uint8), geometry, 1, 0.0, 0.0)
+    with pytest.raises(MalformedFrame, match="takes at most"):
+        ring.put(big)
+    ring.close()
+
+
+def test_a_ring_larger_than_shared_memory_is_refused_with_advice(name):
+    ring = Ring(name, memory=2**60)
+    with pytest.raises(RingError, match="lower ring_memory_mb"):
+        ring.prepare(Geometry((2**20, 2**20), "<f8"))
+    assert not list(SHM.glob(f"{PREFIX}{name}*"))
+
+
+@pytest.mark.parametrize("bad", ["", "a/b", "../x", "a b"])
+def test_names_that_are_no_names_are_refused(bad):
+    with pytest.raises(ValueError, match="use letters"):
+        Ring(bad)
+
+
+_WRITER = """
+import sys, time
+import numpy as np
+from beamstream.frames import Frame, Geometry
+from beamstream.ring import Ring
+ring = Ring(sys.argv[1], memory=2**20)
+g = Geometry((64, 64), "<u2")
+ring.put(Frame(np.ones((64, 64), "<u2"), g, 1, 0.0, 0.0))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_no_segment_survives_the_next_start_after_kill_of_the_process_group(name):
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, name], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    assert list(SHM.glob(f"{PREFIX}{name}.*"))
+    other = Ring("other", memory=_memory(4))
+    assert list(SHM.glob(f"{PREFIX}{name}.*")), "a living writer's segment is not swept"
+    os.killpg(writer.pid, signal.SIGKILL)
+    writer.wait()
+    writer.stdout.close()
+    Ring("another", memory=_memory(4)).close()
+    other.close()
+    assert not list(SHM.glob(f"{PREFIX}{name}.*"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 9), min_size=1, max_size=3).map(tuple),
+    dtype=st.sampled_from(["|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8"]),
+    n=st.integers(1, 12),
+)
+def test_any_shape_and_type_survives(shape, dtype, n):
+    geometry = Geometry(shape, dtype)
+    ring = Ring("property", memory=_memory(4, geometry))
+    try:
+        rng = np.random.default_rng(n)
+        images = [rng.integers(0, 100, shape).astype(dtype) for _ in range(n)]
+        for i, image in enumerate(images):
+            ring.put(Frame(image, geometry, i, 0.0, 0.0))
+        start, stop = ring.bounds()
+        for frame, image in zip(frames(ring, start, stop), images[start:stop], strict=True):
+            np.testing.assert_array_equal(frame.image, image)
+    finally:
+        ring.close()
