@@ -23,10 +23,9 @@ FOREVER = (
     "VirtualCircuit",
     "ophyd",
     "bluesky",
-    "tiled-",
     "AnyIO",
-    "asyncio_",
-    "pymp",
+    "user-callback-executor",  # caproto's
+    "Dummy-",  # pvaccess' own, seen when they call Python
 )
 
 

@@ -46,7 +46,8 @@ class Window:
     exact : bool
         The detector makes just `number` frames: what is lost of them is not waited for.
     idle : callable, optional
-        Whether the detector says that it has finished; asked when it is silent.
+        Whether the detector says that it has finished; asked when it is silent. Given for a detector that is
+        started for this window.
     """
 
     number: int | None
@@ -59,6 +60,11 @@ class Window:
     lost: int = 0
     heard: float = 0.0  # time.monotonic() of the last frame
     open: bool = True
+
+    @property
+    def started(self) -> bool:
+        """Whether the detector was started for this window, rather than running anyway."""
+        return self.idle is not None
 
     @property
     def wanted(self) -> int | None:
@@ -252,6 +258,8 @@ class Recording:
 
     def _accept(self, window: Window, index: int, unique_id: int, missing: int | None) -> None:
         with self._lock:
+            if missing and window.started and not window.accepted:
+                missing = 0  # from before the start; one of ours would be missed at the end
             window.accepted += 1
             window.lost += missing or 0
             self._pending.append((index, unique_id))

@@ -13,8 +13,12 @@ from bluesky import RunEngine
 
 sys.path.insert(0, str(Path(__file__).parent))  # for archive_session
 
+import dask
+
 from beamstream.archive.layout import Layout
 from beamstream.archive.process import running_server
+
+dask.config.set(scheduler="synchronous")  # its pool of threads would outlive a test
 
 
 @dataclass

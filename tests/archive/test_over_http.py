@@ -7,7 +7,6 @@ import threading
 import time
 
 import bluesky.plans as bp
-import dask
 import h5py
 import httpx
 import numpy as np
@@ -110,7 +109,6 @@ def test_the_summary_tells_frames_and_losses(archive, flown, scanned):
 
 
 def test_databroker_reads_tables_and_images(archive, scanned, flown):
-    dask.config.set(scheduler="synchronous")  # its pool of threads would stay
     catalog = broker(archive.layout.directory)
     header = catalog[scanned]
     assert header.start["plan_name"] == "scan"
@@ -124,6 +122,7 @@ def test_databroker_reads_tables_and_images(archive, scanned, flown):
     catalog._catalog.context.close()
 
 
+@pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager")  # tiled's use of websockets
 def test_a_run_in_progress_is_followed_live(archive, wait_for, connected):
     from bluesky_tiled_plugins import subscribe_to_streams
 
@@ -216,3 +215,19 @@ def test_a_refused_run_is_put_aside_with_the_reason_and_others_go_on(archive, wa
     assert "no/such" in archive.client["0" * 36].metadata["refused"]
     (uid,) = archive.engine(bp.count([Ledger(name="other")], 2))
     assert wait_for_run(archive.client, uid).num_events == {"primary": 2}
+
+
+def test_rows_that_may_be_there_twice_are_filed_anew(archive, wait_for):
+    camera = Camera("cam", archive.layout.recordings, num=4)
+    (uid,) = archive.engine(fly([camera]))
+    wait_for_run(archive.client, uid)
+    filed = archive.layout.journal / "filed" / f"{uid}.jsonl"
+    wait_for(filed.exists, what="the journal to move")
+    note = "forcing a retry. If the failed attempt was in fact processed, the rows may be duplicated."
+    archive.client[uid].update_metadata({"notes": [note]})  # as TiledWriter leaves it after a lost answer
+    filed.rename(archive.layout.journal / filed.name)
+    wait_for(filed.exists, what="the run to be filed again")
+    run = archive.client[uid]
+    assert "notes" not in run.metadata
+    assert np.array_equal(run["primary"]["cam_image"].read(), [frame(n) for n in range(4)])
+    assert camera.path.exists(), "deleting the run deleted the recording"

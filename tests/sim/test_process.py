@@ -89,19 +89,32 @@ def test_an_acquisition_by_channel_access_makes_the_frames_asked_for(camera, mon
     assert watch.ids == [read_unique_id(u.image) for u in watch.updates] == list(range(1, 41))
 
 
-def test_acquire_never_flickers_while_it_starts(camera, control, wait_for):
-    pv, seen = control("SIM:CAM:cam1:Acquire"), []
-    subscription = pv.subscribe(data_type="native")
-    token = subscription.add_callback(lambda _, response: seen.append(int(response.data[0])))
-    wait_for(lambda: seen == [0], what="the first value")
-    camera.put(ImageMode=1, NumImages=3)
-    for _ in range(30):
-        seen.clear()
-        camera.put(Acquire=1)
-        wait_for(lambda: seen and seen[-1] == 0, what="the end")
-        assert seen == [1, 0]
+@pytest.fixture(scope="module")
+def acquire_seen(control):
+    """The values that a subscription to Acquire brought so far."""
+    seen = []
+
+    def on_change(_, response):  # by name: caproto keeps only a weak reference
+        seen.append(int(response.data[0]))
+
+    subscription = control("SIM:CAM:cam1:Acquire").subscribe(data_type="native")
+    token = subscription.add_callback(on_change)
+    deadline = time.monotonic() + 10
+    while not seen and time.monotonic() < deadline:
+        time.sleep(0.005)
+    yield seen
     subscription.remove_callback(token)
     subscription.clear()
+
+
+def test_acquire_goes_to_1_and_back_to_0_once(camera, acquire_seen, wait_for):
+    camera.put(ImageMode=1, NumImages=3, Acquire=1)
+    wait_for(lambda: acquire_seen[-2:] == [1, 0], what="the end, and with it of what the fixture's puts posted")
+    for _ in range(30):
+        acquire_seen.clear()
+        camera.put(Acquire=1)
+        wait_for(lambda: acquire_seen and acquire_seen[-1] == 0, what="the end")
+        assert acquire_seen == [1, 0]
 
 
 def test_puts_are_over_within_milliseconds_while_frames_go_out(camera):
@@ -126,13 +139,11 @@ def test_a_continuous_acquisition_goes_on_until_it_is_stopped(camera, wait_for):
 
 
 def test_wrong_settings_are_refused_and_change_nothing(camera):
-    from caproto import CaprotoError
-
-    before = camera.get("NumImages")
-    for name, value in {"NumImages": 0, "AcquirePeriod": -1.0, "ChangeDtype": b"<c8"}.items():
-        with pytest.raises(CaprotoError):
-            camera.put(**{name: value})
-    assert camera.get("NumImages") == before
+    names = ("NumImages", "AcquirePeriod", "ChangeDtype", "ChangeDtypeAt")
+    camera.put(NumImages=7)
+    before = [camera.get(name) for name in names]
+    camera.put(NumImages=0, AcquirePeriod=-1.0, ChangeDtype=b"<c8")
+    assert [camera.get(name) for name in names] == before
 
 
 @pytest.mark.parametrize(
@@ -187,17 +198,22 @@ def test_a_pv_that_is_no_image_answers(beamline):
     assert (pv["value"], "uniqueId" in pv.getStructureDict()) == (42.0, False)
 
 
-def test_the_motor_moves_under_ophyd(beamline):
+@pytest.fixture(scope="module")
+def motor(beamline):
     from ophyd import EpicsMotor
 
     motor = EpicsMotor("SIM:MTR1", name="motor")
     motor.wait_for_connection(timeout=10)
+    yield motor
+    motor.destroy()
+
+
+def test_the_motor_moves_under_ophyd(motor):
     target = motor.position + 1.0
     start = time.monotonic()
     motor.move(target, wait=True, timeout=10)
     assert time.monotonic() - start < 2.0
     assert motor.position == pytest.approx(target)
-    motor.destroy()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -226,9 +242,9 @@ def test_a_restarted_beamline_has_the_same_names_and_starts_counting_anew(beamli
         process.restart()
         assert process.pid != first
         wait_for(lambda: len(watch.updates) > seen + 20, timeout=20, what="frames of the new process")
-        assert any(step < 0 for step in np.diff(watch.ids))
+        assert np.any(np.diff(watch.ids) != 1)
         process.suspend()
-        wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, what="SIGSTOP")
+        assert psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
         process.resume()
         seen = len(watch.updates)
         wait_for(lambda: len(watch.updates) > seen, what="a frame after SIGCONT")

@@ -46,9 +46,7 @@ def find_server(layout: Layout) -> Address:
     except FileNotFoundError:
         raise ArchiveError(f"archive: nobody serves {layout.directory}; start `beamstream serve`") from None
     except (OSError, ValueError, TypeError) as error:
-        raise ArchiveError(
-            f"archive: {layout.address} cannot be read ({error}); start the server again"
-        ) from error
+        raise ArchiveError(f"archive: {layout.address} cannot be read ({error}); start the server again") from error
     if not _is_locked(layout.lock):
         raise ArchiveError(
             f"archive: the server of {layout.directory} (process {address.pid}, {address.url}) is gone; "
@@ -74,9 +72,7 @@ def claim(layout: Layout, patience: float = 1.0) -> int:
         except OSError:
             if time.monotonic() > deadline:
                 os.close(fd)
-                raise ArchiveError(
-                    f"archive: {layout.directory} is served already{_by_whom(layout)}"
-                ) from None
+                raise ArchiveError(f"archive: {layout.directory} is served already{_by_whom(layout)}") from None
             time.sleep(0.02)
 
 

@@ -134,30 +134,33 @@ def _tables_uri(layout: Layout) -> str:
 
 def _make_catalog(layout: Layout) -> None:
     """Make the tables here: tiled's own way starts a second interpreter, which takes seconds."""
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
     from sqlalchemy.ext.asyncio import create_async_engine
-    from tiled.alembic_utils import stamp_head
-    from tiled.catalog.alembic_constants import ALEMBIC_DIR, ALEMBIC_INI_TEMPLATE_PATH
+    from tiled.catalog.alembic_constants import ALEMBIC_DIR
     from tiled.catalog.core import initialize_database
 
     hidden = layout.catalog.with_suffix(".new")  # a start that is killed leaves no half catalogue
     hidden.unlink(missing_ok=True)
     uri = f"sqlite+aiosqlite:///{hidden}"
 
+    def stamp(connection: Any) -> None:
+        MigrationContext.configure(connection).stamp(ScriptDirectory(ALEMBIC_DIR), "head")
+
     async def fill() -> None:
         engine = create_async_engine(uri)
         try:
             await initialize_database(engine)
+            async with engine.begin() as connection:
+                await connection.run_sync(stamp)
         finally:
             await engine.dispose()
 
     asyncio.run(fill())
-    stamp_head(Path(ALEMBIC_INI_TEMPLATE_PATH), Path(ALEMBIC_DIR), uri)
     hidden.rename(layout.catalog)
 
 
-async def _documents(
-    mimetype: str, adapter: Any, metadata: Any, filter_for_access: Any
-) -> AsyncIterator[str]:
+async def _documents(mimetype: str, adapter: Any, metadata: Any, filter_for_access: Any) -> AsyncIterator[str]:
     """Export a run's documents; the import waits until somebody asks."""
     from bluesky_tiled_plugins.exporters import json_seq_exporter
 

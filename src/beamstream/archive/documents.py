@@ -88,9 +88,7 @@ def last_line(path: Path) -> bytes:
         reach = 4096
         while True:
             file.seek(max(0, size - reach))
-            lines = file.read().split(b"\n")[
-                :-1
-            ]  # behind the last line's end there is nothing, or half a line
+            lines = file.read().split(b"\n")[:-1]  # behind the last line's end there is nothing, or half a line
             if len(lines) > 1 or reach >= size:
                 return lines[-1] if lines else b""
             reach *= 4

@@ -208,7 +208,5 @@ def _lock(journal: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
-        raise ArchiveError(
-            f"feeder: {journal} is filed from by another process; end that one first"
-        ) from None
+        raise ArchiveError(f"feeder: {journal} is filed from by another process; end that one first") from None
     return fd

@@ -119,10 +119,7 @@ class InterruptedRun:
 
     def _assign(self, resource: _Resource, stream: str) -> None:
         key = resource.doc["data_key"]
-        if (
-            resource.stream not in ("", stream)
-            and self._streams[resource.stream].resources.get(key) is resource
-        ):
+        if resource.stream not in ("", stream) and self._streams[resource.stream].resources.get(key) is resource:
             del self._streams[resource.stream].resources[key]
         before = self._streams[stream].resources.get(key)
         if before is not None and before is not resource:  # a second file: counts on where the first ended

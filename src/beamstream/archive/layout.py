@@ -103,18 +103,14 @@ def read_key(path: Path) -> str:
         mode = path.stat().st_mode
         key = path.read_text().strip()
     except OSError as error:
-        raise ArchiveError(
-            f"archive: the key {path} cannot be read: {error.strerror}; is this the archive?"
-        ) from error
+        raise ArchiveError(f"archive: the key {path} cannot be read: {error.strerror}; is this the archive?") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ArchiveError(
             f"archive: the key {path} has mode {stat.S_IMODE(mode):o}, others may have read it; "
             "delete it to get a new one (or chmod 600 if you trust them)"
         )
     if not key.isalnum():
-        raise ArchiveError(
-            f"archive: the key {path} is not made of letters and digits; delete it to get a new one"
-        )
+        raise ArchiveError(f"archive: the key {path} is not made of letters and digits; delete it to get a new one")
     return key
 
 

@@ -85,9 +85,7 @@ class ArchiveServer:
         self._thread = threading.Thread(target=self._run_and_remember, name="beamstream-archive")
         self._thread.start()
         if not self._ready.wait(timeout) or self._error is not None:
-            error = self._error or ArchiveError(
-                f"archive: {self.layout.directory} is not served after {timeout} s"
-            )
+            error = self._error or ArchiveError(f"archive: {self.layout.directory} is not served after {timeout} s")
             self.stop()
             raise error
         return self

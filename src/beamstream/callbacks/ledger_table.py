@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STREAM = "ledger"
 _MOST_GAPS = 5
+_SHORT = 2.0  # s; the rate of a shorter run would tell how long arming takes
 _BAD = {"lost": "bold red", "malformed": "bold red", "restarts": "bold red", "repeated": "yellow"}
 _ORDER = ("recorded", "lost", *(c for c in COLUMNS if c not in ("recorded", "lost")))
 
@@ -42,7 +43,8 @@ def ledger_table(
     rates : dict, optional
         Frames/s by detector.
     """
-    table = Table(title=title, title_justify="left", title_style="", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=title, title_justify="left", title_style="", box=None, pad_edge=False)
+    table.padding = (0, 1, 0, 0)  # nine columns fit into 80 characters
     table.add_column("detector", overflow="fold")
     for column in (*_ORDER, *(["frames/s"] if rates else [])):
         table.add_column(column, justify="right")
@@ -100,7 +102,7 @@ class _Run:
         """Return frames/s from the descriptor, just before the first frame, to the account after the last."""
         seconds = self.ended - self.begun if self.begun is not None else 0.0
         recorded = {name: ledger.get("recorded") or 0 for name, ledger in self.ledgers.items()}
-        return {name: n / seconds for name, n in recorded.items() if seconds > 0 and n > 1}
+        return {name: n / seconds for name, n in recorded.items() if seconds > _SHORT}
 
 
 class LedgerTable(DocumentRouter):

@@ -12,7 +12,6 @@ import typer
 
 from beamstream.cli import bench, demo, doctor, record, recover, runs, serve, session, sim, version
 from beamstream.cli.console import INTERRUPTED, complain, err
-from beamstream.config import VARIABLE
 from beamstream.errors import BeamstreamError
 
 _DEBUG = "BEAMSTREAM_DEBUG"
@@ -46,17 +45,11 @@ def beamstream(
     context: typer.Context,
     config: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE", help=f"Configuration; otherwise {VARIABLE}, ./beamstream.toml, the profile's."
-        ),
+        typer.Option(metavar="FILE", help="Configuration; otherwise BEAMSTREAM_CONFIG, ./beamstream.toml, the profile's."),
     ] = None,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="With --version: the versions of the whole stack.")
-    ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", hidden=True, help="Show where an error came from.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --version: the versions of the whole stack.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", hidden=True, help="Show where an error came from.")] = False,
 ) -> None:
     """Record detectors that stream, account for every frame, serve what was recorded.
 
@@ -65,14 +58,14 @@ def beamstream(
     if debug:
         os.environ[_DEBUG] = "1"
     if config is not None:
+        from beamstream.config import VARIABLE
+
         os.environ[VARIABLE] = os.path.abspath(config)  # noqa: PTH100, children start elsewhere
     if show_version:
         version.show(as_json)
         raise typer.Exit
     if as_json:
-        raise typer.BadParameter(
-            "--json before a command goes with --version only; write it behind the command"
-        )
+        raise typer.BadParameter("--json before a command goes with --version only; write it behind the command")
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)

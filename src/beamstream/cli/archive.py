@@ -5,21 +5,23 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beamstream.config import KEY_VARIABLE, Config, load
 from beamstream.errors import ArchiveError
 
 if TYPE_CHECKING:
     import httpx
 
     from beamstream.archive.catalog import RunSummary
+    from beamstream.config import Config
 
 _TIMEOUT = 30.0  # s
 
 
-def chosen_archive(asked: Path | str | None, config: Config | None = None) -> Path:
+def chosen_archive(asked: Path | str | None, config: "Config | None" = None) -> Path:
     """Return the archive directory that counts: the one asked for, else the configuration's."""
     if asked is not None:
         return Path(asked).expanduser().absolute()
+    from beamstream.config import load
+
     return (config or load()).archive.directory
 
 
@@ -44,6 +46,7 @@ class Archive:
 
         from beamstream.archive.address import find_server
         from beamstream.archive.layout import Layout, read_key
+        from beamstream.config import KEY_VARIABLE
 
         key = key or os.environ.get(KEY_VARIABLE)
         self.key_file: Path | None = None
@@ -87,7 +90,7 @@ class Archive:
         if answer.status_code in (401, 403):
             given = "the key given is wrong" if self._key_given else "no key was given"
             raise ArchiveError(
-                f"archive: {self.url} refuses to be read: {given}; set {KEY_VARIABLE} or read <archive>/api_key"
+                f"archive: {self.url} refuses to be read: {given}; set BEAMSTREAM_API_KEY or read <archive>/api_key"
             )
         if answer.is_error:
             raise ArchiveError(f"archive: {path} asked for, {answer.status_code} answered: {_detail(answer)}")

@@ -23,8 +23,6 @@ def bench(
     """
     root = checkout()
     if root is None or not (root / "tests" / "benchmarks").is_dir():
-        raise ConfigurationError(
-            "bench: tests/benchmarks asked for, this is no checkout; clone the repository"
-        )
+        raise ConfigurationError("bench: tests/benchmarks asked for, this is no checkout; clone the repository")
     command = [sys.executable, "-m", "pytest", "tests/benchmarks", "-m", "benchmark", "-s", "--timeout=900"]
     raise typer.Exit(subprocess.run([*command, *(arguments or [])], cwd=root, check=False).returncode)

@@ -41,9 +41,7 @@ def complain(message: object) -> None:
 
 def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
     """Return an empty table; the columns in `right` are flush right."""
-    made = Table(
-        title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-    )
+    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made

@@ -1,5 +1,6 @@
 """`beamstream serve`: the archive over HTTP, in the foreground."""
 
+import json
 import logging
 import sys
 import threading
@@ -8,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beamstream.cli.checked import checked
+from beamstream.cli.console import out
+from beamstream.cli.curl import search_line
+
+if TYPE_CHECKING:
+    from beamstream.archive.server import ArchiveServer
 
 
 def serve(
-    archive: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Archive directory; made if missing.")
-    ] = None,
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on; 0.0.0.0 for the whole network.")
-    ] = None,
+    archive: Annotated[Path | None, typer.Option(metavar="DIR", help="Archive directory; made if missing.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 for the whole network.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
     anonymous: Annotated[
         bool | None, typer.Option("--anonymous/--key", help="Whether readers need no key (on loopback only).")
@@ -26,9 +27,7 @@ def serve(
         list[Path] | None,
         typer.Option(metavar="DIR", help="Serve recorded files of this directory too; repeat it."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One line of JSON when requests are answered.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON when requests are answered.")] = False,
 ) -> None:
     """Serve the archive over HTTP and file into it what the journal holds, until Ctrl-C.
 
@@ -39,6 +38,7 @@ def serve(
     `beamstream serve --archive /data/archive --port 0 --anonymous`
     """
     from beamstream.archive.server import ArchiveServer
+    from beamstream.cli.checked import checked
     from beamstream.config import Archive, load
 
     config = load()
@@ -48,9 +48,7 @@ def serve(
         "anonymous_read": anonymous,
         "directory": archive and archive.absolute(),
     }
-    settings = checked(
-        Archive, config.archive.model_dump() | {k: v for k, v in said.items() if v is not None}
-    )
+    settings = checked(Archive, config.archive.model_dump() | {k: v for k, v in said.items() if v is not None})
     more = [] if archive else [config.recording.directory]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request otherwise
@@ -61,11 +59,32 @@ def serve(
         port=settings.port,
         anonymous=settings.anonymous_read,
     )
-    layout = Layout(chosen_archive(archive, config))
-    threading.Thread(
-        target=_announce,
-        args=(server, layout, settings.anonymous_read, as_json),
-        daemon=True,
-        name="announce",
-    ).start()
-    server.serve()
+    ended = threading.Event()
+    announcer = threading.Thread(target=_announce, args=(server, ended, settings.anonymous_read, as_json))
+    announcer.start()
+    try:
+        server.serve()
+    finally:
+        ended.set()
+        announcer.join()
+
+
+def _announce(server: "ArchiveServer", ended: threading.Event, anonymous: bool, as_json: bool) -> None:
+    """Say where the archive is, as soon as it answers."""
+    from beamstream.archive.process import is_up
+
+    while not (server.url and is_up(server.url)):
+        if ended.wait(0.05):
+            return
+    key = None if anonymous else server.layout.key
+    if as_json:
+        line = {"ready": True, "url": server.url, "archive": str(server.layout.directory), "key_file": key}
+        sys.stdout.write(json.dumps(line, default=str) + "\n")
+        sys.stdout.flush()
+        return
+    console = out()
+    console.print(f"archive  {server.layout.directory}")
+    console.print(f"serving  {server.url}  (in a browser: {server.url}/ui)")
+    console.print(f"key      {server.layout.key}{'  (readers need none)' if anonymous else ''}")
+    console.print(f"try      {search_line(server.url, key)}", markup=False)
+    console.print("Ctrl-C ends it; what is not filed by then waits in the journal.")

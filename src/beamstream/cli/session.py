@@ -40,12 +40,8 @@ def profile_directory(asked: Path | None) -> Path:
     if asked is None:
         root = checkout()
         if root is None:
-            raise ConfigurationError(
-                "session: no profile asked for, this is no checkout; name one with --profile DIR"
-            )
+            raise ConfigurationError("session: no profile asked for, this is no checkout; name one with --profile DIR")
         asked = root / "profile"
     if not (asked / "startup").is_dir():
-        raise ConfigurationError(
-            f"session: {asked} has no directory startup; name a profile with --profile DIR"
-        )
+        raise ConfigurationError(f"session: {asked} has no directory startup; name a profile with --profile DIR")
     return asked.absolute()

@@ -1,5 +1,6 @@
 """The devices that the configuration describes, and which of them answer."""
 
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +8,8 @@ from typing import Any
 from ophyd import Device, EpicsMotor
 
 from beamstream.config import Config, MotorConfig, PvaDetectorConfig, Recording
+from beamstream.errors import BeamstreamError
 from devices.pva_detector import PvaDetector
-
-_POLL = 0.01  # s
 
 
 def make_devices(config: Config) -> dict[str, Device]:
@@ -22,13 +22,24 @@ def make_devices(config: Config) -> dict[str, Device]:
 
 
 def wait_for_devices(devices: Mapping[str, Any], timeout: float) -> dict[str, bool]:
-    """Wait until all devices are connected, at most `timeout` seconds for all together; return which are."""
+    """Ask all devices at once whether they answer, at most `timeout` seconds for all together; return which do."""
+    asking = [threading.Thread(target=_ask, args=(d, timeout), daemon=True) for d in devices.values()]
+    for thread in asking:
+        thread.start()
     deadline = time.monotonic() + timeout
-    while True:
-        connected = {name: bool(device.connected) for name, device in devices.items()}
-        if all(connected.values()) or time.monotonic() > deadline:
-            return connected
-        time.sleep(_POLL)
+    for thread in asking:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return {name: bool(device.connected) for name, device in devices.items()}
+
+
+def _ask(device: Any, timeout: float) -> None:
+    source = getattr(device, "_source", None)  # pvaccess does not connect before it is asked for something
+    try:
+        if source is not None:
+            source.connect(timeout)
+        device.wait_for_connection(timeout=timeout)
+    except (BeamstreamError, TimeoutError):
+        pass  # `connected` says so
 
 
 def _make(name: str, device: PvaDetectorConfig | MotorConfig, recording: Recording) -> Device:

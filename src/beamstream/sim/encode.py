@@ -68,8 +68,9 @@ def _bslz4(image: Any) -> Any:
     shuffled = memoryview(encoded).cast("B")
     end = flat.size // 8 * 8 * flat.itemsize
     parts: list[Any] = []
+    compress: Any = imagecodecs.lz4_encode
     for start in range(0, end, block):
-        packed = imagecodecs.lz4_encode(shuffled[start : min(start + block, end)], header=False)
+        packed = compress(shuffled[start : min(start + block, end)], header=False)
         parts += (len(packed).to_bytes(4, "big"), packed)
     parts.append(shuffled[end:])
     return b"".join(parts)

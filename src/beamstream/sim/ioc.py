@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from caproto import ChannelType
+from caproto import ChannelType, SkipWrite
 from caproto.server import PVGroup, pvproperty
 
 from beamstream.frames import Geometry
@@ -16,6 +17,7 @@ from beamstream.sim.faults import MALFORMED, Faults
 from beamstream.sim.ntndarray import COLOR_MODES
 from beamstream.sim.pattern import levels
 
+log = logging.getLogger(__name__)
 IMAGE_MODES = ["Single", "Multiple", "Continuous"]
 COLORS = ["Mono", "Bayer", "RGB1", "RGB2", "RGB3", "YUV444", "YUV422", "YUV421"]
 DATA_TYPES = ["Int8", "UInt8", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float32", "Float64"]
@@ -30,33 +32,49 @@ Put = Callable[[Any, Any, Any], Awaitable[Any]]
 def _setting(name: str, least: float) -> Put:
     async def put(group: "CameraIoc", instance: Any, value: Any) -> None:
         if not np.isfinite(value) or value < least:
-            raise ValueError(f"{instance.pvname}: {value} asked for, the least is {least}")
-        setattr(group.camera, name, value)
+            raise _refused(instance, value, f"the least is {least}")
+        setattr(group.camera, name, _plain(value))
         group.refresh()
 
     return put
 
 
 def _fault(name: str, read: Callable[[Any], Any] = lambda value: value) -> Put:
-    async def put(group: "CameraIoc", instance: Any, value: Any) -> None:
-        group.camera.faults = replace(group.camera.faults, **{name: read(value)})
+    async def put(group: "CameraIoc", instance: Any, value: Any) -> Any:
+        try:
+            group.camera.faults = replace(group.camera.faults, **{name: read(_plain(value))})
+        except ValueError as error:
+            raise _refused(instance, value, str(error)) from None
+        return value
 
     return put
 
 
-async def _acquire(group: Any, instance: Any, value: Any) -> None:
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _refused(instance: Any, value: Any, why: str) -> SkipWrite:
+    """Return what makes caproto keep the old value; any other error leaves the client without an answer."""
+    log.warning("%s: %r asked for, %s; it stays %r", instance.pvname, value, why, instance.value)
+    return SkipWrite()
+
+
+async def _acquire(group: Any, instance: Any, value: Any) -> Any:
     if value == "Acquire":
         group.camera.start()
     else:
         group.camera.stop(timeout=1.0)
     group.refresh()
+    return value  # the name; without it caproto stores the number, and the next look would post it again
 
 
-async def _image_mode(group: Any, instance: Any, value: Any) -> None:
+async def _image_mode(group: Any, instance: Any, value: Any) -> Any:
     if value not in IMAGE_MODES:
-        raise ValueError(f"{instance.pvname}: {value!r} asked for, there are {', '.join(IMAGE_MODES)}")
+        raise _refused(instance, value, f"there are {', '.join(IMAGE_MODES)}")
     group.camera.image_mode = value
     group.refresh()
+    return value
 
 
 async def _change_rows(group: Any, instance: Any, value: int) -> None:
@@ -68,7 +86,7 @@ async def _change_cols(group: Any, instance: Any, value: int) -> None:
 
 
 def _change_shape(camera: SimCamera, n_rows: int, n_cols: int) -> None:
-    shape = (n_rows, n_cols) if n_rows > 0 and n_cols > 0 else None
+    shape = (int(n_rows), int(n_cols)) if n_rows > 0 and n_cols > 0 else None
     camera.faults = replace(camera.faults, change_shape=shape)
 
 
@@ -140,8 +158,8 @@ class CameraIoc(PVGroup):
     array_size_x_rbv = _shown("cam1:ArraySizeX_RBV", 0)
     array_size_y_rbv = _shown("cam1:ArraySizeY_RBV", 0)
     array_size_z_rbv = _shown("cam1:ArraySizeZ_RBV", 0)
-    manufacturer_rbv = _shown("cam1:Manufacturer_RBV", "beamstream", dtype=str)
-    model_rbv = _shown("cam1:Model_RBV", "SimCamera", dtype=str)
+    manufacturer_rbv = _shown("cam1:Manufacturer_RBV", "beamstream", dtype=ChannelType.STRING)
+    model_rbv = _shown("cam1:Model_RBV", "SimCamera", dtype=ChannelType.STRING)
 
     posted_rbv = _shown("sim1:Posted_RBV", 0, doc="frames handed to the PVAccess server since the start")
     skipped_rbv = _shown("sim1:Skipped_RBV", 0, doc="exposures that a fault kept back since the start")
@@ -166,7 +184,7 @@ class CameraIoc(PVGroup):
     change_dtype = record(
         name="sim1:ChangeDtype",
         value="<f4",
-        dtype=str,
+        dtype=ChannelType.STRING,
         put=_fault("change_dtype", _pixel_type),
         doc="numpy's type string",
     )

@@ -134,8 +134,13 @@ class SimProcess:
         return self.start()
 
     def suspend(self) -> None:
-        """Stop the child without ending it (SIGSTOP): connections stay, nothing comes."""
+        """Stop the child without ending it (SIGSTOP); it stands still when this returns.
+
+        Connections stay, nothing comes.
+        """
         self._child().send_signal(signal.SIGSTOP)
+        # until it is really so: the kernel wakes an orphaned group only if it was stopped before
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a suspended child go on (SIGCONT)."""

@@ -11,7 +11,8 @@ class Sink(Protocol):
     """Somewhere frames are kept: a file, an archive, an upload.
 
     A sink is opened by ``with`` for exactly one run. `write` is called from one thread, in index order, and
-    returns only when the frames would survive a kill of this process.
+    returns only when the frames would survive a kill of this process. `beamstream.sinks.contract` holds every
+    promise as a test.
     """
 
     def __enter__(self) -> Self:
@@ -21,11 +22,14 @@ class Sink(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Close; what was written stays readable, also after an error."""
+        """Close; what was written stays readable, also after an error, which passes through."""
         ...
 
     def write(self, frames: Sequence[Frame]) -> int:
         """Append frames; return the number kept so far in this run.
+
+        Their memory is only read, and free again when this returns: frames may be views into a ring. A sink
+        that failed takes no more; a frame of another geometry is refused before anything is written.
 
         Raises
         ------

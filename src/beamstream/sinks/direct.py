@@ -25,6 +25,7 @@ _DIRECT_FROM = 1 << 20  # bytes at once; below, a trip to the disk takes longer 
 _BOUNCE = 8 << 20
 _WINDOW = 8 << 20
 _WINDOWS_IN_FLIGHT = 4
+_LATE = 512 << 20
 _REFUSED = {errno.EINVAL, errno.EOPNOTSUPP}
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -67,7 +68,8 @@ class DropBehind:
         self._windows.append((self._start, self._stop))
         self._start = -1
         if len(self._windows) > _WINDOWS_IN_FLIGHT:
-            self._advise(*self._windows.pop(0))
+            start, stop = self._windows.pop(0)
+            self._advise(max(0, start - _LATE), stop)  # pages that were still on their way last time, too
 
     def _advise(self, start: int, stop: int) -> None:
         os.posix_fadvise(self._fd, start, stop - start, os.POSIX_FADV_DONTNEED)

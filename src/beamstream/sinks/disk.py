@@ -60,7 +60,7 @@ def _reason(code: int | None, error: BaseException, path: Path) -> str:
         case errno.EIO:
             return "the disk reports an input/output error; look at the kernel's log before using it again"
         case _:
-            return f"{error}; nothing more is written to this file"
+            return f"{error}; check the file and the disk"
 
 
 def _free(path: Path) -> str:

@@ -78,7 +78,6 @@ def create_file(path: Path, name: str, geometry: Geometry, attributes: Mapping[s
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
     access.set_alignment(PAGE, PAGE)  # every chunk starts at a page
     access.set_meta_block_size(_METADATA_BLOCK)
-    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)  # an error leaves no file open behind our back
     file = h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, fapl=access))
     try:
         _fill(file, name, geometry, attributes)

@@ -1,0 +1,137 @@
+"""An instrument for one command: its runs are journaled, shown on a terminal, and ended in order by Ctrl-C."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Self
+
+from beamstream.archive.layout import Layout
+from beamstream.config import Config
+from beamstream.errors import BeamstreamError
+
+if TYPE_CHECKING:
+    from bluesky import RunEngine
+
+
+class Acquisition:
+    """Run plans whose documents are journaled into the configuration's archive, whether that is served or not.
+
+    EPICS variables must be in the environment before this is made. To be closed: ``with Acquisition(…):``.
+
+    Parameters
+    ----------
+    config : Config
+
+    Attributes
+    ----------
+    devices : dict
+        By name.
+    interrupted : int
+        The signal that ended the last run, 0 if none did.
+    uids : list of str
+        Of the runs so far.
+
+    Raises
+    ------
+    ArchiveError
+        The archive cannot be made.
+    """
+
+    def __init__(self, config: Config) -> None:
+        from rich.console import Console
+
+        from beamstream.callbacks.progress import FrameProgress
+        from beamstream.instrument.engine import make_run_engine
+        from beamstream.instrument.equipment import make_devices
+
+        self.layout = Layout(config.archive.directory)
+        self.interrupted = 0
+        self.uids: list[str] = []
+        self.engine: RunEngine = make_run_engine(config, watched=False)
+        self.engine.context_managers = [self._end_on_signals]  # bluesky's own waits for a second Ctrl-C
+        self.engine.subscribe(lambda _name, doc: self.uids.append(doc["uid"]), "start")
+        bars = FrameProgress(Console(stderr=True))
+        self.engine.waiting_hook = bars
+        self.engine.state_hook = bars.state
+        self._bars = bars  # the RunEngine keeps only a weak reference
+        self.engine.subscribe(bars.document)
+        self.devices: dict[str, Any] = make_devices(config)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def scan_id(self) -> int:
+        """The number of the last run."""
+        return int(self.engine.md["scan_id"])
+
+    def run(self, plan: Any) -> str:
+        """Run a plan; return ``"success"``, or ``"abort"`` when a signal ended it.
+
+        Raises
+        ------
+        BeamstreamError
+            What made it fail, if that is one of ours; the run is closed and journaled by then.
+        """
+        from bluesky.utils import RunEngineInterrupted
+
+        self.interrupted = 0
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # bluesky prints, and stdout may be a script's JSON
+                self.engine(plan)
+        except RunEngineInterrupted:
+            return "abort"
+        except Exception as error:
+            raise _cause(error) from error
+        return "success"
+
+    def close(self) -> None:
+        """Give devices and their memory back, and end the RunEngine's thread."""
+        for device in self.devices.values():
+            device.destroy()
+        loop = self.engine.loop
+        loop.call_soon_threadsafe(loop.stop)
+
+    @contextlib.contextmanager
+    def _end_on_signals(self, engine: "RunEngine") -> Iterator[None]:
+        def end(number: int, _frame: FrameType | None) -> None:
+            if not self.interrupted:
+                self.interrupted = number
+                # not here: abort waits for the RunEngine's thread
+                threading.Thread(target=_abort, args=(engine, signal.Signals(number).name), daemon=True).start()
+            else:
+                os.write(2, b"beamstream: the run is being closed, one moment\n")
+
+        before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
+
+
+def _abort(engine: "RunEngine", reason: str) -> None:
+    with contextlib.suppress(Exception):  # it ended by itself a moment ago
+        engine.abort(reason)
+
+
+def _cause(error: BaseException) -> Exception:
+    """Return the error of ours that lies behind one of bluesky's, itself when there is none."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, BeamstreamError):
+            return type(seen)(*seen.args)
+        for argument in seen.args:  # FailedStatus carries the status that failed
+            exception = getattr(argument, "exception", None)
+            cause = exception() if callable(exception) and argument.done else None
+            if isinstance(cause, BeamstreamError):
+                return type(cause)(*cause.args)
+        seen = seen.__cause__ or seen.__context__
+    return error if isinstance(error, Exception) else RuntimeError(str(error))

@@ -1,0 +1,4 @@
+"""demo"""
+
+
+def demo() -> None: ...

@@ -1,0 +1,4 @@
+"""doctor"""
+
+
+def doctor() -> None: ...

@@ -1,0 +1,207 @@
+"""`beamstream sim`: cameras and motors that are not there, over real EPICS."""
+
+import json
+import os
+import sys
+import threading
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from beamstream.cli.console import err, out
+from beamstream.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from beamstream.frames import Geometry
+    from beamstream.sim.beamline import Beamline
+
+app = typer.Typer(no_args_is_help=True, help="Run simulated instruments until Ctrl-C.", rich_markup_mode="markdown")
+
+Isolated = Annotated[
+    bool, typer.Option("--isolated", help="On ports of its own; prints the EPICS variables that find it.")
+]
+Shape = Annotated[str, typer.Option(help="Rows x columns.")]
+Dtype = Annotated[str, typer.Option(help="uint8, int16, uint16, float32 …")]
+Colour = Annotated[str, typer.Option(help="mono, bayer, rgb1, rgb2 or rgb3.")]
+Codec = Annotated[str, typer.Option(help="none, blosc, lz4, bslz4, zlib or jpeg.")]
+Fps = Annotated[float, typer.Option(min=0, help="Frames a second; 0: as fast as it goes.")]
+Free = Annotated[bool, typer.Option("--free-running", help="Acquire from the start; otherwise wait for cam1:Acquire.")]
+Fault = Annotated[
+    list[str] | None, typer.Option("--fault", metavar="NAME=VALUE", help="What goes wrong; repeat it. See below.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON when everything answers.")]
+
+
+@app.command()
+def camera(
+    prefix: Annotated[str, typer.Option(help="Image at PREFIX:Pva1:Image, control at PREFIX:cam1:.")] = "SIM:CAM",
+    shape: Shape = "1024x1024",
+    dtype: Dtype = "uint16",
+    colour: Colour = "mono",
+    codec: Codec = "none",
+    fps: Fps = 50.0,
+    free_running: Free = False,
+    fault: Fault = None,
+    isolated: Isolated = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run one simulated camera: NTNDArray images over PVAccess, areaDetector's records over Channel Access.
+
+    Faults: skip_every=N, skip_random=P, skip_ids=3,4,5, repeat_every=N, restart_at=N, silent_after=N,
+    change_shape_at=N, change_dtype_at=N, malformed_at=N, piecewise=1. Examples:
+
+    `beamstream sim camera --free-running --fps 100`
+
+    `beamstream sim camera --isolated --shape 480x640 --colour rgb1 --dtype uint8 --fault skip_every=100`
+    """
+    from beamstream.sim.beamline import Beamline
+
+    spec = _camera(prefix, _geometry(shape, dtype, colour, codec), fps, free_running)
+    _run(Beamline((spec,), ()), _faults(fault or []), isolated, as_json)
+
+
+@app.command()
+def beamline(
+    cameras: Annotated[int, typer.Option(min=1, max=8, help="SIM:CAM, SIM:CAM2, …")] = 1,
+    motors: Annotated[int, typer.Option(min=0, max=16, help="SIM:MTR1, SIM:MTR2, …")] = 1,
+    shape: Shape = "1024x1024",
+    dtype: Dtype = "uint16",
+    colour: Colour = "mono",
+    codec: Codec = "none",
+    fps: Fps = 50.0,
+    free_running: Free = False,
+    fault: Fault = None,
+    isolated: Isolated = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run simulated cameras and motors, as profile/beamstream.toml expects them.
+
+    Examples:
+
+    `beamstream sim beamline`
+
+    `beamstream sim beamline --isolated --cameras 2 --motors 3 --fps 20`
+    """
+    from beamstream.sim.beamline import Beamline, MotorSpec
+
+    geometry = _geometry(shape, dtype, colour, codec)
+    names = [f"SIM:CAM{n if n > 1 else ''}" for n in range(1, cameras + 1)]
+    specs = tuple(_camera(name, geometry, fps, free_running) for name in names)
+    _run(
+        Beamline(specs, tuple(MotorSpec(f"SIM:MTR{n}") for n in range(1, motors + 1))),
+        _faults(fault or []),
+        isolated,
+        as_json,
+    )
+
+
+def _camera(prefix: str, geometry: "Geometry", fps: float, free_running: bool) -> Any:
+    from beamstream.sim.beamline import CameraSpec
+
+    return CameraSpec(prefix.rstrip(":"), geometry, 1 / fps if fps else 0.0, free_running)
+
+
+def _geometry(shape: str, dtype: str, colour: str, codec: str) -> "Geometry":
+    """Return what is asked for, checked by those who will have to make it."""
+    import numpy as np
+
+    from beamstream.frames import ColorMode, Geometry
+    from beamstream.sim import encode
+    from beamstream.sim.pattern import levels
+
+    rows, _, columns = shape.lower().partition("x")
+    if not (rows.isdigit() and columns.isdigit() and int(rows) * int(columns) >= 64):
+        raise typer.BadParameter(f"{shape!r} given; write rows x columns, like 1024x1024", param_hint="--shape")
+    try:
+        mode = ColorMode(colour)
+        axis = {ColorMode.RGB1: 2, ColorMode.RGB2: 1, ColorMode.RGB3: 0}.get(mode)
+        whole = [int(rows), int(columns)]
+        if axis is not None:
+            whole.insert(axis, 3)
+        geometry = Geometry(tuple(whole), np.dtype(dtype).str, mode, "" if codec == "none" else codec)
+        levels(geometry.dtype)
+        encode.check(geometry)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"sim: {error}") from None
+    return geometry
+
+
+def _faults(pairs: list[str]) -> dict[str, Any]:
+    """Return the PVs below ``sim1:`` to put, and what."""
+    from beamstream.sim.faults import Faults
+
+    known = [f.name for f in fields(Faults) if f.name != "change_shape"]
+    puts: dict[str, Any] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        if name not in known or not text:
+            raise typer.BadParameter(f"{pair!r} given; write NAME=VALUE, NAME from {', '.join(known)}")
+        try:
+            puts["".join(part.title() for part in name.split("_"))] = _fault_value(name, text)
+        except ValueError:
+            raise typer.BadParameter(f"{pair!r} given; a number is wanted", param_hint="--fault") from None
+    return puts
+
+
+def _fault_value(name: str, text: str) -> Any:
+    if name in ("malformed", "change_dtype"):
+        return text
+    if name == "skip_ids":
+        return [int(number) for number in text.split(",")]
+    return float(text) if name == "skip_random" else int(text)
+
+
+def _run(beamline: "Beamline", faults: dict[str, Any], isolated: bool, as_json: bool) -> None:
+    from beamstream.sim.beamline import run
+    from beamstream.sim.loopback import loopback_environment
+
+    if isolated:
+        os.environ.update(loopback_environment())
+
+    def ready(names: dict[str, Any]) -> None:  # called by the server's own loop, which must go on
+        threading.Thread(target=_begin, args=(names, faults, isolated, as_json), daemon=True).start()
+
+    run(beamline, ready=ready)
+    if not as_json:
+        err().print("beamstream: the simulation has ended")
+
+
+def _begin(names: dict[str, Any], faults: dict[str, Any], isolated: bool, as_json: bool) -> None:
+    """Switch the faults on, then say that everything answers."""
+    try:
+        for camera in names["cameras"]:
+            _put_faults(camera["faults"], faults)
+    except Exception as error:
+        err().print(f"beamstream: sim: the faults could not be set: {error}", style="red")
+    variables = _client_variables(isolated)
+    if as_json:
+        sys.stdout.write(json.dumps(names | {"environment": variables}) + "\n")
+        sys.stdout.flush()
+        return
+    console = out()
+    for camera in names["cameras"]:
+        console.print(f"images   pva://{camera['image']}\ncontrol  {camera['control']}\nfaults   {camera['faults']}")
+    for motor in names["motors"]:
+        console.print(f"motor    {motor}")
+    console.print("In another terminal, so that clients find it:")
+    console.print("".join(f"  export {name}={value}\n" for name, value in variables.items()), end="")
+    console.print("Ctrl-C ends it.")
+
+
+def _put_faults(prefix: str, faults: dict[str, Any]) -> None:
+    if not faults:
+        return
+    os.environ.setdefault("EPICS_CA_ADDR_LIST", "127.0.0.1")
+    from caproto.sync.client import write
+
+    for name, value in faults.items():
+        write(f"{prefix}{name}", value, notify=True, timeout=5, repeater=False)
+
+
+def _client_variables(isolated: bool) -> dict[str, str]:
+    """Return what a client's environment needs to find us."""
+    if isolated:
+        return {name: value for name, value in os.environ.items() if name.startswith(("EPICS_", "OPHYD_"))}
+    lists = {"EPICS_PVA_ADDR_LIST": "127.0.0.1", "EPICS_CA_ADDR_LIST": "127.0.0.1"}
+    return lists | {"EPICS_CA_AUTO_ADDR_LIST": "NO", "EPICS_PVA_AUTO_ADDR_LIST": "NO"}

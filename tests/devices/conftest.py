@@ -1,0 +1,107 @@
+"""A simulated beamline for the devices, and a RunEngine that remembers its documents."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from bluesky import RunEngine
+from ophyd import EpicsSignal
+
+from beamstream.frames import Geometry
+from beamstream.sim.beamline import Beamline, CameraSpec, MotorSpec
+from beamstream.sim.process import SimProcess
+from devices.pva_detector import PvaDetector
+from plans.ledger import ledger_wrapper
+
+A = CameraSpec("DEV:A", Geometry((96, 128), "<u2"), period=0.005)
+FREE = CameraSpec("DEV:F", Geometry((64, 64), "|u1"), period=0.005, free_running=True)
+LZ4 = CameraSpec("DEV:Z", Geometry((64, 64), "<u2", codec="bslz4"), period=0.005)
+EMPTY = CameraSpec("DEV:E", Geometry((64, 64), "<u2"), period=0.005, prefilled=False)
+RING = 8 * 2**20
+
+
+class Documents(list[tuple[str, dict[str, Any]]]):
+    """What a RunEngine emitted, in order."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a RunEngine looks its subscribers up
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        self.append((name, doc))
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        return [doc for n, doc in self if n == name]
+
+    @property
+    def stop(self) -> dict[str, Any]:
+        return self.of("stop")[-1]
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        (uid,) = {d["uid"] for d in self.of("descriptor") if d["name"] == "ledger"}
+        return next(d["data"] for d in self.of("event") if d["descriptor"] == uid)
+
+
+@pytest.fixture(scope="package")
+def beamline() -> Iterator[SimProcess]:
+    with SimProcess(Beamline((A, FREE, LZ4, EMPTY), (MotorSpec("DEV:M", velocity=50.0),))) as process:
+        yield process
+
+
+@pytest.fixture
+def faults(beamline) -> Iterator[Callable[[str, Any], None]]:
+    """Switch a fault of camera A on: ``faults("SkipEvery", 10)``; all are off afterwards.
+
+    One good frame is taken then: a server's structure is its last frame's.
+    """
+
+    def put(name: str, value: Any, room: str = "sim1") -> None:
+        signal = EpicsSignal(f"DEV:A:{room}:{name}", name="fault")
+        signal.wait_for_connection(timeout=5)
+        signal.put(value, wait=True, timeout=5)
+        signal.destroy()
+
+    put("ClearFaults", 1)
+    yield put
+    put("ClearFaults", 1)
+    put("ImageMode", 0, room="cam1")
+    put("Acquire", 1, room="cam1")
+
+
+@pytest.fixture
+def make(beamline, tmp_path) -> Iterator[Callable[..., PvaDetector]]:
+    """Make detectors of the simulated cameras; they are destroyed afterwards."""
+    made: list[PvaDetector] = []
+
+    def make(prefix: str = "DEV:A", *, name: str = "cam", control: bool = True, **kwargs: Any) -> PvaDetector:
+        options = {"directory": tmp_path, "timeout": 2.0, "ring_memory": RING} | kwargs
+        where = f"{prefix}:cam1:" if control else None
+        detector = PvaDetector(f"{prefix}:Pva1:Image", control=where, name=name, **options)
+        made.append(detector)
+        return detector
+
+    yield make
+    for detector in made:
+        detector.destroy()
+
+
+@pytest.fixture
+def cam(make, faults) -> PvaDetector:
+    return make()
+
+
+@pytest.fixture
+def docs() -> Documents:
+    return Documents()
+
+
+@pytest.fixture
+def engine(docs) -> Iterator[RunEngine]:
+    loop = asyncio.new_event_loop()
+    engine = RunEngine({}, loop=loop, context_managers=[])
+    engine.preprocessors.append(ledger_wrapper)
+    engine.subscribe(docs)
+    yield engine
+    loop.call_soon_threadsafe(loop.stop)
+    engine._th.join(5)
+    loop.close()
