@@ -49,7 +49,13 @@ def _threads() -> set[threading.Thread]:
 
 
 def _segments() -> set[str]:
-    return {p.name for p in SHM.glob("*beamstream-*")}
+    """Return rings that are ours or nobody's; a neighbour's test run may have its own."""
+    names = {p.name for p in SHM.glob("*beamstream-*")}
+    return {
+        n
+        for n in names
+        if (pid := int(n.rpartition(".")[2].partition("-")[0])) == os.getpid() or not psutil.pid_exists(pid)
+    }
 
 
 def _children() -> set[psutil.Process]:

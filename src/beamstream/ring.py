@@ -1,8 +1,10 @@
 """The last frames of one source, in shared memory, by index: one writer that never waits, many readers."""
 
+import atexit
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
@@ -17,6 +19,7 @@ _MOST_SLOTS = 4096
 _LEAST_SLOTS = 4
 _POLL = 0.002  # s; how late a reader in another process may notice a frame
 _serial = count()
+_open: "weakref.WeakSet[Ring]" = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ class Ring:
         self.guard: int | None = None
         """Oldest index that must not be overwritten; `put` fails instead. The recorder's."""
         sweep(PREFIX)
+        _open.add(self)
 
     def prepare(self, geometry: Geometry) -> None:
         """Open an epoch for this geometry: reserve and touch its memory. Nothing happens if it is open already.
@@ -302,3 +306,9 @@ class Latest:
             return copy if self._store.holds(index) else None
         except RingOverrun:
             return None
+
+
+@atexit.register
+def _close_all() -> None:
+    for ring in list(_open):
+        ring.close()

@@ -227,7 +227,15 @@ def test_rows_that_may_be_there_twice_are_filed_anew(archive, wait_for):
     archive.client[uid].update_metadata({"notes": [note]})  # as TiledWriter leaves it after a lost answer
     filed.rename(archive.layout.journal / filed.name)
     wait_for(filed.exists, what="the run to be filed again")
-    run = archive.client[uid]
+    run = archive.client.v3[uid]
     assert "notes" not in run.metadata
     assert np.array_equal(run["primary"]["cam_image"].read(), [frame(n) for n in range(4)])
     assert camera.path.exists(), "deleting the run deleted the recording"
+
+
+def test_a_run_that_outran_the_feeder_is_caught_up_in_one_go(archive):
+    (uid,) = archive.engine(bp.count([Ledger(name="fast")], 2500))  # at 30 ms a request: more than a minute
+    summary = wait_for_run(archive.client, uid, timeout=30)
+    assert summary.num_events == {"primary": 2500}
+    table = archive.client.v3[uid]["primary"].base["internal"].read()
+    assert list(table["seq_num"]) == list(range(1, 2501))

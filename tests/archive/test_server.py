@@ -162,7 +162,7 @@ def test_a_server_that_is_killed_during_a_run_loses_nothing(layout, wait_for, co
         client = connected(layout.directory)
         found = wait_for_run(client, summary.uid)
         assert (found.exit_status, found.recorded) == ("success", 40)
-        images = client[summary.uid]["primary"]["cam_image"].read()
+        images = client.v3[summary.uid]["primary"]["cam_image"].read()
         assert np.array_equal(images, [frame(n) for n in range(40)])
         assert len(list(list_runs(client))) == 1
     assert camera.path.exists(), "replaying deleted the recording"
@@ -188,7 +188,7 @@ def test_a_feeder_elsewhere_outlives_a_slow_server_and_a_restart(layout, wait_fo
         assert (layout.journal / f"{while_down}.jsonl").exists()
         with running_server(layout.directory, feed=False):
             wait_for(lambda: feeder.statistics()["waiting"] == 0, timeout=30, what="the journal to be empty")
-            table = connected(layout.directory)[while_down]["primary"].base["internal"].read()
+            table = connected(layout.directory).v3[while_down]["primary"].base["internal"].read()
             assert list(table["seq_num"]) == list(range(1, 21))
 
 

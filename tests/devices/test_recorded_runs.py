@@ -1,5 +1,7 @@
 """A detector records every frame, bit by bit, in stock plans and in flight."""
 
+from itertools import pairwise
+
 import bluesky.plans as bp
 import h5py
 import hdf5plugin  # noqa: F401, readers of compressed frames need it
@@ -55,7 +57,7 @@ def test_a_flight_records_just_the_frames_asked_for(engine, docs, cam):
     image = [d["indices"] for d in datums if d["stream_resource"] == docs.of("stream_resource")[0]["uid"]]
     assert image[0]["start"] == 0
     assert image[-1]["stop"] == 200
-    assert all(a["stop"] == b["start"] for a, b in zip(image, image[1:], strict=False))
+    assert all(a["stop"] == b["start"] for a, b in pairwise(image))
     assert docs.stop["num_events"]["primary"] == 200
 
 

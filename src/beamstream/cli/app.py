@@ -45,7 +45,9 @@ def beamstream(
     context: typer.Context,
     config: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Configuration; otherwise BEAMSTREAM_CONFIG, ./beamstream.toml, the profile's."),
+        typer.Option(
+            metavar="FILE", help="Configuration; otherwise BEAMSTREAM_CONFIG, ./beamstream.toml, the profile's."
+        ),
     ] = None,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --version: the versions of the whole stack.")] = False,

@@ -57,7 +57,7 @@ def camera(
     """
     from beamstream.sim.beamline import Beamline
 
-    spec = _camera(prefix, _geometry(shape, dtype, colour, codec), fps, free_running)
+    spec = _camera(prefix, geometry(shape, dtype, colour, codec), fps, free_running)
     _run(Beamline((spec,), ()), _faults(fault or []), isolated, as_json)
 
 
@@ -85,9 +85,9 @@ def beamline(
     """
     from beamstream.sim.beamline import Beamline, MotorSpec
 
-    geometry = _geometry(shape, dtype, colour, codec)
+    pictures = geometry(shape, dtype, colour, codec)
     names = [f"SIM:CAM{n if n > 1 else ''}" for n in range(1, cameras + 1)]
-    specs = tuple(_camera(name, geometry, fps, free_running) for name in names)
+    specs = tuple(_camera(name, pictures, fps, free_running) for name in names)
     _run(
         Beamline(specs, tuple(MotorSpec(f"SIM:MTR{n}") for n in range(1, motors + 1))),
         _faults(fault or []),
@@ -102,7 +102,7 @@ def _camera(prefix: str, geometry: "Geometry", fps: float, free_running: bool) -
     return CameraSpec(prefix.rstrip(":"), geometry, 1 / fps if fps else 0.0, free_running)
 
 
-def _geometry(shape: str, dtype: str, colour: str, codec: str) -> "Geometry":
+def geometry(shape: str, dtype: str, colour: str, codec: str) -> "Geometry":
     """Return what is asked for, checked by those who will have to make it."""
     import numpy as np
 

@@ -88,10 +88,8 @@ class Decoder:
                 self._geometry = self._describe(pv, values, key)
                 self._key = key
             geometry = self._geometry
-            if geometry.codec:
-                payload = self._compressed(pv, values, geometry)
-            else:
-                payload = self._pixels(values, geometry)
+            unpack = self._compressed if geometry.codec else self._pixels
+            payload = unpack(pv, values, geometry)
         except (_pva.PvaException, KeyError, TypeError) as error:
             raise NotAnImage(self._what_is_wrong(pv, error)) from error
         return Frame(payload, geometry, unique_id, timestamp, received, self._source, "system", attributes)
@@ -157,7 +155,7 @@ class Decoder:
             )
         return dtype
 
-    def _pixels(self, values: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
+    def _pixels(self, _: Any, values: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
         try:
             return values.reshape(geometry.shape)
         except ValueError as error:
