@@ -143,9 +143,7 @@ def test_an_unknown_codec_is_named_with_those_that_are_known():
 @pytest.mark.parametrize("shape", [(40, 50), (40, 52), (39, 51)])
 def test_bytes_of_another_size_are_refused_with_both_sizes(how, shape):
     image = picture((40, 51), "<u2")
-    with pytest.raises(
-        CodecError, match=rf"{shape[0]} × {shape[1]} uint16 \({2 * shape[0] * shape[1]} bytes\)"
-    ):
+    with pytest.raises(CodecError, match=rf"{shape[0]} × {shape[1]} uint16 \({2 * shape[0] * shape[1]} bytes\)"):
         codecs.decode(ENCODERS[how][0], encoded(how, image), np.dtype("<u2"), shape)
 
 
@@ -213,9 +211,7 @@ VALID = {how: encoded(how, IMAGE) for how in ENCODERS}
 @settings(max_examples=600, deadline=None)
 @given(
     how=st.sampled_from(sorted(VALID)),
-    changes=st.lists(
-        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6
-    ),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6),
     head=st.booleans(),
 )
 def test_damaged_bytes_give_pixels_of_the_size_asked_for_or_codec_error(how, changes, head):

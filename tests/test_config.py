@@ -88,9 +88,7 @@ def test_paths_start_at_the_file_and_tilde_is_the_home(write, tmp_path, monkeypa
 
 
 def test_devices_are_told_apart_by_their_kind(write):
-    devices = load(
-        write(CAMERA + 'control = "SIM:CAM:cam1:"\ntimeout = 3\non_loss = "fail"\n' + MOTOR)
-    ).devices
+    devices = load(write(CAMERA + 'control = "SIM:CAM:cam1:"\ntimeout = 3\non_loss = "fail"\n' + MOTOR)).devices
     camera, motor = devices["cam"], devices["m1"]
     assert isinstance(camera, PvaDetectorConfig)
     assert (camera.control, camera.timeout, camera.on_loss) == ("SIM:CAM:cam1:", 3.0, "fail")
@@ -106,9 +104,7 @@ def test_nothing_can_be_changed_afterwards(write):
         config.devices["m1"].pv = "other"
 
 
-def test_a_named_file_comes_before_the_variable_the_working_directory_and_the_checkout(
-    write, tmp_path, monkeypatch
-):
+def test_a_named_file_comes_before_the_variable_the_working_directory_and_the_checkout(write, tmp_path, monkeypatch):
     assert find() == ROOT / "profile" / "beamstream.toml"
     here = write("[archive]\nport = 1\n")
     assert load().archive.port == 1
@@ -126,9 +122,7 @@ def test_defaults_without_any_file_start_at_the_working_directory(tmp_path):
 
 
 def test_a_missing_file_is_named_with_the_variable_that_names_it(tmp_path, monkeypatch):
-    with pytest.raises(
-        ConfigurationError, match=r"absent\.toml: asked for .*no such file.*; correct the path"
-    ):
+    with pytest.raises(ConfigurationError, match=r"absent\.toml: asked for .*no such file.*; correct the path"):
         load(tmp_path / "absent.toml")
     monkeypatch.setenv("BEAMSTREAM_CONFIG", str(tmp_path / "gone.toml"))
     with pytest.raises(ConfigurationError, match=r"gone\.toml: .*BEAMSTREAM_CONFIG names it"):
@@ -237,9 +231,7 @@ def test_a_device_may_not_take_a_name_that_the_session_needs(complaint, name):
 
 
 def test_readers_beyond_loopback_always_need_a_key(complaint, write):
-    assert complaint('[archive]\nhost = "0.0.0.0"\nanonymous_read = true\n').startswith(
-        "1: [archive] anonymous_read"
-    )
+    assert complaint('[archive]\nhost = "0.0.0.0"\nanonymous_read = true\n').startswith("1: [archive] anonymous_read")
     for host in ("127.0.0.1", "::1", "localhost"):
         assert load(write(f'[archive]\nhost = "{host}"\nanonymous_read = true\n')).archive.anonymous_read
     assert load(write('[archive]\nhost = "0.0.0.0"\n')).archive.host == "0.0.0.0"
@@ -254,9 +246,7 @@ def test_the_environment_gets_what_the_file_says_and_keeps_the_rest(write):
     silent = dict(environ)
     assert apply_environment(load(write("")), silent) == {}
     assert silent == environ
-    text = (
-        '[epics]\nca_addr_list = "10.0.0.1 10.0.0.2"\npva_addr_list = ["10.0.0.3"]\nauto_addr_list = false\n'
-    )
+    text = '[epics]\nca_addr_list = "10.0.0.1 10.0.0.2"\npva_addr_list = ["10.0.0.3"]\nauto_addr_list = false\n'
     assert apply_environment(load(write(text)), environ) == {
         "EPICS_CA_ADDR_LIST": "10.0.0.1 10.0.0.2",
         "EPICS_PVA_ADDR_LIST": "10.0.0.3",
@@ -283,9 +273,7 @@ print(ophyd.cl.name)
 @pytest.mark.parametrize("when", ["early", "late"])
 def test_ophyd_takes_the_control_layer_that_is_applied_before_its_import_and_a_late_one_fails(write, when):
     path = write('[epics]\ncontrol_layer = "caproto"\n')
-    done = subprocess.run(
-        [sys.executable, "-c", LATE, path, when], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", LATE, path, when], capture_output=True, text=True, timeout=60)
     if when == "early":
         assert done.stdout.split() == ["caproto", "caproto"]
         return
@@ -307,9 +295,7 @@ def test_what_the_profile_shows_as_default_is_the_default(write):
     """Uncomment what the file shows; only what it shows as an example may then differ."""
     text = (ROOT / "profile" / "beamstream.toml").read_text()
     lines = [line.removeprefix("# ") for line in text.splitlines()]
-    uncommented = "\n".join(
-        line for line in lines if line[:1] == "[" or line.partition(" = ")[0].isidentifier()
-    )
+    uncommented = "\n".join(line for line in lines if line[:1] == "[" or line.partition(" = ")[0].isidentifier())
     bare, shown = load(write(text)), load(write(uncommented))
     assert shown.archive == bare.archive
     assert shown.recording == bare.recording

@@ -34,9 +34,7 @@ def test_a_geometry_survives_json(geometry):
 def test_nbytes_is_the_size_of_one_decoded_frame(geometry):
     assert (
         geometry.nbytes
-        == np.lib.stride_tricks.as_strided(
-            np.zeros(1, geometry.dtype), geometry.shape, (0,) * len(geometry.shape)
-        ).size
+        == np.lib.stride_tricks.as_strided(np.zeros(1, geometry.dtype), geometry.shape, (0,) * len(geometry.shape)).size
         * np.dtype(geometry.dtype).itemsize
     )
 

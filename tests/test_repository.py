@@ -112,9 +112,7 @@ def test_constraints_pin_all_that_is_needed_to_a_version_that_is_allowed():
     assert len(needed) > len(direct)
     assert {canonicalize_name(r.name) for r in needed} - VENV_BRINGS - pins.keys() == set()
     needed = [r for r in needed if canonicalize_name(r.name) not in VENV_BRINGS]
-    wrong = [
-        str(r) for r in needed if not r.specifier.contains(pins[canonicalize_name(r.name)], prereleases=True)
-    ]
+    wrong = [str(r) for r in needed if not r.specifier.contains(pins[canonicalize_name(r.name)], prereleases=True)]
     assert wrong == []
 
 
@@ -151,9 +149,7 @@ def test_ci_runs_the_tests_and_the_linters_and_can_be_executed():
 def test_make_installs_with_the_constraints_and_only_what_the_target_needs(tmp_path, target, extra, command):
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    environ = {
-        key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "ARGS")
-    }
+    environ = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "ARGS")}
     make = ["make", "--no-print-directory", "--dry-run", target]
     done = subprocess.run(make, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

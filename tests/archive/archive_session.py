@@ -41,7 +41,7 @@ class Camera(Device):
         super().__init__(name=name)
         self.ledger = Ledger(name=f"{name}_ledger")
         self.num, self.period, self.announce, self.loses = num, period, announce, 0
-        self.hold = threading.Event()
+        self.hold, self.pause_at = threading.Event(), -1
         self.hold.set()
         self._directory = directory
         self._written = self._emitted = 0
@@ -62,6 +62,8 @@ class Camera(Device):
 
     def _write(self, count: int, status: DeviceStatus) -> None:
         for _ in range(count):
+            if self._written == self.pause_at:
+                self.hold.clear()
             self.hold.wait(30)
             time.sleep(self.period)
             self._data.resize(self._written + 1, axis=0)

@@ -126,23 +126,27 @@ def test_databroker_reads_tables_and_images(archive, scanned, flown):
 def test_a_run_in_progress_is_followed_live(archive, wait_for, connected):
     from bluesky_tiled_plugins import subscribe_to_streams
 
-    camera = Camera("cam", archive.layout.recordings, num=30, period=0.02)
-    seen = []
+    camera = Camera("live", archive.layout.recordings, num=30, period=0.01)
+    camera.pause_at = 12  # waits there until we saw what came before
+    seen: dict[int, np.ndarray] = {}
 
     def follow(update):
-        index = update.update.patch.offset[0]
-        seen.append((index, np.asarray(update.data())))
+        if update.data_keys == ("live_image",):
+            seen[update.update.patch.offset[0]] = np.asarray(update.data())
 
-    subscription = subscribe_to_streams(connected(archive.layout.directory), follow, streams=None, start=None)
+    subscription = subscribe_to_streams(connected(archive.layout.directory), follow, streams=None, start=0)
+    run = threading.Thread(target=archive.engine, args=(fly([camera]),))
+    run.start()
     try:
-        done = threading.Thread(target=archive.engine, args=(fly([camera]),))
-        done.start()
-        done.join(30)
-        wait_for(lambda: sum(len(data) for _, data in seen) >= 30, what="all frames to come by subscription")
+        wait_for(lambda: sum(map(len, seen.values())) == 12, timeout=20, what="12 frames while the run goes on")
+        assert run.is_alive()
+        camera.hold.set()
+        wait_for(lambda: sum(map(len, seen.values())) == 30, timeout=20, what="the rest of the frames")
     finally:
+        camera.hold.set()
+        run.join(30)
         subscription.disconnect()
-    assert len(seen) > 1, "came in one piece, so not live"
-    joined = np.concatenate([data for _, data in sorted(seen, key=lambda pair: pair[0])])
+    joined = np.concatenate([seen[offset] for offset in sorted(seen)])
     assert np.array_equal(joined, [frame(n) for n in range(30)])
 
 

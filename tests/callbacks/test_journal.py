@@ -163,9 +163,7 @@ def test_a_full_disk_fails_the_run_and_leaves_whole_lines(tmp_path):
         except ArchiveError as error:
             print(n, error)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], timeout=30, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=30, capture_output=True, text=True)
     count, message = done.stdout.split(" ", 1)
     assert "cannot be written" in message
     assert "r.jsonl" in message

@@ -1,5 +1,6 @@
 """What a person sees of the account when a run ends."""
 
+import asyncio
 import io
 import json
 import time
@@ -18,7 +19,7 @@ from devices.ledger import LedgerDevice
 
 def text_of(shown, **options) -> str:
     console = Console(file=io.StringIO(), width=options.pop("width", 80), **options)
-    console.print(shown)
+    console.print(shown, crop=False)
     return console.file.getvalue()
 
 
@@ -49,11 +50,13 @@ def shown() -> list[object]:
 
 @pytest.fixture
 def engine(shown):
-    engine = RunEngine({})
+    loop = asyncio.new_event_loop()
+    engine = RunEngine({}, loop=loop, context_managers=[])
     engine.subscribe(LedgerTable(print=shown.append))
     yield engine
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join()
+    loop.call_soon_threadsafe(loop.stop)
+    engine._th.join(5)
+    loop.close()
 
 
 def test_a_run_that_kept_a_ledger_prints_one_table_with_every_detector(engine, shown):
@@ -114,7 +117,7 @@ def test_gaps_may_be_a_list_as_well_as_json():
     assert "1 missing after unique_id 4 (ring)" in with_list
 
 
-@pytest.mark.parametrize(("lost", "colour"), [(0, "\x1b[32m0"), (3, "\x1b[1;31m3")])
+@pytest.mark.parametrize(("lost", "colour"), [(0, "\x1b[32m   0"), (3, "\x1b[1;31m   3")])
 def test_lost_is_green_at_zero_and_red_above(lost, colour):
     text = text_of(ledger_table(account(lost=lost)), force_terminal=True, color_system="standard", legacy_windows=False)
     assert colour in text

@@ -1,5 +1,6 @@
 """What a person sees while frames come."""
 
+import asyncio
 import io
 import threading
 
@@ -9,6 +10,7 @@ from bluesky import plan_stubs as bps
 from event_model import compose_run
 from ophyd import Device
 from ophyd.positioner import SoftPositioner
+from ophyd.status import MoveStatus
 from rich.console import Console
 
 from beamstream.callbacks.progress import FrameProgress
@@ -29,7 +31,12 @@ class Detector(Device):
 
     def trigger(self) -> FrameStatus:
         self.status = FrameStatus(self, recorded=lambda: self.ledger.account.recorded, number=self.number)
+        self.ended = threading.Event()
         return self.status
+
+    def tell_of_the_end(self) -> None:
+        """Set `ended` once those who asked before were told; ophyd tells in a thread, in the order of asking."""
+        self.status.add_callback(lambda _: self.ended.set())
 
     def record(self, recorded: int) -> None:
         self.ledger.account.recorded = recorded
@@ -37,14 +44,19 @@ class Detector(Device):
             self.status.settle(None)
 
 
-def ended(status: FrameStatus) -> bool:
-    """Return whether the status is done and its callbacks were called."""
-    return status.done and not status._thread.is_alive()
-
-
 @pytest.fixture
 def console() -> Console:
     return Console(file=io.StringIO(), force_terminal=True, width=100)
+
+
+@pytest.fixture
+def engine():
+    loop = asyncio.new_event_loop()
+    engine = RunEngine({}, loop=loop, context_managers=[])
+    yield engine
+    loop.call_soon_threadsafe(loop.stop)
+    engine._th.join(5)
+    loop.close()
 
 
 @pytest.fixture
@@ -75,17 +87,17 @@ def test_a_bar_goes_on_when_the_same_wait_is_repeated(console, progress, wait_fo
     assert progress._bars is bars
     assert len(bars.tasks) == 1
     cam.record(20)
-    wait_for(lambda: ended(flight))
+    wait_for(lambda: progress._bars is None)
     progress(None)
-    assert progress._bars is None
 
 
 def test_each_detector_has_a_bar_and_all_stay_until_the_last_one_is_done(console, progress, wait_for):
     cam, side = Detector("cam", 10), Detector("side", 30)
     progress({cam.trigger(), side.trigger()})
     assert {task.description for task in progress._bars.tasks} == {"cam", "side"}
+    cam.tell_of_the_end()
     cam.record(10)
-    wait_for(lambda: ended(cam.status))
+    assert cam.ended.wait(5)
     assert progress._bars is not None
     side.record(30)
     wait_for(lambda: progress._bars is None)
@@ -108,13 +120,14 @@ def test_a_flight_that_fails_ends_its_bar(progress, wait_for):
     wait_for(lambda: progress._bars is None)
 
 
-def test_nothing_is_shown_where_there_is_no_terminal(wait_for):
+def test_nothing_is_shown_where_there_is_no_terminal():
     console = Console(file=io.StringIO())
     progress = FrameProgress(console)
     cam = Detector("cam", 20)
     progress({cam.trigger()})
+    cam.tell_of_the_end()
     cam.record(20)
-    wait_for(lambda: ended(cam.status))
+    assert cam.ended.wait(5)
     progress(None)
     assert console.file.getvalue() == ""
 
@@ -134,7 +147,7 @@ def test_a_pause_takes_the_bars_away_and_going_on_brings_them_back(progress, wai
     drawing = progress._bars.live._refresh_thread
     progress.state("paused", "pausing")
     assert progress._bars is None
-    assert not drawing.is_alive(), "nobody draws over the prompt"
+    wait_for(lambda: not drawing.is_alive(), what="nobody to draw over the prompt")
     progress.state("running", "paused")
     assert [task.description for task in progress._bars.tasks] == ["cam"]
     cam.record(20)
@@ -151,27 +164,14 @@ def test_an_idle_engine_has_no_bars_even_if_a_flight_never_ends(progress):
 
 
 def test_motors_are_shown_as_bluesky_shows_them(progress, capsys, wait_for):
-    motor = SoftPositioner(name="motor", init_pos=0.0)
-    move = motor.move(10.0, wait=False)
-    slow = SlowMove()
-    progress({slow})
-    slow.report("theta", 4.0)
-    wait_for(lambda: "theta" in capsys.readouterr().out, what="bluesky's bar, after its delay of 0.2 s")
+    motor = SoftPositioner(name="theta", init_pos=0.0)
+    move = MoveStatus(motor, 10.0)
+    progress({move})
+    motor._set_position(4.0)
+    out: list[str] = []
+    wait_for(lambda: out.append(capsys.readouterr().out) or "theta" in "".join(out), what="bluesky's own bar")
+    move.set_finished()
     progress(None)
-    assert move.done
-
-
-class SlowMove:
-    """A move under way, as `ophyd.status.MoveStatus` reports it."""
-
-    done = False
-
-    def watch(self, function) -> None:
-        self._watcher = function
-        self.report("theta", 0.0)
-
-    def report(self, name: str, current: float) -> None:
-        self._watcher(name=name, current=current, initial=0.0, target=10.0, unit="deg", precision=3)
 
 
 def test_an_error_in_a_bar_does_not_end_the_run(progress, caplog):
@@ -187,7 +187,7 @@ def test_an_error_in_a_bar_does_not_end_the_run(progress, caplog):
     progress.state("idle", "running")
 
 
-def test_a_run_engine_that_waits_again_and_again_keeps_one_bar(console, progress, wait_for):
+def test_a_run_engine_that_waits_again_and_again_keeps_one_bar(engine, console, progress, wait_for):
     cam = Detector("cam", 40)
     bars = []
 
@@ -201,16 +201,12 @@ def test_a_run_engine_that_waits_again_and_again_keeps_one_bar(console, progress
             cam.record(recorded)
         yield from bps.wait("flight")
 
-    engine = RunEngine({})
     engine.waiting_hook = progress
     engine.state_hook = progress.state
     engine(plan())
     wait_for(lambda: progress._bars is None)
     assert len(set(bars[:4])) == 1
     assert "40/40" in console.file.getvalue()
-    assert threading.active_count() < 50
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join()
 
 
 def test_a_recording_by_time_is_followed_by_its_documents(console, progress, wait_for):

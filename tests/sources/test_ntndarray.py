@@ -210,9 +210,7 @@ def test_pixels_are_not_copied():
     pv = build(np.arange(6, dtype="<u2"), (3, 2))
     first, second = (decode(pv, source="", received=0.0) for _ in range(2))
     assert np.shares_memory(first.payload, second.payload)
-    packed = build(
-        encode(picture((29, 37), "<u2"), "zlib"), (37, 29), codec="zlib", number=6, uncompressedSize=0
-    )
+    packed = build(encode(picture((29, 37), "<u2"), "zlib"), (37, 29), codec="zlib", number=6, uncompressedSize=0)
     first, second = (decode(packed, source="", received=0.0) for _ in range(2))
     assert np.shares_memory(first.payload, second.payload)
 
@@ -301,9 +299,7 @@ def test_compressed_bytes_end_where_the_server_says(wire):
     image = picture((29, 37), "<u2")
     packed = encode(image, "lz4")
     buffer = np.concatenate([packed, np.full(500, 170, np.uint8)])
-    pv = build(
-        buffer, (37, 29), codec="lz4", number=6, compressedSize=packed.size, uncompressedSize=image.nbytes
-    )
+    pv = build(buffer, (37, 29), codec="lz4", number=6, compressedSize=packed.size, uncompressedSize=image.nbytes)
     frame = wire.send(pv)
     assert frame.payload.size == packed.size
     assert np.array_equal(frame.image, image)

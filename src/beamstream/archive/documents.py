@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from beamstream.errors import ArchiveError
 
-CHUNK = 1 << 20  # bytes read at once
+CHUNK = 1 << 20  # bytes
 
 
 class Document(NamedTuple):
@@ -55,8 +55,8 @@ class Tail:
         """Bytes that are in the file and were not read yet."""
         return self.path.stat().st_size - self._offset
 
-    def read(self) -> Iterator[Document]:
-        """Yield the documents that came since the last call, at most about 1 MB of them.
+    def read(self, size: int = CHUNK) -> Iterator[Document]:
+        """Yield the documents that came since the last call, at most about `size` bytes of them.
 
         Raises
         ------
@@ -65,7 +65,7 @@ class Tail:
         """
         with self.path.open("rb") as file:
             file.seek(self._offset)
-            lines = file.readlines(CHUNK)
+            lines = file.readlines(size)
         for line in lines:
             if not line.endswith(b"\n"):
                 return  # its writer is not done, or died: recovery decides

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from beamstream.archive.accounts import Accounts
-from beamstream.archive.documents import Document, Tail, is_complete
+from beamstream.archive.documents import CHUNK, Document, Tail, is_complete
 
 LIVE = 1  # documents a request: everybody sees them at once
 BULK = 10_000  # for a run that has ended: 30 ms a request would be minutes
-FAR_BEHIND = 1 << 18  # bytes
+FAR_BEHIND = 1 << 17  # bytes: some ten seconds of requests, when each event is one
+SIP = 1 << 13  # bytes a step of a live run, so that being late is noticed and other runs get their turn
 
 
 class Filing:
@@ -51,7 +52,7 @@ class Filing:
             self._begin()  # the run is over and we are minutes late: all at once is faster
             return True
         some = False
-        for name, doc in merged(self._tail.read()):
+        for name, doc in merged(self._tail.read(SIP if self._live else CHUNK)):
             some = True
             self._accounts.take(name, doc)
             if name == "stop":

@@ -30,7 +30,7 @@ def ledger_table(
     files: Mapping[str, str] | None = None,
     rates: Mapping[str, float] | None = None,
 ) -> RenderableType:
-    """Return the accounts of a run for `rich` to print.
+    """Return the accounts of a run for `rich` to print, with ``crop=False``: paths stay in one piece.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class LedgerTable(DocumentRouter):
         if run.begun is None and doc.get("name") != STREAM:
             run.begun = doc["time"]
 
-    def event(self, doc: "Event") -> None:
+    def event(self, doc: "Event") -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take the account."""
         for run in self._runs.values():
             if run.streams.get(doc["descriptor"]) == STREAM:
@@ -161,9 +161,10 @@ def _title(run: _Run, stop: "RunStop") -> Text:
     title.append(f"{run.start.get('plan_name', '')} {run.start['uid'][:8]} ", "not bold")
     title.append(stop["exit_status"], "green" if stop["exit_status"] == "success" else "bold red")
     if stop.get("reason"):
-        title.append(f": {stop['reason']}", "red")
+        title.append(f": {stop['reason']}", "red")  # pyright: ignore[reportTypedDictNotRequiredAccess]
     return title
 
 
 def _to_standard_output(shown: RenderableType) -> None:
-    Console(highlight=False).print(shown)  # made now: standard output may be another one than at the start
+    console = Console(highlight=False)  # made now: standard output may be another one than at the start
+    console.print(shown, crop=False)

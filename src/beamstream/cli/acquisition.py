@@ -55,8 +55,8 @@ class Acquisition:
         self.engine.context_managers = [self._end_on_signals]  # bluesky's own waits for a second Ctrl-C
         self.engine.subscribe(lambda _name, doc: self.uids.append(doc["uid"]), "start")
         bars = FrameProgress(Console(stderr=True))
-        self.engine.waiting_hook = bars
-        self.engine.state_hook = bars.state
+        self.engine.waiting_hook = bars  # pyright: ignore[reportAttributeAccessIssue]
+        self.engine.state_hook = bars.state  # pyright: ignore[reportAttributeAccessIssue]
         self._bars = bars  # the RunEngine keeps only a weak reference
         self.engine.subscribe(bars.document)
         self.devices: dict[str, Any] = make_devices(config)

@@ -128,10 +128,10 @@ class Archive:
         """
         if run.startswith("-") and run[1:].isdigit() and int(run) < 0:
             nodes = self.search(limit=1, offset=-int(run) - 1)
-        elif run.isdigit() and len(run) < 8 and (nodes := self.search(limit=1, **equal("start.scan_id", int(run)))):
+        elif run.isdigit() and len(run) < 8 and (nodes := self.search(limit=1, **equal("start.scan_id", int(run)))):  # pyright: ignore[reportArgumentType]
             pass
         else:
-            nodes = self.search(limit=2, **_begins("start.uid", run))
+            nodes = self.search(limit=2, **_begins("start.uid", run))  # pyright: ignore[reportArgumentType]
         if len(nodes) == 2:
             raise ArchiveError(f"archive: run {run} asked for, several uids begin like that; write more of it")
         if not nodes:

@@ -48,8 +48,8 @@ def make_run_engine(config: Config, *, watched: bool = True, md: Mapping[str, An
     engine.preprocessors.append(ledger_wrapper)
     if watched:
         progress = FrameProgress()
-        engine.waiting_hook = progress
-        engine.state_hook = progress.state
+        engine.waiting_hook = progress  # pyright: ignore[reportAttributeAccessIssue]
+        engine.state_hook = progress.state  # pyright: ignore[reportAttributeAccessIssue]
         engine.subscribe(make_callback_safe(progress.document, logger=log))
         engine.subscribe(make_callback_safe(LedgerTable(), logger=log))
     return engine
