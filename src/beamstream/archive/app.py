@@ -2,8 +2,6 @@
 
 import asyncio
 import copy
-import logging
-import re
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -18,9 +16,7 @@ from tiled.server.app import build_app
 from tiled.utils import ensure_uri
 
 from beamstream.archive.layout import Layout
-
-LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "tiled", "tiled.server.app", "tiled.catalog.adapter")
-KEY_IN_TEXT = re.compile(r"(api_key=|Apikey )[^\s&\"']+")
+from beamstream.archive.logs import quiet_logs
 
 
 def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool) -> FastAPI:
@@ -105,27 +101,6 @@ class _Nothing:
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_: object) -> None: ...
-
-
-class HideKey(logging.Filter):
-    """Take API keys out of every text that a logger writes."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Keep the record, without the key."""
-        text = record.getMessage()
-        hidden = KEY_IN_TEXT.sub(r"\1…", text)
-        if hidden != text:
-            record.msg, record.args = hidden, ()
-        return True
-
-
-def quiet_logs() -> None:
-    """Let the server's loggers report trouble only, and never a key."""
-    for name in LOGGERS:
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.WARNING)
-        if not any(isinstance(f, HideKey) for f in logger.filters):
-            logger.addFilter(HideKey())
 
 
 def _tables_uri(layout: Layout) -> str:

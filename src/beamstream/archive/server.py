@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from beamstream.archive.address import Address, claim, listen, url_of
 from beamstream.archive.layout import Layout, make_key
+from beamstream.archive.logs import quiet_logs
 from beamstream.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class ArchiveServer:
             layout.address.unlink(missing_ok=True)  # of a server that was killed
             with listen(self._host, self._port) as sock:
                 self.url = url_of(sock)
+                quiet_logs()
                 from beamstream.archive.app import Server, make_app
 
                 app = make_app(layout, key, self._recordings, self._anonymous)

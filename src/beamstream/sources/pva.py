@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _FIELDS = "value,codec,compressedSize,uncompressedSize,dimension,uniqueId,dataTimeStamp,timeStamp,attribute"
 _SUBSCRIBER = "beamstream"
+_LOOK = 0.05  # s
 _GRACE = 0.1  # s, for callbacks that are under way at exit
 _open: "weakref.WeakSet[PvaSource]" = weakref.WeakSet()
 
@@ -91,7 +92,8 @@ class PvaSource:
         self._begun = threading.Event()
         self._channel: Any = pvaccess.Channel(pv)  # pyright: ignore[reportAttributeAccessIssue]
         self._channel.subscribe(_SUBSCRIBER, self._on_update)
-        self._connections_followed = False
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
         _open.add(self)
 
     @property
@@ -137,10 +139,10 @@ class PvaSource:
         self._ids = UniqueIds()
         self._first = True
         self._begun.clear()
-        if not self._connections_followed:  # earlier, it can deadlock with the `get` of a first connection
-            self._channel.setConnectionCallback(self._on_connection)
-            self._connections_followed = True
         self._channel.startMonitor(self._request)
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch_connection, name=f"{self.name}-connection", daemon=True)
+        self._watcher.start()
         if not self._begun.wait(timeout):
             self.stop()
             raise NotConnected(
@@ -151,7 +153,10 @@ class PvaSource:
         """Stop delivering; a callback that is under way ends first. Calling it again does no harm."""
         if self._listener is not None:
             self._listener = None
+            self._stopping.set()
             self._channel.stopMonitor()
+            if self._watcher is not None:
+                self._watcher.join()
             self._held = None
 
     def close(self) -> None:
@@ -160,6 +165,19 @@ class PvaSource:
         self._channel = None  # its callbacks refer to us: nobody else breaks this circle
         _open.discard(self)
 
+    def _watch_connection(self) -> None:
+        """Look whether the server is there; pvaccess' own callback for that aborts the interpreter now and then.
+
+        It is called without the GIL when the channel is connected already, and can block a first connection. A
+        server takes longer than a look to come back.
+        """
+        was_up = True
+        while not self._stopping.wait(_LOOK):
+            up = self.connected
+            if up != was_up:
+                was_up = up
+                self._on_connection(up)
+
     def _on_connection(self, up: bool) -> None:
         listener = self._listener
         if listener is None:
@@ -167,10 +185,7 @@ class PvaSource:
         if not up:
             self.counters.disconnects += 1
             self._first = True
-        try:
-            listener.connection(up)
-        except Exception as e:  # pvaccess would print it and forget
-            listener.failed(e)
+        listener.connection(up)
 
     def _on_update(self, pv: Any) -> None:
         received = time.time()
@@ -238,8 +253,7 @@ def _value_of(pv: Any) -> Any:
 def _close_all() -> None:
     """Close every channel before the interpreter goes: a callback after that aborts it.
 
-    pvaccess' threads end with ``FATAL: exception not rethrown`` when they call Python too late, for an update of
-    a live monitor as for the end of a connection.
+    pvaccess' threads end with ``FATAL: exception not rethrown`` when they call Python too late.
     """
     sources = list(_open)
     for source in sources:
