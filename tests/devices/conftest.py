@@ -42,7 +42,7 @@ class Documents(list[tuple[str, dict[str, Any]]]):
         return next(d["data"] for d in self.of("event") if d["descriptor"] == uid)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # one at a time: beamlines of one environment share ports
 def beamline() -> Iterator[SimProcess]:
     with SimProcess(Beamline((A, FREE, LZ4, EMPTY), (MotorSpec("DEV:M", velocity=50.0),))) as process:
         yield process
