@@ -52,7 +52,7 @@ def running_server(
     command += [*([] if feed else ["--no-feed"]), *(f"--recordings={Path(p).absolute()}" for p in recordings)]
     output = layout.directory / "server.log"
     with output.open("ab") as file:
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=file)
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True)
     try:
         yield _wait(child, layout, timeout, output)
     finally:

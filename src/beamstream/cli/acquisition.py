@@ -1,6 +1,7 @@
 """An instrument for one command: its runs are journaled, shown on a terminal, and ended in order by Ctrl-C."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -44,6 +45,8 @@ class Acquisition:
     def __init__(self, config: Config) -> None:
         from rich.console import Console
 
+        if not os.environ.get("BEAMSTREAM_DEBUG"):  # it logs a traceback for each run that fails; we say why
+            logging.getLogger("bluesky").setLevel(logging.CRITICAL)
         from beamstream.callbacks.progress import FrameProgress
         from beamstream.instrument.engine import make_run_engine
         from beamstream.instrument.equipment import make_devices
@@ -55,8 +58,8 @@ class Acquisition:
         self.engine.context_managers = [self._end_on_signals]  # bluesky's own waits for a second Ctrl-C
         self.engine.subscribe(lambda _name, doc: self.uids.append(doc["uid"]), "start")
         bars = FrameProgress(Console(stderr=True))
-        self.engine.waiting_hook = bars  # pyright: ignore[reportAttributeAccessIssue]
-        self.engine.state_hook = bars.state  # pyright: ignore[reportAttributeAccessIssue]
+        self.engine.waiting_hook = bars  # pyright: ignore[reportAttributeAccessIssue]  # pyright: ignore[reportAttributeAccessIssue]
+        self.engine.state_hook = bars.state  # pyright: ignore[reportAttributeAccessIssue]  # pyright: ignore[reportAttributeAccessIssue]
         self._bars = bars  # the RunEngine keeps only a weak reference
         self.engine.subscribe(bars.document)
         self.devices: dict[str, Any] = make_devices(config)

@@ -46,7 +46,7 @@ def beamstream(
     config: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Configuration; otherwise BEAMSTREAM_CONFIG, ./beamstream.toml, the profile's."
+            metavar="FILE", help="Configuration; otherwise BEAMSTREAM_CONFIG, ./beamstream.toml, or the profile's."
         ),
     ] = None,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,

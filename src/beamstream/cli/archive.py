@@ -96,18 +96,20 @@ class Archive:
             raise ArchiveError(f"archive: {path} asked for, {answer.status_code} answered: {_detail(answer)}")
         return answer
 
-    def search(self, *, limit: int, offset: int = 0, **filters: Any) -> list[dict[str, Any]]:
+    def search(self, filters: dict[str, Any] | None = None, *, limit: int, offset: int = 0) -> list[dict[str, Any]]:
         """Return the nodes of runs, newest first.
 
         Parameters
         ----------
-        filters
-            As tiled names them, ``**{"filter[eq][condition][key]": "start.scan_id", …}``.
+        filters : dict
+            As tiled names them, ``{"filter[eq][condition][key]": "start.scan_id", …}``.
         """
         page = {"page[limit]": limit, "page[offset]": offset, "sort": "-start.time"}
         nodes: list[dict[str, Any]] = []
         while len(nodes) < limit:  # the server has its own idea of the longest page
-            found = self.get("/search/", **(page | filters | {"page[offset]": offset + len(nodes)})).json()["data"]
+            found = self.get("/search/", **(page | (filters or {}) | {"page[offset]": offset + len(nodes)})).json()[
+                "data"
+            ]
             nodes += found
             if not found:
                 break
@@ -128,10 +130,10 @@ class Archive:
         """
         if run.startswith("-") and run[1:].isdigit() and int(run) < 0:
             nodes = self.search(limit=1, offset=-int(run) - 1)
-        elif run.isdigit() and len(run) < 8 and (nodes := self.search(limit=1, **equal("start.scan_id", int(run)))):  # pyright: ignore[reportArgumentType]
+        elif run.isdigit() and len(run) < 8 and (nodes := self.search(equal("start.scan_id", int(run)), limit=1)):  # pyright: ignore[reportArgumentType]
             pass
         else:
-            nodes = self.search(limit=2, **_begins("start.uid", run))  # pyright: ignore[reportArgumentType]
+            nodes = self.search(_begins("start.uid", run), limit=2)  # pyright: ignore[reportArgumentType]
         if len(nodes) == 2:
             raise ArchiveError(f"archive: run {run} asked for, several uids begin like that; write more of it")
         if not nodes:

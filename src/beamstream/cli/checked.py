@@ -23,5 +23,5 @@ def checked(model: type[Model], values: Mapping[str, Any]) -> Model:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in first["loc"])
-        text = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+        text = str(first.get("ctx", {}).get("error")) if first["type"] == "value_error" else first["msg"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
         raise ConfigurationError(f"options: {f'{where}: ' if where else ''}{text}") from None

@@ -66,7 +66,7 @@ def filed(archive: Archive, uid: str, timeout: float = 60.0) -> dict[str, Any]:
     """
     deadline = time.monotonic() + timeout
     while True:
-        found = archive.search(limit=1, **{"filter[lookup][condition][key]": uid})  # pyright: ignore[reportArgumentType]
+        found = archive.search({"filter[lookup][condition][key]": uid}, limit=1)  # pyright: ignore[reportArgumentType]
         metadata = found[0]["attributes"]["metadata"] if found else {}
         if metadata.get("stop"):
             return metadata

@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+_WIDE = 200  # characters; where there is no terminal to fill, nothing is folded
+
 LOST_AND_MARKED = 3
 """Exit status of a command that recorded everything that came, while the detector made more."""
 
@@ -20,7 +22,8 @@ INTERRUPTED = 130
 
 def out() -> Console:
     """Return the console of standard output; colours on a terminal only."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    terminal = sys.stdout.isatty()
+    return Console(highlight=False, soft_wrap=not terminal, width=None if terminal else _WIDE)
 
 
 def err() -> Console:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def record(
-    source: Annotated[str, typer.Argument(help="`pva://PREFIX:Pva1:Image`, or a detector of the configuration.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="`pva://PREFIX:Pva1:Image` or a configured detector.")
+    ],
     num: Annotated[int | None, typer.Option("--num", "-n", min=1, help="Frames to record.")] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", "-s", help="How long, instead of --num.")] = None,
     directory: Annotated[

@@ -51,7 +51,7 @@ def list_(
     if text is not None:
         filters["filter[fulltext][condition][text]"] = text
     with Archive(_where(where)) as archive:
-        found = [summary(node) for node in archive.search(limit=limit, **filters)]
+        found = [summary(node) for node in archive.search(filters, limit=limit)]
     if as_json:
         print_json([asdict(run) | {"frames": run.frames} for run in found])
     elif not found:
@@ -62,7 +62,7 @@ def list_(
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def show(
-    run: Annotated[str, typer.Argument(help="uid, its beginning, a scan id, or -1 for the newest.")] = "-1",
+    run: Annotated[str, typer.Argument(metavar="RUN", help="uid, its beginning, scan id, or -1: the newest.")] = "-1",
     png: Annotated[Path | None, typer.Option(metavar="FILE", help="Save a frame as PNG.")] = None,
     frame: Annotated[int, typer.Option(min=0, help="Which frame.")] = 0,
     where: Where = None,

@@ -51,7 +51,8 @@ def serve(
     settings = checked(Archive, config.archive.model_dump() | {k: v for k, v in said.items() if v is not None})
     more = [] if archive else [config.recording.directory]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request otherwise
+    for chatty in ("httpx", "alembic", "numexpr"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     server = ArchiveServer(
         settings.directory,
         recordings=[*more, *(recordings or [])],

@@ -40,7 +40,8 @@ class ArchiveAccess:
         """Why the server could not be started, the last time that it was tried."""
         self._config = config
         self._connected: tuple[str, Any] | None = None
-        self._broker: tuple[Any, Any] | None = None
+        self._broker: tuple[str, Any] | None = None
+        self._databroker: Any = None
         self._closing = threading.Event()
         self._ours = False
         self._thread: threading.Thread | None = None
@@ -75,6 +76,10 @@ class ArchiveAccess:
     def close(self) -> None:
         """End the server if it is ours; one that is just starting notices by itself that we are gone."""
         self._closing.set()
+        for kept in (self._connected, self._broker):
+            if kept is not None:
+                kept[1].context.http_client.close()
+        self._connected = self._broker = None
         if self._thread is not None:
             self._thread.join(20.0 if self._ours else 0.2)
 
@@ -86,12 +91,7 @@ class ArchiveAccess:
         ArchiveError
             It is not served, and will not be.
         """
-        where = self._wait_for_url()
-        if self._connected is None or self._connected[0] != where:
-            from beamstream.archive.catalog import connect
-
-            directory_is_served = self.url is not None  # there the key is found too
-            self._connected = where, connect(self.layout.directory if directory_is_served else where)
+        self._connected = self._connect(self._connected)
         return self._connected[1]
 
     def broker(self) -> "Broker":
@@ -102,13 +102,25 @@ class ArchiveAccess:
         ArchiveError
             See `client`.
         """
-        self._wait_for_url()
-        client = self.client()
-        if self._broker is None or self._broker[0] is not client:
-            from beamstream.archive.catalog import broker
+        before, self._broker = self._broker, self._connect(self._broker)
+        if before is not self._broker or self._databroker is None:
+            from databroker import Broker  # pyright: ignore[reportAttributeAccessIssue]
 
-            self._broker = client, broker(self.layout.directory if self.url else self._wait_for_url())
-        return self._broker[1]
+            # on a client of its own: it switches the runs of its client to an older way of talking
+            self._databroker = Broker(self._broker[1])  # pyright: ignore[reportCallIssue]
+        return self._databroker
+
+    def _connect(self, before: tuple[str, Any] | None) -> tuple[str, Any]:
+        """Return a client with its URL: the one from before, if the archive is still there."""
+        where = self._wait_for_url()
+        if before is not None and before[0] == where:
+            return before
+        if before is not None:
+            before[1].context.http_client.close()
+        from beamstream.archive.catalog import connect
+
+        # by its directory if we can: there the key is found too
+        return where, connect(self.layout.directory if self.url is not None else where)
 
     def _wait_for_url(self) -> str:
         deadline = time.monotonic() + _PATIENCE

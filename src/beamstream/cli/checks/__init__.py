@@ -1,0 +1,1 @@
+"""What `beamstream doctor` looks at, one room a file."""

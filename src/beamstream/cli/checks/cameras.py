@@ -1,0 +1,134 @@
+"""Devices: do their PVs answer, with images, how fast, and are any missing?"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from beamstream.cli.checks.finding import Finding, fail, ok, warn
+from beamstream.config import Config, MotorConfig, PvaDetectorConfig
+from beamstream.errors import BeamstreamError, SourceError
+from beamstream.frames import Frame
+
+_LOOK = 1.5  # s that frames are counted
+_PATIENCE = 3.0  # s for a PV to answer
+
+
+@dataclass(slots=True)
+class _Count:
+    """Count frames; a `beamstream.sources.pva.Listener`."""
+
+    frames: int = 0
+    nbytes: int = 0
+    lost: int = 0
+    repeated_updates: int = 0
+    bad: int = 0
+    first: float = 0.0
+    last: float = 0.0
+
+    def frame(self, frame: Frame, missing: int | None) -> None:
+        self.last = time.monotonic()
+        self.first = self.first or self.last
+        self.frames += 1
+        self.nbytes += frame.payload.nbytes
+        self.lost += missing or 0
+
+    def repeated(self) -> None:
+        self.repeated_updates += 1
+
+    def malformed(self, error: BeamstreamError) -> None:
+        self.bad += 1
+
+    def connection(self, up: bool) -> None: ...
+
+    def failed(self, error: Exception) -> None:
+        self.bad += 1
+
+    @property
+    def rate(self) -> float:
+        """Frames/s."""
+        return (self.frames - 1) / (self.last - self.first) if self.frames > 1 else 0.0
+
+    @property
+    def data_rate(self) -> float:
+        """Bytes/s."""
+        return self.rate * self.nbytes / self.frames if self.frames else 0.0
+
+
+def devices(config: Config, rates: dict[str, float]) -> Iterator[Finding]:
+    """Look at each device of the configuration, without starting or changing it.
+
+    Parameters
+    ----------
+    config : Config
+    rates : dict
+        Filled with bytes/s by detector, for who looks at the disk next.
+    """
+    if not config.devices:
+        yield warn("devices", "the configuration describes none", "describe them in beamstream.toml, [devices.NAME]")
+    for name, device in config.devices.items():
+        if isinstance(device, PvaDetectorConfig):
+            yield from _detector(name, device, rates)
+        elif isinstance(device, MotorConfig):
+            yield _records(name, device.pv, {"": "motor record"})
+
+
+def _detector(name: str, device: PvaDetectorConfig, rates: dict[str, float]) -> Iterator[Finding]:
+    from beamstream.sources.pva import PvaSource
+
+    source = PvaSource(device.pv, name=name)
+    try:
+        geometry = source.connect(min(device.timeout, _PATIENCE))
+        if geometry is None:
+            yield warn(name, f"{device.pv} answers, and has no frame yet", "acquire one frame with it")
+            return
+        yield ok(name, f"{device.pv} sends {geometry}")
+        count = _Count()
+        source.start(count, _PATIENCE)
+        threading.Event().wait(_LOOK)
+    except SourceError as error:
+        text, _, advice = str(error).partition("; ")
+        yield fail(name, text, f"{advice}; EPICS_PVA_ADDR_LIST is {os.environ.get('EPICS_PVA_ADDR_LIST', 'not set')}")
+        return
+    finally:
+        source.stop()
+    rates[name] = count.data_rate
+    yield _seen(name, device, count)
+    if device.control:
+        yield _records(name, device.control, {"Acquire": "control", "DetectorState_RBV": "", "ImageMode": ""})
+
+
+def _seen(name: str, device: PvaDetectorConfig, count: _Count) -> Finding:
+    if count.lost or count.bad:
+        return warn(
+            name,
+            f"{count.frames} frames in {_LOOK} s, {count.lost} lost, {count.bad} malformed",
+            "look at the network and at the load of this machine; raise [recording] queue_size",
+        )
+    if count.frames > 1:
+        return ok(name, f"{count.rate:.1f} frames/s, {count.data_rate / 1e6:.1f} MB/s, none lost in {_LOOK} s")
+    if device.control:
+        return ok(name, f"no new frame in {_LOOK} s: it waits for {device.control}Acquire")
+    return warn(name, f"{count.frames} new frames in {_LOOK} s", "is the camera acquiring? nothing here starts it")
+
+
+def _records(name: str, prefix: str, records: dict[str, str]) -> Finding:
+    """Ask Channel Access records, all at once."""
+    from ophyd import EpicsSignalRO
+
+    signals = {pv: EpicsSignalRO(f"{prefix}{pv}", name=f"{name}_{pv}") for pv in records}
+    deadline = time.monotonic() + _PATIENCE
+    missing = []
+    for pv, signal in signals.items():
+        try:
+            signal.wait_for_connection(timeout=max(0.1, deadline - time.monotonic()))
+        except TimeoutError:
+            missing.append(f"{prefix}{pv}")
+    for signal in signals.values():
+        signal.destroy()
+    what = next(iter(records.values()))
+    if missing:
+        advice = f"is its IOC up? EPICS_CA_ADDR_LIST is {os.environ.get('EPICS_CA_ADDR_LIST', 'not set')}"
+        return fail(name, f"{what} {', '.join(missing)} does not answer over Channel Access", advice)
+    return ok(name, f"{what} {prefix} answers over Channel Access")
