@@ -17,7 +17,7 @@ class CameraControl(Device):
         Ends in a colon, ``13SIM1:cam1:``.
     """
 
-    acquire = Cpt(EpicsSignal, "Acquire", kind="omitted")
+    acquire = Cpt(EpicsSignal, "Acquire", kind="omitted", auto_monitor=True)
     acquire_time = Cpt(EpicsSignalWithRBV, "AcquireTime", kind="config", auto_monitor=True)
     acquire_period = Cpt(EpicsSignalWithRBV, "AcquirePeriod", kind="config", auto_monitor=True)
     num_images = Cpt(EpicsSignalWithRBV, "NumImages", kind="config")
@@ -36,13 +36,19 @@ class CameraControl(Device):
 
     @property
     def idle(self) -> bool:
-        """Whether the camera says that it is not acquiring."""
-        return not int(self.acquire.get(as_string=False))
+        """Whether the camera says that it is not acquiring; not while its server is away. Does not wait."""
+        if not self.connected:
+            return False
+        try:
+            return not int(self.acquire.get(as_string=False))
+        except TimeoutError:  # it went away just now
+            return False
 
     def take(self, timeout: float) -> None:
         """Remember how the camera is set, and stop it."""
         if self._found is None:
-            self._found = [(s, s.get(as_string=False)) for s in (self.image_mode, self.num_images, self.acquire)]
+            settings = (self.image_mode, self.num_images, self.acquire)
+            self._found = [(s, s.get(as_string=False, use_monitor=False)) for s in settings]
             self.acquire.put(0, wait=True, timeout=timeout)
 
     def give_back(self, timeout: float) -> None:

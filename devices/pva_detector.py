@@ -1,6 +1,5 @@
 """A detector that streams NTNDArrays over PVAccess, as bluesky wants it: step and fly, recorded on the way."""
 
-import atexit
 import time
 import uuid
 import weakref
@@ -15,6 +14,7 @@ from ophyd.signal import AttributeSignal
 from ophyd.status import DeviceStatus
 
 from beamstream.errors import NotAnImage, SinkError
+from beamstream.exits import before_exit
 from beamstream.frames import Geometry
 from beamstream.ledger import OnLoss
 from beamstream.recording import Recording, Window
@@ -183,8 +183,8 @@ class PvaDetector(Device):
         before = recording.ledger.recorded
         status = FrameStatus(self, recorded=lambda: recording.ledger.recorded - before, number=number, timeout=timeout)
         window = Window(number, status.settle, self._deadline, discard=0 if self.control else 1, exact=exact)
-        if self.control is not None:
-            window.idle = lambda: self.control is not None and self.control.idle
+        if (control := self.control) is not None:
+            window.frame_time, window.idle = control.frame_time, lambda: control.idle
         recording.arm(window)
         if self.control is not None:
             self.control.start(number)
@@ -295,8 +295,10 @@ def _value(signal: Any) -> Any:
     return signal.get()
 
 
-@atexit.register
 def _unstage_all() -> None:
     """Finish files and free cameras when the session ends inside a run."""
     for detector in list(_staged):
         detector.unstage()
+
+
+before_exit(_unstage_all)

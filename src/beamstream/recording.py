@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_IN_A_BATCH = 64
 _DRAIN = 60.0  # s without a single frame written, then closing gives up
+_GRACE = 1.5  # s that frames may be under way from a detector that has finished
 
 Done = Callable[[Exception | None], None]
 
@@ -41,6 +42,8 @@ class Window:
         Called once, with None or the error, from a thread of the recording.
     deadline : float
         Longest time without a frame, s.
+    frame_time : float
+        From one frame to the next, s, as far as that is known.
     discard : int
         Frames to let pass first: a free-running camera exposed them before it was asked.
     exact : bool
@@ -53,6 +56,7 @@ class Window:
     number: int | None
     done: Done
     deadline: float
+    frame_time: float = 0.0
     discard: int = 0
     exact: bool = False
     idle: Callable[[], bool] | None = None
@@ -65,6 +69,11 @@ class Window:
     def started(self) -> bool:
         """Whether the detector was started for this window, rather than running anyway."""
         return self.idle is not None
+
+    @property
+    def patience(self) -> float:
+        """Longest silence, s, before the detector is asked whether it has finished."""
+        return min(_GRACE + self.frame_time, self.deadline) if self.started else self.deadline
 
     @property
     def wanted(self) -> int | None:
@@ -306,8 +315,8 @@ class Recording:
         """Wait for frames, an end, or the moment to look at the clock."""
         if not self._pending and not self._closing:
             window = self._window
-            late = window.heard + window.deadline - time.monotonic() if window is not None else 1.0
-            self._lock.wait(min(max(late, 0.01), 1.0))
+            late = window.heard + window.patience - time.monotonic() if window is not None else 1.0
+            self._lock.wait(min(max(late, 0.1), 1.0))
         return list(islice(self._pending, _MOST_IN_A_BATCH))
 
     def _write(self, batch: list[tuple[int, int]]) -> None:
@@ -352,12 +361,14 @@ class Recording:
         """Fail a window whose detector has been silent for too long."""
         silent = time.monotonic() - window.heard
         wanted = window.wanted
-        if not window.open or silent < window.deadline or wanted == 0 or window is not self._window:
+        if not window.open or silent < window.patience or wanted == 0 or window is not self._window:
             return
         if window.exact and wanted and window.accepted and window.idle is not None and window.idle():
             after = self._last_id if self._last_id is not None else -1
             window.lost += wanted
             self._miss(after, wanted, Place.END)
+            return
+        if silent < window.deadline:
             return
         total = "" if window.number is None else f" of {window.number}"
         self.fail(

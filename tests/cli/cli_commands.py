@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from beamstream.frames import Geometry
 from beamstream.sim.beamline import CameraSpec
@@ -68,15 +69,23 @@ def configuration(tmp: Path) -> Path:
 class Running:
     """A command that goes on until it is told to end."""
 
-    def __init__(self, process: "subprocess.Popen[str]", log: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.process, self._log = process, log
+        self._read = b""  # and not returned yet
 
     def line(self, timeout: float = 60.0) -> str:
-        """Return its next line of output."""
+        """Return its next line of output; an empty one at its end."""
         assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], timeout)[0]:
-            pytest.fail(f"no line within {timeout} s; {self.err}")
-        return self.process.stdout.readline()
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._read:
+            if not select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                pytest.fail(f"no line within {timeout} s; {self._read.decode()} {self.err}")
+            piece = os.read(self.process.stdout.fileno(), 65536)
+            if not piece:
+                break
+            self._read += piece
+        line, end, self._read = self._read.partition(b"\n")
+        return (line + end).decode()
 
     @property
     def err(self) -> str:
@@ -90,7 +99,14 @@ class Running:
                 time.sleep(0.15)  # two at once would be one
         self.process.wait(timeout)
         assert self.process.stdout is not None
-        return Done(self.process.returncode, self.process.stdout.read(), self.err)
+        return Done(self.process.returncode, (self._read + self.process.stdout.read()).decode(), self.err)
+
+
+def image(path: Path) -> Image.Image:
+    """Return a picture, its file closed."""
+    with Image.open(path) as opened:
+        opened.load()
+        return opened
 
 
 @contextmanager
@@ -105,7 +121,7 @@ def started(tmp: Path, *arguments: object, env: Mapping[str, str] | None = None)
             env=environment(tmp, env),
             stdout=subprocess.PIPE,
             stderr=file,
-            text=True,
+            bufsize=0,
         ) as process,
     ):
         try:

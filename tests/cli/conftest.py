@@ -35,7 +35,7 @@ def beamstream(tmp_path: Path) -> Run:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # one at a time: beamlines of one environment share ports
 def beamline() -> Iterator[SimProcess]:
     """Two cameras, one to be controlled and one that runs by itself, and a motor."""
     with SimProcess(Beamline(cameras=(CONTROLLED, FREE), motors=(MotorSpec("CLI:MTR1"),))) as sim:

@@ -60,7 +60,7 @@ def test_an_error_is_one_line_and_debug_shows_where_it_came_from(beamstream, tmp
 
 def test_what_the_simulated_camera_cannot_send_is_refused(beamstream):
     beamstream("sim", "camera", "--codec", "jpeg").failed_with("beamstream: sim:", "jpeg holds uint8")
-    beamstream("sim", "camera", "--dtype", "complex64").failed_with("beamstream: sim:", "complex64")
+    beamstream("sim", "camera", "--dtype", "complex64").failed_with("beamstream: sim:", "pixels of '<c8' asked for")
 
 
 def test_a_configuration_that_is_wrong_is_named_with_file_and_line(beamstream, tmp_path):

@@ -43,9 +43,19 @@ class Documents(list[tuple[str, dict[str, Any]]]):
 
 
 @pytest.fixture(scope="module")  # one at a time: beamlines of one environment share ports
-def beamline() -> Iterator[SimProcess]:
-    with SimProcess(Beamline((A, FREE, LZ4, EMPTY), (MotorSpec("DEV:M", velocity=50.0),))) as process:
+def beamline(request) -> Iterator[SimProcess]:
+    # caproto looks for what it knew from the last beamline every 8 s, unless it looks for something new
+    new = MotorSpec(f"DEV:{request.path.stem}")
+    with SimProcess(Beamline((A, FREE, LZ4, EMPTY), (MotorSpec("DEV:M", velocity=50.0), new))) as process:
+        put(f"{new.prefix}.VELO", 1.0)
         yield process
+
+
+def put(pv: str, value: Any) -> None:
+    signal = EpicsSignal(pv, name="any")
+    signal.wait_for_connection(timeout=5)
+    signal.put(value, wait=True, timeout=5)
+    signal.destroy()
 
 
 @pytest.fixture
@@ -55,17 +65,14 @@ def faults(beamline) -> Iterator[Callable[[str, Any], None]]:
     One good frame is taken then: a server's structure is its last frame's.
     """
 
-    def put(name: str, value: Any, room: str = "sim1") -> None:
-        signal = EpicsSignal(f"DEV:A:{room}:{name}", name="fault")
-        signal.wait_for_connection(timeout=5)
-        signal.put(value, wait=True, timeout=5)
-        signal.destroy()
+    def set_fault(name: str, value: Any) -> None:
+        put(f"DEV:A:sim1:{name}", value)
 
-    put("ClearFaults", 1)
-    yield put
-    put("ClearFaults", 1)
-    put("ImageMode", 0, room="cam1")
-    put("Acquire", 1, room="cam1")
+    set_fault("ClearFaults", 1)
+    yield set_fault
+    set_fault("ClearFaults", 1)
+    put("DEV:A:cam1:ImageMode", 0)
+    put("DEV:A:cam1:Acquire", 1)
 
 
 @pytest.fixture

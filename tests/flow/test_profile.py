@@ -20,6 +20,7 @@ from beamstream.config import load
 from beamstream.errors import ArchiveError
 from beamstream.frames import Geometry
 from beamstream.instrument.access import ArchiveAccess
+from beamstream.instrument.engine import ScanIds
 from beamstream.sim.beamline import Beamline, CameraSpec, MotorSpec
 from beamstream.sim.loopback import loopback_environment
 from beamstream.sim.process import SimProcess
@@ -259,3 +260,15 @@ def test_sessions_share_one_archive_and_the_second_serves_it_when_the_first_ends
         first.close()
         second.close()
     wait_for(lambda: second.url is None)
+
+
+def test_two_sessions_never_give_the_same_number_to_a_run(tmp_path):
+    here, there = ScanIds(tmp_path / "scan_id"), ScanIds(tmp_path / "scan_id")
+    numbers = [here({}), there({}), here({"scan_id": 1}), there({"scan_id": 1000}), here({"scan_id": 3})]
+    assert numbers == [1, 2, 3, 1001, 1002]
+
+
+def test_a_number_that_cannot_be_kept_does_not_cost_the_run(tmp_path, caplog):
+    (tmp_path / "scan_id").write_text("not a number")
+    assert ScanIds(tmp_path / "scan_id")({"scan_id": 7}) == 8
+    assert "cannot be used" in caplog.text

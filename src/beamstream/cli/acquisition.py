@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from beamstream.archive.layout import Layout
+from beamstream.cli.ending import asked_first
 from beamstream.config import Config
 from beamstream.errors import BeamstreamError
 
@@ -105,12 +106,10 @@ class Acquisition:
     @contextlib.contextmanager
     def _end_on_signals(self, engine: "RunEngine") -> Iterator[None]:
         def end(number: int, _frame: FrameType | None) -> None:
-            if not self.interrupted:
+            if asked_first(number):
                 self.interrupted = number
                 # not here: abort waits for the RunEngine's thread
                 threading.Thread(target=_abort, args=(engine, signal.Signals(number).name), daemon=True).start()
-            else:
-                os.write(2, b"beamstream: the run is being closed, one moment\n")
 
         before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

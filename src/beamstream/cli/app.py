@@ -1,16 +1,14 @@
 """main: the commands, the options that all of them have, and how each of them may end."""
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from beamstream.cli import bench, demo, doctor, record, recover, runs, serve, session, sim, version
+from beamstream.cli import bench, demo, doctor, ending, record, recover, runs, serve, session, sim, version
 from beamstream.cli.console import INTERRUPTED, complain, err
 from beamstream.errors import BeamstreamError
 
@@ -79,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     An error of ours is one red line on standard error and status 1; so is one that is not ours, with its type,
     because a scientist at a beamline can use a sentence and not a traceback. ``beamstream --debug`` shows both.
     """
-    _end_on_signals()
+    ending.install()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="beamstream")
     except SystemExit as end:
@@ -95,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _explain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except Exception as error:
         _explain(f"{type(error).__name__}: {error} (beamstream --debug … shows where)")
+    finally:
+        ending.over()
     return 1
 
 
@@ -102,27 +102,3 @@ def _explain(message: str) -> None:
     if os.environ.get(_DEBUG):
         traceback.print_exc()
     complain(message)
-
-
-def _end_on_signals() -> None:
-    """Let Ctrl-C and SIGTERM end a command in order; asked again, they do not break into that."""
-    asked = 0
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            _raise(number)
-        elif asked == 2:
-            os.write(2, b"beamstream: ending, one moment (once more: at once)\n")
-        else:
-            os._exit(128 + number)  # children watch their parent; files are recovered
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
-
-
-def _raise(number: int) -> NoReturn:
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(128 + number)

@@ -162,7 +162,7 @@ def at_least(key: str, value: float) -> dict[str, str]:
 def _begins(key: str, text: str) -> dict[str, str]:
     if not text.replace("-", "").isalnum():
         raise ArchiveError(f"archive: run {text!r} asked for; a run is a uid, its beginning, a scan id, or -1")
-    return {"filter[like][condition][key]": key, "filter[like][condition][pattern]": f"{text}%"}
+    return {"filter[like][condition][key]": key, "filter[like][condition][pattern]": json.dumps(f"{text}%")}
 
 
 def _detail(answer: "httpx.Response") -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from beamstream.cli import ending
 from beamstream.cli.console import out
 from beamstream.cli.curl import search_line
 
@@ -66,6 +67,7 @@ def serve(
     try:
         server.serve()
     finally:
+        ending.over()
         ended.set()
         announcer.join()
 

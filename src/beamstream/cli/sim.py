@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from beamstream.cli import ending
 from beamstream.cli.console import err, out
 from beamstream.errors import ConfigurationError
 
@@ -163,6 +164,8 @@ def _run(beamline: "Beamline", faults: dict[str, Any], isolated: bool, as_json: 
         threading.Thread(target=_begin, args=(names, faults, isolated, as_json), daemon=True).start()
 
     run(beamline, ready=ready)
+    ending.install()  # asyncio took the handlers away
+    ending.over()
     if not as_json:
         err().print("beamstream: the simulation has ended")
 

@@ -1,6 +1,5 @@
 """Start a session: configuration, RunEngine, archive, devices; and end it in order, however it ends."""
 
-import atexit
 import logging
 import multiprocessing.util
 import os
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from beamstream.config import FILE_NAME, VARIABLE, Config, apply_environment, load
 from beamstream.errors import BeamstreamError
+from beamstream.exits import before_exit
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
@@ -79,7 +79,7 @@ def start(profile: Path) -> Instrument:
             raise
         _give_up(error)
         raise  # not reached
-    atexit.register(instrument.close)
+    before_exit(instrument.close)
     # a worker of the queue server is a multiprocessing child, and those run no atexit
     multiprocessing.util.Finalize(None, instrument.close, exitpriority=10)
     return instrument
