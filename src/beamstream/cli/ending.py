@@ -1,9 +1,11 @@
 """Ctrl-C and SIGTERM end a command in order; asked again, they do not break into that."""
 
+import atexit
 import os
 import signal
 from types import FrameType
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _asked = 0
 
 
@@ -26,8 +28,9 @@ def install() -> None:
     """Turn the first of both signals into KeyboardInterrupt or SystemExit, in the main thread."""
     global _asked
     _asked = 0
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, _end)
+    atexit.register(_ignore)  # early, so that it is called late
 
 
 def over() -> None:
@@ -41,3 +44,9 @@ def _end(number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
+
+
+def _ignore() -> None:
+    """Let nothing kill the interpreter while it ends: it takes our handlers away, and the exit status with them."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
