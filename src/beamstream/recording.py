@@ -24,6 +24,8 @@ from beamstream.sinks.base import Sink
 logger = logging.getLogger(__name__)
 
 _MOST_IN_A_BATCH = 64
+_WORTH_A_TRIP = 8 * 2**20  # bytes: writing less costs as much CPU time
+_COLLECT = 0.05  # s that a frame waits for others at most
 _DRAIN = 60.0  # s without a single frame written, then closing gives up
 _GRACE = 1.5  # s that frames may be under way from a detector that has finished
 
@@ -121,6 +123,8 @@ class Recording:
         self._last_id: int | None = None
         self._closing = False
         ring.prepare(geometry)
+        worth = _WORTH_A_TRIP // max(1, geometry.nbytes)
+        self._enough = max(1, min(worth, _MOST_IN_A_BATCH, ring.statistics().capacity // 8))
         self._sink = sink.__enter__()
         self._writer = threading.Thread(target=self._write_until_closed, name=f"{name}-recorder", daemon=True)
         self._writer.start()
@@ -143,6 +147,7 @@ class Recording:
             if window is None:
                 return
             window.number, window.exact = window.accepted, False
+            self._lock.notify_all()
         self._settle(window)
 
     def drain(self, timeout: float) -> bool:
@@ -317,7 +322,15 @@ class Recording:
             window = self._window
             late = window.heard + window.patience - time.monotonic() if window is not None else 1.0
             self._lock.wait(min(max(late, 0.1), 1.0))
+        if self._pending and not self._worth_writing():
+            self._lock.wait_for(self._worth_writing, _COLLECT)
         return list(islice(self._pending, _MOST_IN_A_BATCH))
+
+    def _worth_writing(self) -> bool:
+        """Whether enough frames wait, or no more are to come."""
+        window = self._window
+        complete = window is None or not window.open or (window.wanted is not None and window.wanted <= 0)
+        return complete or self._closing or len(self._pending) >= self._enough
 
     def _write(self, batch: list[tuple[int, int]]) -> None:
         try:

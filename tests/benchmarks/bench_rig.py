@@ -73,16 +73,22 @@ class Rig:
 
     def stream(self, frames: int) -> float:
         """Let the camera make frames; return how long it took."""
+        began = self._begin(frames)
+        self._wait_until_idle()
+        return time.monotonic() - began
+
+    def _begin(self, frames: int) -> float:
         control = self._control
         control.image_mode.put(MULTIPLE, wait=True, timeout=5)
         control.num_images.put(frames, wait=True, timeout=5)
         began = time.monotonic()
         control.acquire.put(1, wait=True, timeout=5)
-        while time.monotonic() < began + 300:
-            time.sleep(0.01)
-            if control.idle:
-                break
-        return time.monotonic() - began
+        return began
+
+    def _wait_until_idle(self) -> None:
+        deadline = time.monotonic() + 300
+        while self._control.acquire.get(as_string=False, use_monitor=False) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def flat_out(self) -> float:
         """Return the frames per second that the server posts when nobody listens."""
@@ -104,18 +110,13 @@ class Rig:
         """Return whether O_DIRECT takes as many bytes while the server streams to a monitor."""
         self.pace(fps)
         frames = int(fps * seconds)
-        control = self._control
-        control.image_mode.put(MULTIPLE, wait=True, timeout=5)
-        control.num_images.put(frames, wait=True, timeout=5)
         with self._bare_monitor(), _direct_file(self.directory / "bare", self.frame_bytes) as write:
-            control.acquire.put(1, wait=True, timeout=5)
-            began = time.monotonic()
+            began = self._begin(frames)
             for index in range(frames):
                 time.sleep(max(0.0, began + index / fps - time.monotonic()))
                 write(index)
             took = time.monotonic() - began
-            while not control.idle:
-                time.sleep(0.01)
+            self._wait_until_idle()
             return max(took, time.monotonic() - began) <= HELD * frames / fps + 0.1
 
     def recorded(self, fps: float, seconds: float, cam: PvaDetector) -> Taken:
@@ -128,7 +129,8 @@ class Rig:
         account = cam.ledger.account
         assert cam.path is not None
         with h5py.File(cam.path) as file:
-            stamps = _timestamps(file)
+            group: Any = file["entry/data"]
+            stamps = group["timestamp"][:]
             span = float(stamps[-1] - stamps[0]) if len(stamps) else 0.0
         cam.path.unlink()
         return Taken(fps, frames, account.recorded, account.lost, span, cpu)
@@ -187,9 +189,3 @@ def _direct_file(path: Path, size: int) -> Iterator[Callable[[int], object]]:
         os.close(fd)
         path.unlink()
         buffer.close()
-
-
-def _timestamps(file: h5py.File) -> Any:
-    found: list[Any] = []
-    file.visititems(lambda name, node: found.append(node) if name.endswith("timestamp") else None)
-    return found[0][:]

@@ -1,9 +1,14 @@
 """What the measurements share: a camera of any size and rate, and a table at the end."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for bench_rig
+
 from bench_rig import Rig
 
 SECONDS = float(os.environ.get("BEAMSTREAM_BENCH_SECONDS", "20"))
