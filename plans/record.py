@@ -40,10 +40,10 @@ def record(
     md : dict, optional
         Goes into the start document.
     """
-    detectors = _checked(detectors)
+    detectors = _checked("record", detectors)
     if (num is None) == (seconds is None):
         raise ValueError(f"record: num={num} and seconds={seconds} given; give one of them")
-    if num is not None and (isinstance(num, bool) or int(num) != num or num < 1):
+    if num is not None and (isinstance(num, bool) or num < 1 or num % 1):
         raise ValueError(f"record: num={num} given; use a whole number of frames, 1 or more")
     if seconds is not None and not (isfinite(seconds) and seconds > 0):
         raise ValueError(f"record: seconds={seconds} given; use a time above 0")
@@ -66,22 +66,22 @@ def monitor(
     md : dict, optional
         Goes into the start document.
     """
-    yield from _flight(_checked(detectors), "monitor", {}, 0, None, flush_period, md)
+    yield from _flight(_checked("monitor", detectors), "monitor", {}, 0, None, flush_period, md)
 
 
-def _checked(detectors: Sequence[Any]) -> list[Any]:
+def _checked(plan_name: str, detectors: Sequence[Any]) -> list[Any]:
     """Return the detectors as a list, or say what is wrong with it before anything moves."""
     if not isinstance(detectors, (list, tuple)):
-        raise TypeError(f"record: {detectors!r} given; give a list of detectors, like [cam]")
+        raise TypeError(f"{plan_name}: {detectors!r} given; give a list of detectors, like [cam]")
     if not detectors:
-        raise ValueError("record: no detector given; give at least one, like [cam]")
+        raise ValueError(f"{plan_name}: no detector given; give at least one, like [cam]")
     for detector in detectors:
         if not hasattr(detector, "kickoff") or not hasattr(detector, "num_images"):
             name = getattr(detector, "name", repr(detector))
-            raise TypeError(f"record: {name} cannot stream (it has no kickoff and num_images); use count for it")
+            raise TypeError(f"{plan_name}: {name} cannot stream (it has no kickoff and num_images); use count for it")
     names = [d.name for d in detectors]
     if len(set(names)) != len(names):
-        raise ValueError(f"record: detectors {names} given; each needs a name of its own")
+        raise ValueError(f"{plan_name}: detectors {names} given; each needs a name of its own")
     return list(detectors)
 
 
@@ -106,8 +106,8 @@ def _flight(
         **(md or {}),
     }
 
+    @_ledger_decorator()  # around the staging: it is told there which detectors there are
     @bpp.stage_decorator(detectors)
-    @_ledger_decorator()
     @bpp.run_decorator(md=_md)
     @_rewindable_decorator(False)
     def inner() -> MsgGenerator[None]:
@@ -129,8 +129,8 @@ def _watch(streams: Mapping[Any, str], number: int, seconds: float | None, flush
     statuses = []
     for detector in streams:
         statuses.append((yield from bps.complete(detector, group=group, wait=False)))
-    # bps.wait's answer cannot be trusted after a pause; the statuses can
-    while not all(status.done for status in statuses):
+    # bps.wait's answer cannot be trusted after a pause; the statuses can; there are none where a plan is only listed
+    while not all(status is None or status.done for status in statuses):
         yield from bps.checkpoint()
         yield from bps.wait(group=group, timeout=flush_period, error_on_timeout=False)
         yield from _collect(streams)

@@ -1,0 +1,35 @@
+"""Configuration: one beamstream.toml, one frozen tree of models, errors that name file, line and key."""
+
+from beamstream.config.complaints import KEY_VARIABLE
+from beamstream.config.environment import apply_environment
+from beamstream.config.model import (
+    KINDS,
+    Archive,
+    Config,
+    DeviceConfig,
+    Epics,
+    MotorConfig,
+    PvaDetectorConfig,
+    Recording,
+)
+from beamstream.config.reading import FILE_NAME, VARIABLE, find, load
+from beamstream.config.values import RESERVED, OnLoss
+
+__all__ = [
+    "FILE_NAME",
+    "KEY_VARIABLE",
+    "KINDS",
+    "RESERVED",
+    "VARIABLE",
+    "Archive",
+    "Config",
+    "DeviceConfig",
+    "Epics",
+    "MotorConfig",
+    "OnLoss",
+    "PvaDetectorConfig",
+    "Recording",
+    "apply_environment",
+    "find",
+    "load",
+]

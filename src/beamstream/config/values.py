@@ -1,0 +1,67 @@
+"""What a single value of the configuration may be: types that check it and say what to write instead."""
+
+import builtins
+import keyword
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+
+# what the session, IPython and the plans already call something: a device of that name would hide it
+RESERVED = frozenset(
+    {"RE", "cat", "db", "config", "archive", "beamstream", "devices", "plans", "record", "count", "scan"}
+    | {"bp", "bps", "bpp", "np", "get_ipython", "In", "Out"}
+)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches what listens on `host`; a name other than localhost counts as no."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _from_the_file(path: Path, info: ValidationInfo) -> Path:
+    """Make a path absolute: from the directory of the file that it stands in, or else the working directory."""
+    base = info.context["file"].parent if info.context else Path.cwd()
+    try:
+        return (base / path.expanduser()).resolve()
+    except RuntimeError as error:  # ~nobody
+        raise ValueError(str(error)) from None
+
+
+def _words(value: object) -> object:
+    return value.split() if isinstance(value, str) else value
+
+
+def _one_word(pv: str) -> str:
+    if pv.split() != [pv]:
+        raise ValueError("a PV is one word; write its name without blanks")
+    return pv
+
+
+def _ends_in_colon(prefix: str) -> str:
+    if not prefix.endswith(":"):
+        raise ValueError(f"a PV prefix ends in a colon; write {prefix + ':'!r}")
+    return prefix
+
+
+def _free_name(name: str) -> str:
+    if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+        raise ValueError("a device is a Python variable in the session; use letters, digits and _, as in cam_1")
+    if name in RESERVED or hasattr(builtins, name):
+        raise ValueError("the session has something else of this name; choose another")
+    return name
+
+
+Directory = Annotated[Path, AfterValidator(_from_the_file)]
+PV = Annotated[str, AfterValidator(_one_word)]
+Prefix = Annotated[PV, AfterValidator(_ends_in_colon)]
+Whole = Annotated[int, Field(strict=True)]  # TOML has types: `port = true` is a mistake, not 1
+Switch = Annotated[bool, Field(strict=True)]
+Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_words)]
+DeviceName = Annotated[str, AfterValidator(_free_name)]
+OnLoss = Literal["mark", "fail"]

@@ -1,0 +1,88 @@
+"""What a file may say, and what holds where it says nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from beamstream.config import Archive, Config, Epics, MotorConfig, PvaDetectorConfig, Recording, load
+
+ROOT = Path(__file__).resolve().parents[2]
+MOTOR = '[devices.m1]\nkind = "motor"\npv = "SIM:MTR1"\n'
+CAMERA = '[devices.cam]\nkind = "pva_detector"\npv = "SIM:CAM:Pva1:Image"\n'
+
+
+def test_an_empty_file_gives_the_defaults_with_paths_beside_the_file(write, tmp_path):
+    config = load(write(""))
+    assert config.archive.directory == tmp_path / "data"
+    assert config.recording.directory == tmp_path / "data" / "recordings"
+    assert (config.archive.host, config.archive.port, config.archive.start) == ("127.0.0.1", 8710, "process")
+    assert not config.archive.anonymous_read
+    assert (config.recording.on_loss, config.recording.queue_size) == ("mark", 50)
+    assert config.recording.ring_memory == 512 * 2**20
+    assert config.epics.control_layer == "caproto"
+    assert config.devices == {}
+
+
+def test_recordings_follow_the_archive_unless_they_have_a_directory_of_their_own(write, tmp_path):
+    assert load(write('[archive]\ndirectory = "a"\n')).recording.directory == tmp_path / "a" / "recordings"
+    both = load(write('[archive]\ndirectory = "a"\n[recording]\ndirectory = "/fast/disk"\n'))
+    assert both.recording.directory == Path("/fast/disk")
+
+
+def test_paths_start_at_the_file_and_tilde_is_the_home(write, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "sub").mkdir()
+    path = write('[archive]\ndirectory = "../x"\n[recording]\ndirectory = "~/r"\n', "sub/beamstream.toml")
+    config = load(os.path.relpath(path))
+    assert config.archive.directory == tmp_path / "x"
+    assert config.recording.directory == tmp_path / "home" / "r"
+    assert config.file == path
+
+
+def test_defaults_without_any_file_start_at_the_working_directory(tmp_path):
+    config = Config()
+    assert config.archive.directory == tmp_path / "data"
+    assert config.recording.directory == tmp_path / "data" / "recordings"
+    assert config.file is None
+
+
+def test_devices_are_told_apart_by_their_kind(write):
+    devices = load(write(CAMERA + 'control = "SIM:CAM:cam1:"\ntimeout = 3\non_loss = "fail"\n' + MOTOR)).devices
+    camera, motor = devices["cam"], devices["m1"]
+    assert isinstance(camera, PvaDetectorConfig)
+    assert (camera.control, camera.timeout, camera.on_loss) == ("SIM:CAM:cam1:", 3.0, "fail")
+    assert isinstance(motor, MotorConfig)
+    assert motor.pv == "SIM:MTR1"
+
+
+def test_nothing_can_be_changed_afterwards(write):
+    config = load(write(MOTOR))
+    with pytest.raises(ValidationError, match="frozen"):
+        config.archive.port = 1
+    with pytest.raises(ValidationError, match="frozen"):
+        config.devices["m1"].pv = "other"
+
+
+def test_the_configuration_of_the_profile_names_the_simulated_beamline():
+    config = load(ROOT / "profile" / "beamstream.toml")
+    camera, motor = config.devices["camera"], config.devices["motor"]
+    assert isinstance(camera, PvaDetectorConfig)
+    assert (camera.pv, camera.control) == ("SIM:CAM:Pva1:Image", "SIM:CAM:cam1:")
+    assert motor.pv == "SIM:MTR1"
+    assert config.archive.directory == ROOT / "data"
+
+
+def test_what_the_profile_shows_as_default_is_the_default(write):
+    """Uncomment what the file shows; only what it shows as an example may then differ."""
+    text = (ROOT / "profile" / "beamstream.toml").read_text()
+    lines = [line.removeprefix("# ") for line in text.splitlines()]
+    uncommented = "\n".join(line for line in lines if line[:1] == "[" or line.partition(" = ")[0].isidentifier())
+    bare, shown = load(write(text)), load(write(uncommented))
+    assert shown.archive == bare.archive
+    assert shown.recording == bare.recording
+    assert shown.epics.control_layer == bare.epics.control_layer
+    assert shown.devices["camera"] == bare.devices["camera"].model_copy(update={"on_loss": "fail"})
+    for section in (Archive, Recording, Epics, PvaDetectorConfig):
+        assert all(f"{key} = " in uncommented for key in section.model_fields), section

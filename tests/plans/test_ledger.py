@@ -1,0 +1,138 @@
+"""Each run of a streaming detector ends with its account, however it ends; other runs are left as they are."""
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import bluesky.preprocessors as bpp
+import h5py
+import pytest
+from bluesky.utils import FailedStatus
+
+from beamstream.ledger import COLUMNS, from_event
+from plans.ledger import ledger_wrapper
+from plans.record import record
+
+
+def _account(detector) -> dict[str, object]:
+    account = detector.ledger.account
+    return {column: getattr(account, column) for column in COLUMNS} | {"gaps": account.gaps_json()}
+
+
+def _stored(detector) -> int:
+    with h5py.File(detector.path) as file:
+        return len(file["entry/data/unique_id"])
+
+
+def test_one_event_has_the_columns_of_every_detector_as_the_detectors_count_them(engine, docs, cam, other, faults):
+    faults("SkipEvery", 10)
+    engine(record([cam, other], num=50, flush_period=0.1))
+    (event,) = docs.events("ledger")
+    assert set(docs.streams["ledger"]["object_keys"]) == {"cam_ledger", "other_ledger"}
+    ledgers = from_event(event["data"])
+    assert ledgers == {"cam": _account(cam), "other": _account(other)}
+    assert (ledgers["cam"]["lost"], ledgers["cam"]["recorded"]) == (5, 45)
+    assert (ledgers["other"]["lost"], ledgers["other"]["recorded"]) == (0, 50)
+    for detector, name in ((cam, "cam"), (other, "other")):
+        ledger = ledgers[name]
+        assert ledger["received"] == ledger["recorded"] + ledger["discarded"] + ledger["repeated"]
+        assert ledger["recorded"] == _stored(detector) == docs.stop["num_events"][name]
+
+
+def test_a_step_scan_has_the_account_of_all_its_points(engine, docs, cam):
+    engine(ledger_wrapper(bp.count([cam], num=3)))
+    (event,) = docs.events("ledger")
+    assert from_event(event["data"]) == {"cam": _account(cam)}
+    assert event["data"]["cam_ledger_recorded"] == 3
+    assert docs[-2] == ("event", event)
+    assert docs[-1][0] == "stop"
+
+
+def test_wrapping_twice_does_no_harm(engine, docs, cam):
+    engine.preprocessors.append(ledger_wrapper)
+    engine(ledger_wrapper(bp.count([cam], num=2)))
+    assert docs.stop["num_events"] == {"primary": 2, "ledger": 1}
+
+
+def test_an_aborted_run_has_the_account_of_what_was_recorded(engine, docs, cam, pause):
+    pause(record([cam], num=10_000, flush_period=0.05), lambda: len(docs.rows("cam_image")) > 3)
+    engine.abort()
+    (event,) = docs.events("ledger")
+    assert docs.stop["exit_status"] == "abort"
+    recorded = event["data"]["cam_ledger_recorded"]
+    assert recorded == _stored(cam) == docs.rows("cam_image")[-1][1]
+    assert 0 < recorded < 10_000
+
+
+def test_a_run_that_fails_in_flight_has_the_account_of_what_was_recorded(engine, docs, make, faults):
+    cam = make(on_loss="fail")
+    faults("SkipEvery", 30)
+    with pytest.raises(FailedStatus):
+        engine(record([cam], num=200, flush_period=0.05))
+    (event,) = docs.events("ledger")
+    assert docs.stop["exit_status"] == "fail"
+    assert event["data"]["cam_ledger_lost"] == 1
+    assert event["data"]["cam_ledger_recorded"] == _stored(cam) == docs.rows("cam_image")[-1][1]
+
+
+def test_an_error_in_the_middle_of_an_event_leaves_the_account_and_drops_the_event(engine, docs, cam):
+    @bpp.stage_decorator([cam])
+    @bpp.run_decorator()
+    def broken():
+        yield from bps.trigger_and_read([cam])
+        yield from bps.trigger(cam, wait=True)
+        yield from bps.create("primary")
+        yield from bps.read(cam)
+        raise RuntimeError("the plan's own mistake")
+
+    with pytest.raises(RuntimeError, match="the plan's own mistake"):
+        engine(ledger_wrapper(broken()))
+    (event,) = docs.events("ledger")
+    assert docs.stop["exit_status"] == "fail"
+    assert docs.stop["num_events"] == {"primary": 1, "ledger": 1}
+    assert event["data"]["cam_ledger_recorded"] == _stored(cam) == 2
+
+
+def test_each_run_that_closes_while_a_detector_is_staged_has_its_account_so_far(engine, docs, cam, knob):
+    @bpp.stage_decorator([cam])
+    def two_runs():
+        for devices in ([cam, knob], [knob]):  # one file a staging: its frames belong to one run
+            yield from bpp.run_wrapper(bps.repeat(lambda devices=devices: bps.trigger_and_read(devices), num=2))
+
+    engine(ledger_wrapper(two_runs()))
+    runs = [docs.run(start) for start in docs.of("start")]
+    assert [run.stop["num_events"] for run in runs] == [{"primary": 2, "ledger": 1}] * 2
+    assert [run.events("ledger")[0]["data"]["cam_ledger_recorded"] for run in runs] == [2, 2]
+
+
+def test_a_run_without_such_detectors_is_left_as_it_is(engine, docs, knob):
+    engine(bp.count([knob], num=2))
+    engine(ledger_wrapper(bp.count([knob], num=2)))
+    bare, wrapped = (docs.run(start) for start in docs.of("start"))
+    assert [name for name, _ in wrapped] == [name for name, _ in bare]
+    assert wrapped.stop["num_events"] == {"primary": 2}
+    assert set(wrapped.streams) == {"primary"}
+    plans = bp.count([knob], num=2), ledger_wrapper(bp.count([knob], num=2))
+    commands, wrapped_commands = ([msg.command for msg in plan] for plan in plans)
+    assert wrapped_commands == commands
+
+
+def test_a_run_after_the_detectors_went_has_no_account_of_them(engine, docs, cam, knob):
+    def both():
+        yield from bp.count([cam], num=1)
+        yield from bp.count([knob], num=1)
+
+    engine(ledger_wrapper(both()))
+    assert [stop["num_events"] for stop in docs.of("stop")] == [{"primary": 1, "ledger": 1}, {"primary": 1}]
+
+
+def test_what_a_plan_returns_passes_through(engine, knob):
+    def plan():
+        yield from bps.mv(knob, 3.0)
+        return (yield from bps.rd(knob))
+
+    results = []
+
+    def outer():
+        results.append((yield from ledger_wrapper(plan())))
+
+    engine(outer())
+    assert results == [3.0]
