@@ -91,8 +91,12 @@ def _walk(
     good = not steps.failed
     verdict = "[bold green]every frame came back bit by bit[/]" if good else "[bold red]something is not right[/]"
     out().print(f"{verdict}, {steps.seconds:.1f} s in all")
+    ending = "until Ctrl-C; try" if keep else "until now; beamstream demo --keep leaves it up for these"
+    console = out()
+    console.print(f"\nthe archive {'is' if keep else 'was'} at {archive.url} (in a browser: {archive.url}/ui) {ending}")
+    console.print("\n".join(f"# {what}\n{line}" for what, line in lines.items()), markup=False, soft_wrap=True)
     if keep:
-        _wait(archive, lines)
+        _wait()
     return good
 
 
@@ -192,14 +196,11 @@ def _show(steps: Steps, archive: "Archive", uid: str, place: Path) -> dict[str, 
     return run_lines(archive.url, archive.key_file, uid, image)
 
 
-def _wait(archive: "Archive", lines: dict[str, str]) -> None:
-    console = out()
-    console.print(f"\nthe archive is at {archive.url} (in a browser: {archive.url}/ui) until Ctrl-C; try")
-    console.print("\n".join(f"# {what}\n{line}" for what, line in lines.items()), markup=False, soft_wrap=True)
+def _wait() -> None:
     try:
         signal.pause()
     except KeyboardInterrupt:
-        console.print("ending")
+        out().print("ending")
 
 
 @contextmanager

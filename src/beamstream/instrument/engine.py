@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from beamstream.config import Config
 from plans.ledger import ledger_wrapper
 
 log = logging.getLogger(__name__)
+
+# a motor that is where it is sent to: ophyd divides by the distance, and says so to the user
+warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning, "ophyd.status")
 
 
 def make_run_engine(config: Config, *, watched: bool = True, md: Mapping[str, Any] | None = None) -> RunEngine:

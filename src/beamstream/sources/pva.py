@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import os
 import threading
 import time
 import weakref
@@ -117,7 +118,8 @@ class PvaSource:
         except pvaccess.PvaException as e:  # pyright: ignore[reportAttributeAccessIssue]
             raise NotConnected(
                 f"{self.name}: the PV {self.pv} did not answer within {timeout:g} s; is the name right, does its "
-                f"server run, and does EPICS_PVA_ADDR_LIST reach it? ({e})"
+                f"server run, and does EPICS_PVA_ADDR_LIST ({os.environ.get('EPICS_PVA_ADDR_LIST', 'not set')}) "
+                f"reach it? ({e})"
             ) from None
         try:
             return self._decoder(pv, time.time()).geometry
