@@ -17,10 +17,11 @@ from beamstream.errors import NotAnImage, SinkError
 from beamstream.exits import before_exit
 from beamstream.frames import Geometry
 from beamstream.ledger import OnLoss
-from beamstream.recording import Recording, Window
+from beamstream.recording import Recording
 from beamstream.ring import Ring
 from beamstream.sinks.hdf5 import Hdf5Sink
 from beamstream.sources.pva import PvaSource
+from beamstream.window import Window
 from devices.camera_control import CameraControl
 from devices.frame_status import FrameStatus
 from devices.ledger import LedgerDevice

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from beamstream.errors import MalformedFrame, RingError, RingOverrun
 from beamstream.frames import Frame, Geometry
-from beamstream.ring import PREFIX, Latest, Ring, RingView, every, frames
-from beamstream.segment import SHM, slot_bytes
+from beamstream.readers import Latest, RingView, every, frames
+from beamstream.ring import Ring
+from beamstream.segment import PREFIX, SHM, slot_bytes
 
 SMALL = Geometry((8, 16), "<u2")
 _names = count()

@@ -4,8 +4,6 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 
 from beamstream.errors import (
@@ -20,6 +18,7 @@ from beamstream.frames import Frame, Geometry
 from beamstream.ledger import Ledger, OnLoss, Place
 from beamstream.ring import Ring
 from beamstream.sinks.base import Sink
+from beamstream.window import Window
 
 logger = logging.getLogger(__name__)
 
@@ -27,62 +26,6 @@ _MOST_IN_A_BATCH = 64
 _WORTH_A_TRIP = 8 * 2**20  # bytes: writing less costs as much CPU time
 _COLLECT = 0.05  # s that a frame waits for others at most
 _DRAIN = 60.0  # s without a single frame written, then closing gives up
-_GRACE = 1.5  # s that frames may be under way from a detector that has finished
-
-Done = Callable[[Exception | None], None]
-
-
-@dataclass(slots=True)
-class Window:
-    """What is asked for at the moment: from when on, how many frames, and whom to tell.
-
-    Parameters
-    ----------
-    number : int or None
-        Frames wanted; None until `Recording.finish`.
-    done : callable
-        Called once, with None or the error, from a thread of the recording.
-    deadline : float
-        Longest time without a frame, s.
-    frame_time : float
-        From one frame to the next, s, as far as that is known.
-    discard : int
-        Frames to let pass first: a free-running camera exposed them before it was asked.
-    exact : bool
-        The detector makes just `number` frames: what is lost of them is not waited for.
-    idle : callable, optional
-        Whether the detector says that it has finished; asked when it is silent. Given for a detector that is
-        started for this window.
-    """
-
-    number: int | None
-    done: Done
-    deadline: float
-    frame_time: float = 0.0
-    discard: int = 0
-    exact: bool = False
-    idle: Callable[[], bool] | None = None
-    accepted: int = 0
-    lost: int = 0
-    heard: float = 0.0  # time.monotonic() of the last frame
-    open: bool = True
-
-    @property
-    def started(self) -> bool:
-        """Whether the detector was started for this window, rather than running anyway."""
-        return self.idle is not None
-
-    @property
-    def patience(self) -> float:
-        """Longest silence, s, before the detector is asked whether it has finished."""
-        return min(_GRACE + self.frame_time, self.deadline) if self.started else self.deadline
-
-    @property
-    def wanted(self) -> int | None:
-        """Frames still to be accepted; None for no end."""
-        if self.number is None:
-            return None
-        return self.number - self.accepted - (self.lost if self.exact else 0)
 
 
 class Recording:

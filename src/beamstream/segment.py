@@ -19,6 +19,8 @@ from beamstream.errors import MalformedFrame, RingError, RingOverrun
 from beamstream.frames import Frame, Geometry
 
 SHM = Path("/dev/shm")
+PREFIX = f"beamstream-{os.getuid()}-"
+"""What the names of our segments begin with."""
 PAGE = mmap.PAGESIZE
 ATTRIBUTE_BYTES = 960
 
@@ -234,3 +236,11 @@ def sweep(prefix: str) -> list[Path]:
         finally:
             os.close(fd)
     return swept
+
+
+def held(segment: Segment | None) -> tuple[int, int]:
+    """Return the indices that a segment holds, as (start, stop)."""
+    if segment is None:
+        return 0, 0
+    stop = segment.next_index
+    return max(segment.first, stop - segment.capacity), stop

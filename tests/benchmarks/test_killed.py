@@ -13,8 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from beamstream.ring import PREFIX
-from beamstream.segment import sweep
+from beamstream.segment import PREFIX, sweep
 from beamstream.sim.pattern import Pattern
 from beamstream.sinks.hdf5 import frames_kept
 

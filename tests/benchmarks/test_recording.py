@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.benchmark
 READERS = """
 import sys, threading, time
-from beamstream.ring import Latest, RingView
+from beamstream.readers import Latest, RingView
 
 def look():
     view = RingView(sys.argv[1])

@@ -1,0 +1,163 @@
+"""Reading a ring: every frame or the latest, in the writer's process or in another one."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol
+
+from beamstream.errors import RingError, RingOverrun
+from beamstream.frames import Frame
+from beamstream.segment import PREFIX, SHM, Segment, held
+
+_POLL = 0.002  # s; how late a reader in another process may notice a frame
+
+
+class FrameStore(Protocol):
+    """Where readers get frames from: the ring itself or a view of it in another process."""
+
+    name: str
+
+    def bounds(self) -> tuple[int, int]:
+        """Return the indices held, as (start, stop)."""
+        ...
+
+    def frame(self, index: int) -> Frame:
+        """Return one frame as a view."""
+        ...
+
+    def holds(self, index: int) -> bool:
+        """Return whether a frame is still untouched."""
+        ...
+
+    def wait(self, index: int, timeout: float) -> bool:
+        """Wait until frame `index` is there; False after `timeout` seconds."""
+        ...
+
+
+def frames(store: FrameStore, start: int, stop: int) -> list[Frame]:
+    """Return the frames ``start:stop`` as views into the ring, oldest first.
+
+    Raises
+    ------
+    RingOverrun
+        Some of them are overwritten or not there yet; the message tells what the ring holds.
+    """
+    try:
+        return [store.frame(i) for i in range(start, stop)]
+    except RingOverrun:
+        low, high = store.bounds()
+        raise RingOverrun(
+            f"{store.name}: frames {start}:{stop} asked for, the ring holds {low}:{high} (capacity {high - low}); "
+            "raise the ring memory or make the reader faster"
+        ) from None
+
+
+class RingView:
+    """A ring of another process, followed through its epochs by name.
+
+    Parameters
+    ----------
+    name : str
+        As given to `Ring`; of several living rings of that name the youngest is taken.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._segment = self._find()
+
+    def _find(self) -> Segment:
+        paths = sorted(SHM.glob(f"{PREFIX}{self.name}.*"), key=lambda p: p.stat().st_mtime_ns)
+        if not paths:
+            raise RingError(f"{self.name}: no ring of this name; is its device staged or watched?")
+        return Segment.attach(paths[-1])
+
+    def refresh(self) -> bool:
+        """Follow the writer into its next epoch; False while there is none."""
+        if self._segment.closed:
+            try:
+                self._segment = self._find()
+            except RingError:
+                return False
+        return not self._segment.closed
+
+    def bounds(self) -> tuple[int, int]:
+        """Return the indices held of the present epoch, as (start, stop)."""
+        return held(self._segment)
+
+    def frame(self, index: int) -> Frame:
+        """Return one frame as a view."""
+        return self._segment.frame(index)
+
+    def holds(self, index: int) -> bool:
+        """Return whether a frame is still untouched."""
+        return self._segment.holds(index)
+
+    def wait(self, index: int, timeout: float) -> bool:
+        """Wait until frame `index` is there; False after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while self._segment.next_index <= index:
+            if time.monotonic() > deadline:
+                return False
+            self.refresh()
+            time.sleep(_POLL)
+        return True
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._segment.detach()
+
+
+def every(store: FrameStore, start: int | None = None, *, timeout: float, most: int = 64) -> Iterator[list[Frame]]:
+    """Yield every frame from `start` on, in order, in batches of views; end after `timeout` seconds without one.
+
+    Raises
+    ------
+    RingOverrun
+        The reader fell behind by more than the ring holds, also while it worked on the last batch.
+    """
+    index = store.bounds()[1] if start is None else start
+    while store.wait(index, timeout):
+        batch = frames(store, index, min(index + most, store.bounds()[1]))
+        yield batch
+        if not store.holds(index):
+            frames(store, index, index + 1)  # raises, with the numbers
+        index += len(batch)
+
+
+class Latest:
+    """Read the newest frame whenever there is time for one; older ones are skipped and counted.
+
+    Parameters
+    ----------
+    store : Ring or RingView
+    """
+
+    def __init__(self, store: FrameStore) -> None:
+        self._store = store
+        self._next = store.bounds()[1]
+        self.skipped = 0
+
+    def read(self, timeout: float) -> Frame | None:
+        """Return a copy of the newest frame that was not returned yet, or None after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while self._store.wait(self._next, max(0.0, deadline - time.monotonic())):
+            start, stop = self._store.bounds()
+            if start == stop:  # a new epoch, nothing in it yet
+                self._next = stop
+                continue
+            index = stop - 1
+            copy = self._copy(index)
+            if copy is not None:
+                self.skipped += index - self._next
+                self._next = index + 1
+                return copy
+        return None
+
+    def _copy(self, index: int) -> Frame | None:
+        """Return a copy, None if the writer came in between."""
+        try:
+            frame = self._store.frame(index)
+            copy = replace(frame, payload=frame.payload.copy())
+            return copy if self._store.holds(index) else None
+        except RingOverrun:
+            return None
