@@ -41,3 +41,9 @@ class FrameStatus(DeviceStatus):
     def progress(self) -> tuple[int, int | None, float]:
         """Frames on disk, frames asked for (None: no end), seconds since the beginning."""
         return self._recorded(), self._number, time.monotonic() - self._begun
+
+    def __str__(self) -> str:
+        error = self.exception(timeout=0) if self.done else None
+        return super().__str__() + (f": {error}" if error is not None else "")
+
+    __repr__ = __str__

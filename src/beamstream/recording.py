@@ -10,6 +10,7 @@ from beamstream.errors import (
     BeamstreamError,
     FrameLoss,
     GeometryChanged,
+    MalformedFrame,
     RingOverrun,
     SilentSource,
     SinkError,
@@ -161,6 +162,9 @@ class Recording:
             self.ledger.lose(frame.unique_id - 1, 1, Place.RING)
             self.fail(e)
             return
+        except MalformedFrame as e:
+            self._drop(window, frame.unique_id, missing or 0, e)
+            return
         if window is None:
             self.ledger.discarded += 1
         else:
@@ -226,6 +230,15 @@ class Recording:
             self._doubt(f"unique_id ran back from {self._last_id} to {unique_id}")
         elif missing:
             self._miss(unique_id - missing - 1, missing, Place.TRANSPORT)
+
+    def _drop(self, window: Window | None, unique_id: int, missing: int, error: MalformedFrame) -> None:
+        """Account for a frame that does not fit its own geometry, and for those missing before it."""
+        if window is not None:
+            with self._lock:
+                window.lost += missing + 1
+            self._miss(unique_id - missing - 1, missing + 1, Place.RING)
+        self._last_id = unique_id
+        self.malformed(error)
 
     def _doubt(self, what: str) -> None:
         self.ledger.restarts += 1

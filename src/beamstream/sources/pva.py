@@ -88,6 +88,7 @@ class PvaSource:
         self._decoder = Decoder(source=f"pva://{pv}")
         self._ids = UniqueIds()
         self._first = True
+        self._id_first = False  # whether the server was seen to post an id before its image
         self._address = 0
         self._held: Any = None  # the last value array: while it is held, its address is not used again
         self._begun = threading.Event()
@@ -140,16 +141,24 @@ class PvaSource:
         self.counters = PvaCounters()
         self._ids = UniqueIds()
         self._first = True
+        self._id_first = False
         self._begun.clear()
-        self._channel.startMonitor(self._request)
         self._stopping = threading.Event()
-        self._watcher = threading.Thread(target=self._watch_connection, name=f"{self.name}-connection", daemon=True)
-        self._watcher.start()
-        if not self._begun.wait(timeout):
+        if not (self._begins(timeout / 2) or self._begins(timeout / 2)):
             self.stop()
             raise NotConnected(
                 f"{self.name}: the PV {self.pv} sent no first update within {timeout:g} s; is its server alive?"
             )
+        self._watcher = threading.Thread(target=self._watch_connection, name=f"{self.name}-connection", daemon=True)
+        self._watcher.start()
+
+    def _begins(self, timeout: float) -> bool:
+        """Start the monitor; return whether its first update came. Seen once not to, after another one's end."""
+        self._channel.startMonitor(self._request)
+        if self._begun.wait(timeout):
+            return True
+        self._channel.stopMonitor()
+        return False
 
     def stop(self) -> None:
         """Stop delivering; a callback that is under way ends first. Calling it again does no harm."""
@@ -159,6 +168,7 @@ class PvaSource:
             self._channel.stopMonitor()
             if self._watcher is not None:
                 self._watcher.join()
+                self._watcher = None
             self._held = None
 
     def close(self) -> None:
@@ -187,7 +197,10 @@ class PvaSource:
         if not up:
             self.counters.disconnects += 1
             self._first = True
-        listener.connection(up)
+        try:
+            listener.connection(up)
+        except Exception as e:
+            listener.failed(e)
 
     def _on_update(self, pv: Any) -> None:
         received = time.time()
@@ -196,9 +209,6 @@ class PvaSource:
             return
         try:
             self._take(pv, received, listener)
-        except BeamstreamError as e:
-            self.counters.malformed += 1
-            listener.malformed(e)
         except Exception as e:  # pvaccess would print it and forget
             listener.failed(e)
 
@@ -212,12 +222,14 @@ class PvaSource:
         address = array.__array_interface__["data"][0] if array is not None else 0
         new_id, new_image = unique_id != self._ids.last, address != self._address
         if new_id and new_image:
-            frame = self._decoder(pv, received)
-            self._address, self._held = address, array
-            self._deliver(frame, listener)
+            self._address, self._held = address, array  # also of a malformed one: its pixels belong to no other id
+            self._decode_and_deliver(pv, received, listener)
         elif new_id:
+            self._id_first = True
             self.counters.partial += 1  # the image follows
         elif new_image:
+            if self._id_first:  # otherwise the id of this image may follow
+                self._address, self._held = address, array
             self.counters.repeated += 1
             listener.repeated()
         else:
@@ -231,7 +243,7 @@ class PvaSource:
         if array is not None:
             self._address, self._held = array.__array_interface__["data"][0], array
         if again and self._ids.last is not None and unique_id > self._ids.last:
-            self._deliver(self._decoder(pv, received), listener)
+            self._decode_and_deliver(pv, received, listener)
             return
         self.counters.stale += 1
         restarted = again and self._ids.last is not None and unique_id != self._ids.last
@@ -240,7 +252,13 @@ class PvaSource:
             logger.warning("%s: the server of %s was restarted", self.name, self.pv)
         self._begun.set()
 
-    def _deliver(self, frame: Frame, listener: Listener) -> None:
+    def _decode_and_deliver(self, pv: Any, received: float, listener: Listener) -> None:
+        try:
+            frame = self._decoder(pv, received)
+        except BeamstreamError as e:
+            self.counters.malformed += 1
+            listener.malformed(e)
+            return
         self.counters.frames += 1
         listener.frame(frame, self._ids.see(frame.unique_id))
 
