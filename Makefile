@@ -33,7 +33,7 @@ lint: $(VENV)/.beamstream-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.beamstream-test
-	$(BIN)/pytest -m benchmark -s --timeout=900 $(ARGS)
+	$(BIN)/pytest -m "benchmark and not soak" -s --timeout=900 $(ARGS)
 
 soak: $(VENV)/.beamstream-test
 	$(BIN)/pytest -m soak -s --timeout=3600 $(ARGS)

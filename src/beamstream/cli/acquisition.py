@@ -105,23 +105,33 @@ class Acquisition:
 
     @contextlib.contextmanager
     def _end_on_signals(self, engine: "RunEngine") -> Iterator[None]:
+        over = threading.Event()
+
         def end(number: int, _frame: FrameType | None) -> None:
             if asked_first(number):
                 self.interrupted = number
                 # not here: abort waits for the RunEngine's thread
-                threading.Thread(target=_abort, args=(engine, signal.Signals(number).name), daemon=True).start()
+                threading.Thread(target=_abort, args=(engine, signal.Signals(number).name, over), daemon=True).start()
 
         before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
+            over.set()
             for number, old in before.items():
                 signal.signal(number, old)
 
 
-def _abort(engine: "RunEngine", reason: str) -> None:
-    with contextlib.suppress(Exception):  # it ended by itself a moment ago
-        engine.abort(reason)
+def _abort(engine: "RunEngine", reason: str, over: threading.Event) -> None:
+    """End the plan, also one that is just about to begin: the RunEngine still calls itself idle then."""
+    from bluesky.utils import TransitionError  # pyright: ignore[reportPrivateImportUsage]
+
+    while not over.is_set():
+        try:
+            engine.abort(reason)
+            return
+        except TransitionError:
+            over.wait(0.02)
 
 
 def _cause(error: BaseException) -> Exception:

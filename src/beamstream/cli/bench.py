@@ -19,10 +19,19 @@ def bench(
 
     `beamstream bench`
 
-    `beamstream bench -- -k hdf5`
+    `beamstream bench -- -k lossless`
     """
     root = checkout()
     if root is None or not (root / "tests" / "benchmarks").is_dir():
         raise ConfigurationError("bench: tests/benchmarks asked for, this is no checkout; clone the repository")
-    command = [sys.executable, "-m", "pytest", "tests/benchmarks", "-m", "benchmark", "-s", "--timeout=900"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/benchmarks",
+        "-m",
+        "benchmark and not soak",
+        "-s",
+        "--timeout=900",
+    ]
     raise typer.Exit(subprocess.run([*command, *(arguments or [])], cwd=root, check=False).returncode)
