@@ -1,5 +1,6 @@
 """A simulated camera, and three ways to take its frames: a bare monitor, a bare writer, a recording."""
 
+import contextlib
 import itertools
 import mmap
 import os
@@ -14,6 +15,7 @@ from typing import Any, Self
 import h5py
 import pvaccess
 from bluesky import RunEngine
+from bluesky.utils import FailedStatus
 
 from beamstream.frames import Geometry
 from beamstream.sim.beamline import Beamline, CameraSpec
@@ -64,6 +66,7 @@ class Rig:
         self._sim.__exit__(kind, error, trace)
         self.engine.loop.call_soon_threadsafe(self.engine.loop.stop)
         self.engine._th.join(5)
+        self.engine.loop.close()
 
     def pace(self, fps: float) -> None:
         """Set the camera's rate; 0: as fast as it goes."""
@@ -124,7 +127,8 @@ class Rig:
         self.pace(fps)
         frames = int(fps * seconds)
         cpu = time.process_time()
-        self.engine(record([cam], num=frames))
+        with contextlib.suppress(FailedStatus):  # the ring was full: the account says it
+            self.engine(record([cam], num=frames))
         cpu = time.process_time() - cpu
         account = cam.ledger.account
         assert cam.path is not None

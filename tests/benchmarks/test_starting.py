@@ -36,7 +36,7 @@ def test_import(module, report):
 def test_a_session_is_ready(rig, tmp_path, report):
     config = tmp_path / "beamstream.toml"
     config.write_text(
-        f'[archive]\ndirectory = "archive"\nport = 0\nstart = "background"\n[devices.cam]\nkind = "pva_detector"\n'
+        f'[archive]\ndirectory = "archive"\nport = 0\nstart = "process"\n[devices.cam]\nkind = "pva_detector"\n'
         f'pv = "{rig.spec.image}"\ncontrol = "{rig.spec.prefix}:cam1:"\n'
     )
     environment = os.environ | {"BEAMSTREAM_CONFIG": str(config), "IPYTHONDIR": str(tmp_path / "ipython")}
