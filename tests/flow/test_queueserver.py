@@ -125,16 +125,19 @@ def beamline():
         yield running
 
 
-def test_a_plan_from_the_queue_records_every_frame(beamline, queue, tmp_path):
+def test_a_plan_from_the_queue_records_every_frame(beamline, queue, tmp_path, wait_for):
     began = time.monotonic()
     queue.ask("environment_open")
     queue.until(worker_environment_exists=True, manager_state="idle")
     print(f"environment open after {time.monotonic() - began:.1f} s")  # noqa: T201
 
-    plans = queue.ask("plans_allowed", user_group="primary")["plans_allowed"]
-    assert {"record", "monitor", "count", "scan", "grid_scan"} <= plans.keys()
-    devices = queue.ask("devices_allowed", user_group="primary")["devices_allowed"]
-    assert {"cam", "motor"} <= devices.keys()
+    def allowed(what: str) -> set[str]:
+        return set(queue.ask(f"{what}_allowed", user_group="primary")[f"{what}_allowed"])
+
+    wait_for(lambda: allowed("plans") and allowed("devices"), what="the lists, which come after the worker is open")
+    assert {"record", "monitor", "count", "scan", "grid_scan"} <= allowed("plans")
+    devices = allowed("devices")
+    assert {"cam", "motor"} <= devices
     assert "cat" not in devices
 
     items = [
