@@ -47,7 +47,7 @@ def find_server(layout: Layout) -> Address:
         raise ArchiveError(f"archive: nobody serves {layout.directory}; start `beamstream serve`") from None
     except (OSError, ValueError, TypeError) as error:
         raise ArchiveError(f"archive: {layout.address} cannot be read ({error}); start the server again") from error
-    if not _is_locked(layout.lock):
+    if not is_locked(layout.lock):
         raise ArchiveError(
             f"archive: the server of {layout.directory} (process {address.pid}, {address.url}) is gone; "
             "start `beamstream serve`"
@@ -107,7 +107,8 @@ def url_of(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Return whether a living process holds a file locked; not when there is no such file."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

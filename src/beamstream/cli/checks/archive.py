@@ -1,11 +1,8 @@
 """The archive: served, its key private, its journal empty, its port free."""
 
-import fcntl
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
-from beamstream.archive.address import find_server, listen
+from beamstream.archive.address import find_server, is_locked, listen
 from beamstream.archive.documents import is_complete
 from beamstream.archive.layout import Layout, read_key
 from beamstream.archive.process import is_up
@@ -79,15 +76,3 @@ def _journal(layout: Layout, served: bool) -> Iterator[Finding]:
         reason = refused[-1].read_text(errors="replace").strip().splitlines()
         text = f"{len(refused)} runs were refused, {refused[-1].stem[:8]}: {reason[0][:100] if reason else ''}"
         yield warn("journal", text, f"their documents are in {layout.journal / 'refused'}, their frames are recorded")
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether the session that writes a journal still lives."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False
