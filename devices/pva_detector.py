@@ -19,13 +19,13 @@ from beamstream.frames import Geometry
 from beamstream.ledger import OnLoss
 from beamstream.recording import Recording
 from beamstream.ring import Ring
+from beamstream.sinks.documents import SinkDocuments
 from beamstream.sinks.hdf5 import Hdf5Sink
 from beamstream.sources.pva import PvaSource
 from beamstream.window import Window
 from devices.camera_control import CameraControl
 from devices.frame_status import FrameStatus
 from devices.ledger import LedgerDevice
-from devices.stream_documents import FileDocuments, RecordedArray
 
 _staged: "weakref.WeakSet[PvaDetector]" = weakref.WeakSet()
 _PUT_TIMEOUT = 5.0  # s
@@ -98,7 +98,7 @@ class PvaDetector(Device):
         self._source = PvaSource(pv, name=name, queue_size=queue_size)
         self._ring = Ring(name or "detector", memory=ring_memory, source=f"pva://{pv}")
         self._recording: Recording | None = None
-        self._documents: FileDocuments | None = None
+        self._documents: SinkDocuments | None = None
         self._flight: FrameStatus | None = None
         self.path: Path | None = None
         """The file of the present run, or of the last one."""
@@ -154,11 +154,7 @@ class PvaDetector(Device):
         sink = Hdf5Sink(self.path, geometry, name=self.name, attributes={"source": f"pva://{self.prefix}"})
         self._recording = Recording(self.name, self._ring, sink, geometry, on_loss=_value(self.on_loss))
         self.ledger.account = self._recording.ledger
-        arrays = [
-            RecordedArray(f"{self.name}_{'image' if key == 'data' else key}", array)
-            for key, array in sink.arrays.items()
-        ]
-        self._documents = FileDocuments(self.path, arrays)
+        self._documents = SinkDocuments(sink, self.name)
         return self._recording
 
     def unstage(self) -> list[object]:
@@ -233,7 +229,7 @@ class PvaDetector(Device):
         """Describe the arrays that stream datums refer to."""
         if self._documents is None:
             return {}
-        return {a.data_key: a.describe(f"pva://{self.prefix}") for a in self._documents.arrays}
+        return self._documents.data_keys(f"pva://{self.prefix}")
 
     def get_index(self) -> int:
         """Return the number of frames on disk."""

@@ -16,6 +16,13 @@
     │   └── RingOverrun        a reader asked for frames that are overwritten already
     ├── SinkError              frames cannot be kept
     │   └── DiskFull           because there is no space left
+    ├── CalibrationError       a dark or a flat cannot be used
+    │   ├── NoReference        there is none that fits
+    │   ├── StaleReference     the one that fits is too old
+    │   └── WrongGeometry      it has another shape than the frames
+    ├── PipelineError          a pipeline file, a plug-in or an option of it is wrong
+    │   └── ProcessorFailed    a processor could not make an image from a frame
+    ├── CallbackFailed         a required callback could not do its work: the run fails
     └── ArchiveError           journal, catalogue or server: what they were asked for is not there
 
 A message reads *who: what was asked, what is; what to do*.
@@ -76,6 +83,34 @@ class SinkError(BeamstreamError):
 
 class DiskFull(SinkError):
     """Frames cannot be kept because no space is left."""
+
+
+class CalibrationError(BeamstreamError):
+    """A dark or a flat cannot be used."""
+
+
+class NoReference(CalibrationError):
+    """There is no dark or flat that fits."""
+
+
+class StaleReference(CalibrationError):
+    """The dark or flat that fits is older than allowed."""
+
+
+class WrongGeometry(CalibrationError):
+    """A dark or flat has another shape than the frames."""
+
+
+class PipelineError(BeamstreamError):
+    """A pipeline file, a plug-in or an option of it is wrong."""
+
+
+class ProcessorFailed(PipelineError):
+    """A processor could not make an image from a frame."""
+
+
+class CallbackFailed(BeamstreamError):
+    """A required callback could not do its work: the run fails."""
 
 
 class ArchiveError(BeamstreamError):

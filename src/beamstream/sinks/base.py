@@ -1,10 +1,35 @@
 """Sink: what every place that keeps frames promises."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from beamstream.frames import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """One growing array of a sink, as a stream_resource document describes it.
+
+    Parameters
+    ----------
+    dtype_numpy : str
+        Numpy's type string.
+    shape : tuple of int
+        Of the part that belongs to one frame; ``()`` for a number.
+    units : str
+    parameters : Mapping
+        What the reader of this format has to be told; tiled's consolidators know the keys.
+    first : int
+        The index of the first frame in this format's own count: 1 where file names begin with 1.
+    """
+
+    dtype_numpy: str
+    shape: tuple[int, ...]
+    units: str
+    parameters: Mapping[str, Any]
+    first: int = 0
 
 
 class Sink(Protocol):
@@ -13,7 +38,20 @@ class Sink(Protocol):
     A sink is opened by ``with`` for exactly one run. `write` is called from one thread, in index order, and
     returns only when the frames would survive a kill of this process. `beamstream.sinks.contract` holds every
     promise as a test.
+
+    Attributes
+    ----------
+    uri : str
+        Where it is, as a stream_resource document says it: ``file://localhost/…``.
+    mimetype : str
+        What a stream_resource document calls the format.
+    arrays : Mapping of str to StoredArray
+        What is kept of each frame, ``data`` (the pixels) first; empty for a format that tiled cannot read.
     """
+
+    uri: str
+    mimetype: str
+    arrays: Mapping[str, StoredArray]
 
     def __enter__(self) -> Self:
         """Open; what cannot be opened says so here, before anything moves."""

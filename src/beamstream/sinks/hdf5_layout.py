@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from beamstream.frames import ColorMode, Geometry
 from beamstream.sinks import hdf5_filters
+from beamstream.sinks.base import StoredArray
 from beamstream.sinks.direct import PAGE
 
 if TYPE_CHECKING:
@@ -23,45 +23,20 @@ _SCALAR_CHUNK = 4096
 _METADATA_BLOCK = (1 << 20) + 512
 
 
-@dataclass(frozen=True, slots=True)
-class StoredArray:
-    """One growing dataset of the file, as a stream_resource document describes it.
-
-    Parameters
-    ----------
-    dataset : str
-        Its path in the file.
-    dtype_numpy : str
-        Numpy's type string.
-    shape : tuple of int
-        Of the part that belongs to one frame; ``()`` for a number.
-    chunk_shape : tuple of int
-        Frames first.
-    units : str
-    """
-
-    dataset: str
-    dtype_numpy: str
-    shape: tuple[int, ...]
-    chunk_shape: tuple[int, ...]
-    units: str
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The stream_resource's parameters for tiled's HDF5 adapter."""
-        return {"dataset": self.dataset, "chunk_shape": list(self.chunk_shape), "swmr": True}
-
-
 def stored_arrays(geometry: Geometry) -> dict[str, StoredArray]:
     """Name what is kept of each frame: ``data`` (the pixels), ``unique_id``, ``timestamp``, ``received``."""
-    pixels = StoredArray("/entry/data/data", geometry.dtype, geometry.shape, (1, *geometry.shape), "counts")
     chunk = (_SCALAR_CHUNK,)
     return {
-        "data": pixels,
-        "unique_id": StoredArray("/entry/data/unique_id", "<i8", (), chunk, ""),
-        "timestamp": StoredArray("/entry/data/timestamp", "<f8", (), chunk, "s"),
-        "received": StoredArray("/entry/data/received", "<f8", (), chunk, "s"),
+        "data": _array("data", geometry.dtype, geometry.shape, (1, *geometry.shape), "counts"),
+        "unique_id": _array("unique_id", "<i8", (), chunk, ""),
+        "timestamp": _array("timestamp", "<f8", (), chunk, "s"),
+        "received": _array("received", "<f8", (), chunk, "s"),
     }
+
+
+def _array(key: str, dtype: str, shape: tuple[int, ...], chunk_shape: tuple[int, ...], units: str) -> StoredArray:
+    parameters = {"dataset": f"/entry/data/{key}", "chunk_shape": list(chunk_shape), "swmr": True}
+    return StoredArray(dtype, shape, units, parameters)
 
 
 def create_file(path: Path, name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> "h5py.File":
@@ -107,7 +82,7 @@ def _create(group: "h5py.Group", key: str, array: StoredArray, codec: str) -> "h
     import h5py
 
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    creation.set_chunk(array.chunk_shape)
+    creation.set_chunk(tuple(array.parameters["chunk_shape"]))
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)  # no frame is written twice
     if codec:
         hdf5_filters.declare(creation, codec)

@@ -1,0 +1,79 @@
+"""The documents of what a sink keeps: data keys, StreamResource, StreamDatum, as the stock TiledWriter reads them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from event_model import ComposeStreamResourceBundle, DataKey, compose_stream_resource
+from event_model.documents import EventDescriptor, RunStart
+
+from beamstream.sinks.base import Sink, StoredArray
+
+
+class SinkDocuments:
+    """Compose the documents of one sink, each row once.
+
+    Parameters
+    ----------
+    sink : Sink
+    name : str
+        Of who keeps frames there: ``cam`` has the data keys ``cam_image``, ``cam_unique_id``, …
+    start : RunStart, optional
+        The run; a RunEngine puts its own in, elsewhere it is needed.
+    """
+
+    def __init__(self, sink: Sink, name: str, *, start: RunStart | None = None) -> None:
+        self._sink = sink
+        self._start = start
+        self.arrays = {f"{name}_{'image' if key == 'data' else key}": array for key, array in sink.arrays.items()}
+        self._bundles: list[ComposeStreamResourceBundle] = []
+        self.told = 0
+        """Rows that documents were made of."""
+
+    def data_keys(self, source: str) -> dict[str, DataKey]:
+        """Describe the arrays that stream datums refer to; `source` is a URI."""
+        return {key: _data_key(array, source) for key, array in self.arrays.items()}
+
+    def up_to(self, stop: int, descriptor: EventDescriptor | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the documents for the rows that were not told of yet, up to `stop`.
+
+        Parameters
+        ----------
+        stop : int
+        descriptor : EventDescriptor, optional
+            Of the stream that the rows are events of; a RunEngine puts its own in, elsewhere it is needed.
+        """
+        if stop <= self.told or not self.arrays:
+            return
+        if not self._bundles:
+            self._bundles = [self._resource(key) for key in self.arrays]
+            for bundle in self._bundles:
+                yield "stream_resource", dict(bundle.stream_resource_doc)
+        told, self.told = self.told, stop
+        seq_nums = None if descriptor is None else {"start": told + 1, "stop": stop + 1}
+        for bundle, array in zip(self._bundles, self.arrays.values(), strict=True):
+            rows = {"start": told + array.first, "stop": stop + array.first}
+            datum = bundle.compose_stream_datum(rows, seq_nums, descriptor)  # pyright: ignore[reportArgumentType]
+            yield "stream_datum", dict(datum)
+
+    def _resource(self, key: str) -> ComposeStreamResourceBundle:
+        return compose_stream_resource(
+            mimetype=self._sink.mimetype,
+            uri=self._sink.uri,
+            data_key=key,
+            parameters=dict(self.arrays[key].parameters),
+            start=self._start,
+        )
+
+
+def _data_key(array: StoredArray, source: str) -> DataKey:
+    """Return the data key; pixels are an array, one number a frame is a number."""
+    key: dict[str, Any] = {
+        "source": source,
+        "dtype": "array" if array.shape else "number",
+        "shape": list(array.shape),
+        "dtype_numpy": array.dtype_numpy,
+        "external": "STREAM:",
+    }
+    if array.units:
+        key["units"] = array.units
+    return key  # pyright: ignore[reportReturnType]
