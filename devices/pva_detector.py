@@ -26,6 +26,7 @@ from beamstream.window import Window
 from devices.camera_control import CameraControl
 from devices.frame_status import FrameStatus
 from devices.ledger import LedgerDevice
+from devices.statistics import FrameStatistics
 
 _staged: "weakref.WeakSet[PvaDetector]" = weakref.WeakSet()
 _PUT_TIMEOUT = 5.0  # s
@@ -66,6 +67,8 @@ class PvaDetector(Device):
         Frames a kickoff; 0: until completed.
     ledger : LedgerDevice
         Received, recorded, lost since the last stage.
+    stats : FrameStatistics
+        Total, mean and so on of the last trigger's frame; ``cam.stats.kind = "omitted"`` does without.
     control : CameraControl or None
     """
 
@@ -73,6 +76,7 @@ class PvaDetector(Device):
     on_loss = Cpt(Signal, value="mark", kind="config")
     timeout = Cpt(Signal, value=10.0, kind="config")
     lost = Cpt(AttributeSignal, attr="ledger.account.lost", write_access=False, kind="normal")
+    stats = Cpt(FrameStatistics, kind="normal")
     ledger = Cpt(LedgerDevice, kind="omitted")
 
     def __init__(
@@ -100,6 +104,7 @@ class PvaDetector(Device):
         self._recording: Recording | None = None
         self._documents: SinkDocuments | None = None
         self._flight: FrameStatus | None = None
+        self._numbers_described = True
         self.path: Path | None = None
         """The file of the present run, or of the last one."""
 
@@ -155,6 +160,8 @@ class PvaDetector(Device):
         self._recording = Recording(self.name, self._ring, sink, geometry, on_loss=_value(self.on_loss))
         self.ledger.account = self._recording.ledger
         self._documents = SinkDocuments(sink, self.name)
+        self.stats.reset()
+        self._numbers_described = True
         return self._recording
 
     def unstage(self) -> list[object]:
@@ -201,17 +208,30 @@ class PvaDetector(Device):
 
     def trigger(self) -> DeviceStatus:
         """Take one frame; the status is done when it is on disk."""
-        return self._arm(1, exact=False, timeout=2 * self._deadline + 30)
+        status = self._arm(1, exact=False, timeout=2 * self._deadline + 30)
+        assert self._recording is not None
+        assert self.path is not None
+        self.stats.follow(status, self._recording, self.path)
+        return status
 
     def describe(self) -> dict[str, DataKey]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Describe what an event carries, external arrays included."""
-        return dict(super().describe()) | self.describe_collect()  # pyright: ignore[reportReturnType]
+        arrays = self.describe_collect()
+        self._numbers_described = True
+        return dict(super().describe()) | arrays  # pyright: ignore[reportReturnType]
+
+    @property
+    def hints(self) -> dict[str, Any]:
+        """Name what is worth a curve, of what was described last: a flight has no numbers in its events."""
+        # the RunEngine asks for it right after describe or describe_collect, and without telling for which
+        return super().hints if self._numbers_described else {"fields": []}
 
     # fly
 
     def kickoff(self) -> DeviceStatus:
         """Begin to take `num_images` frames, or all until `complete` when that is 0."""
         number = int(_value(self.num_images)) or None
+        self.stats.reset()
         self._flight = self._arm(number, exact=self.control is not None)
         status = DeviceStatus(self)
         status.set_finished()
@@ -227,6 +247,7 @@ class PvaDetector(Device):
 
     def describe_collect(self) -> dict[str, DataKey]:
         """Describe the arrays that stream datums refer to."""
+        self._numbers_described = False
         if self._documents is None:
             return {}
         return self._documents.data_keys(f"pva://{self.prefix}")

@@ -71,6 +71,15 @@ class RingView:
             raise RingError(f"{self.name}: no ring of this name; is its device staged or watched?")
         return Segment.attach(paths[-1])
 
+    @property
+    def closed(self) -> bool:
+        """Whether the writer has ended this epoch."""
+        return self._segment.closed
+
+    def identity(self, index: int) -> tuple[int, float]:
+        """Return the unique_id and timestamp in the slot of a frame, whole or not; much faster than `frame`."""
+        return self._segment.identity(index)
+
     def refresh(self) -> bool:
         """Follow the writer into its next epoch; False while there is none."""
         if self._segment.closed:

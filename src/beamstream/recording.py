@@ -4,10 +4,13 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
+from typing import TypeVar
 
 from beamstream.errors import (
     BeamstreamError,
+    CodecError,
     FrameLoss,
     GeometryChanged,
     MalformedFrame,
@@ -27,6 +30,7 @@ _MOST_IN_A_BATCH = 64
 _WORTH_A_TRIP = 8 * 2**20  # bytes: writing less costs as much CPU time
 _COLLECT = 0.05  # s that a frame waits for others at most
 _DRAIN = 60.0  # s without a single frame written, then closing gives up
+T = TypeVar("T")
 
 
 class Recording:
@@ -65,6 +69,7 @@ class Recording:
         self._pending: deque[tuple[int, int]] = deque()  # (ring index, unique_id), oldest first
         self._window: Window | None = None
         self._last_id: int | None = None
+        self._last_accepted: int | None = None  # ring index
         self._closing = False
         ring.prepare(geometry)
         worth = _WORTH_A_TRIP // max(1, geometry.nbytes)
@@ -147,6 +152,31 @@ class Recording:
         self._writer.join()
         self._sink.__exit__(None, None, None)
 
+    def from_last(self, compute: Callable[[Frame], T]) -> T | None:
+        """Return what a function makes of the frame accepted last, in the caller's thread.
+
+        The function gets a view into the ring, and must not keep it.
+
+        Returns
+        -------
+        T or None
+            None if there is no such frame yet, or if newer ones have overwritten it.
+        """
+        index = self._last_accepted
+        try:
+            return None if index is None else self._from(index, compute)
+        except RingOverrun:
+            return None
+
+    def _from(self, index: int, compute: Callable[[Frame], T]) -> T | None:
+        try:
+            result = compute(self._ring.frame(index))
+        except CodecError:  # of this frame, or of newer bytes written over it meanwhile?
+            if self._ring.holds(index):
+                raise
+            return None
+        return result if self._ring.holds(index) else None
+
     # what the source tells, in its thread
 
     def frame(self, frame: Frame, missing: int | None) -> None:
@@ -223,6 +253,7 @@ class Recording:
                 missing = 0  # from before the start; one of ours would be missed at the end
             window.accepted += 1
             window.lost += missing or 0
+            self._last_accepted = index
             self._pending.append((index, unique_id))
             self._ring.guard = self._pending[0][0]
             self._lock.notify_all()

@@ -30,6 +30,7 @@ _COUNTERS_AT = 8
 _HEADER_AT = 64
 _SEQUENCE = struct.Struct("<Q")  # index + 1 when the slot is complete, 0 while it is being written
 _RECORD = struct.Struct("<qddQQ")  # unique_id, timestamp, received, payload bytes, attribute bytes
+_IDENTITY = struct.Struct("<qd")  # its beginning
 _RECORD_STRIDE = _SEQUENCE.size + _RECORD.size + ATTRIBUTE_BYTES
 _COMPRESSED_MARGIN = 4096
 
@@ -183,6 +184,11 @@ class Segment:
         """Return whether this frame is complete and not being overwritten, now."""
         at = PAGE + (index % self.capacity) * _RECORD_STRIDE
         return _SEQUENCE.unpack_from(self._buffer, at)[0] == index + 1
+
+    def identity(self, index: int) -> tuple[int, float]:
+        """Return what stands in a frame's slot as unique_id and timestamp; `frame` tells whether it is whole."""
+        at = PAGE + (index % self.capacity) * _RECORD_STRIDE
+        return _IDENTITY.unpack_from(self._buffer, at + _SEQUENCE.size)
 
     def frame(self, index: int) -> Frame:
         """Return a frame whose payload is a read-only view of the slot.

@@ -55,7 +55,7 @@ class Acquisition:
         self.layout = Layout(config.archive.directory)
         self.interrupted = 0
         self.uids: list[str] = []
-        self.engine: RunEngine = make_run_engine(config, watched=False)
+        self.engine, self.chain = make_run_engine(config, watched=False)
         self.engine.context_managers = [self._end_on_signals]  # bluesky's own waits for a second Ctrl-C
         self.engine.subscribe(lambda _name, doc: self.uids.append(doc["uid"]), "start")
         bars = FrameProgress(Console(stderr=True))

@@ -4,7 +4,9 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import BaseModel
 
 from beamstream.config.model import KINDS, SECTIONS, Config
 
@@ -84,9 +86,19 @@ def _unknown(where: Location, tag: str) -> str:
     for section, owner in SECTIONS.items():
         if key in owner.model_fields:
             return f"{key} is not known here; it belongs into [{section}]"
-    model = KINDS[tag] if tag else SECTIONS.get(where[0], Config)
+    model = KINDS[tag] if tag else _model(where[:-1])
     kind = "key" if len(where) > 1 else "section"
     return f"{key} is not a known {kind}; {_nearest(key, model.model_fields)}"
+
+
+def _model(where: Location) -> type[BaseModel]:
+    """Return the model of a section, by its path in the file."""
+    model: type[BaseModel] = Config
+    for step in where:
+        annotation = model.model_fields[step].annotation if step in model.model_fields else None
+        types = (annotation, *get_args(annotation))
+        model = next((t for t in types if isinstance(t, type) and issubclass(t, BaseModel)), Config)
+    return model
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

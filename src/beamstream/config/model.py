@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
+from beamstream.config.callbacks import Callbacks
+from beamstream.config.section import Section
 from beamstream.config.values import (
     PV,
     Addresses,
@@ -17,12 +19,6 @@ from beamstream.config.values import (
     Whole,
     is_loopback,
 )
-
-
-class Section(BaseModel):
-    """Refuse unknown keys, check defaults too, and never change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class Archive(Section):
@@ -142,6 +138,7 @@ class Config(Section):
     archive: Archive = Field(default_factory=Archive)
     recording: Recording = Field(default_factory=Recording)
     epics: Epics = Field(default_factory=Epics)
+    callbacks: Callbacks = Field(default_factory=Callbacks)
     devices: dict[DeviceName, DeviceConfig] = Field(default_factory=dict)
     _file: Path | None = None
 
@@ -164,4 +161,9 @@ class Config(Section):
         return self
 
 
-SECTIONS: dict[str, type[Section]] = {"archive": Archive, "recording": Recording, "epics": Epics}
+SECTIONS: dict[str, type[Section]] = {
+    "archive": Archive,
+    "recording": Recording,
+    "epics": Epics,
+    "callbacks": Callbacks,
+}

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 # what the session, IPython and the plans already call something: a device of that name would hide it
 RESERVED = frozenset(
     {"RE", "cat", "db", "config", "archive", "beamstream", "devices", "plans", "record", "count", "scan"}
+    | {"callbacks", "darks", "flats", "monitor"}
     | {"bp", "bps", "bpp", "np", "get_ipython", "In", "Out"}
 )
 
@@ -23,7 +24,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _from_the_file(path: Path, info: ValidationInfo) -> Path:
+def from_the_file(path: Path, info: ValidationInfo) -> Path:
     """Make a path absolute: from the directory of the file that it stands in, or else the working directory."""
     base = info.context["file"].parent if info.context else Path.cwd()
     try:
@@ -56,7 +57,13 @@ def _free_name(name: str) -> str:
     return name
 
 
-Directory = Annotated[Path, AfterValidator(_from_the_file)]
+def _file_name(name: str) -> str:
+    from beamstream.sinks.file_names import safe_name
+
+    return safe_name(name, "prefix")
+
+
+Directory = Annotated[Path, AfterValidator(from_the_file)]
 PV = Annotated[str, AfterValidator(_one_word)]
 Prefix = Annotated[PV, AfterValidator(_ends_in_colon)]
 Whole = Annotated[int, Field(strict=True)]  # TOML has types: `port = true` is a mistake, not 1
@@ -64,4 +71,5 @@ Switch = Annotated[bool, Field(strict=True)]
 Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_words)]
 DeviceName = Annotated[str, AfterValidator(_free_name)]
+FileName = Annotated[str, AfterValidator(_file_name)]
 OnLoss = Literal["mark", "fail"]

@@ -5,6 +5,7 @@ import logging
 import os
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from bluesky.callbacks.core import make_callback_safe
 
 from beamstream import __version__
 from beamstream.archive.layout import Layout
+from beamstream.callbacks.chain import Chain
 from beamstream.callbacks.journal import Journal
 from beamstream.callbacks.ledger_table import LedgerTable
 from beamstream.callbacks.progress import FrameProgress
 from beamstream.config import Config
+from beamstream.instrument.callbacks import add_callbacks
+from plans.finish import finishing_wrapper
 from plans.ledger import ledger_wrapper
 
 log = logging.getLogger(__name__)
@@ -25,10 +29,13 @@ log = logging.getLogger(__name__)
 warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning, "ophyd.status")
 
 
-def make_run_engine(config: Config, *, watched: bool = True, md: Mapping[str, Any] | None = None) -> RunEngine:
-    """Return a RunEngine that keeps every document on disk before anybody else sees it.
+def make_run_engine(
+    config: Config, *, watched: bool = True, md: Mapping[str, Any] | None = None
+) -> tuple[RunEngine, Chain]:
+    """Return a RunEngine that keeps every document on disk before anybody else sees it, and its chain of callbacks.
 
-    Required: the `Journal` in the archive's directory, which is subscribed first, and the ledger of each run.
+    Required: the `Journal` in the archive's directory, which is first in the chain, and the ledger of each run.
+    After it the callbacks that the configuration switches on.
     Optional, and not able to fail a run: bars while frames come, a table when a run ends.
 
     Parameters
@@ -48,15 +55,18 @@ def make_run_engine(config: Config, *, watched: bool = True, md: Mapping[str, An
     layout.prepare()
     engine = RunEngine(dict(md or {}), scan_id_source=ScanIds(layout.directory / "scan_id"))
     engine.md["versions"]["beamstream"] = __version__
-    engine.subscribe(Journal(layout.journal))
+    chain = Chain(Journal(layout.journal))
+    add_callbacks(chain, config, watched=watched)
+    engine.subscribe(chain)
     engine.preprocessors.append(ledger_wrapper)
+    engine.preprocessors.append(partial(finishing_wrapper, chain=chain))
     if watched:
         progress = FrameProgress()
         engine.waiting_hook = progress  # pyright: ignore[reportAttributeAccessIssue]
         engine.state_hook = progress.state  # pyright: ignore[reportAttributeAccessIssue]
         engine.subscribe(make_callback_safe(progress.document, logger=log))
         engine.subscribe(make_callback_safe(LedgerTable(), logger=log))
-    return engine
+    return engine, chain
 
 
 class ScanIds:

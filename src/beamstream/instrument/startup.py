@@ -16,6 +16,7 @@ from beamstream.exits import before_exit
 if TYPE_CHECKING:
     from bluesky import RunEngine
 
+    from beamstream.callbacks.chain import Chain
     from beamstream.instrument.access import ArchiveAccess
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Instrument:
 
     config: Config
     engine: "RunEngine"
+    chain: "Chain"
     archive: "ArchiveAccess"
     devices: dict[str, Any] = field(default_factory=dict)
     closed: bool = False
@@ -55,6 +57,9 @@ class Instrument:
             _attempt("the paused run", lambda: self.engine.abort(reason="the session ended"))
         for name, device in self.devices.items():
             _attempt(name, device.destroy)
+        for callback in self.chain.callbacks:
+            if hasattr(callback, "close"):
+                _attempt(getattr(callback, "name", "callback"), callback.close)
         self.archive.close()
 
 
@@ -99,9 +104,9 @@ def assemble(config: Config) -> Instrument:
     from beamstream.instrument.engine import make_run_engine
     from beamstream.instrument.equipment import make_devices
 
-    engine = make_run_engine(config)
+    engine, chain = make_run_engine(config, watched=not in_worker())
     archive = ArchiveAccess(config)
-    instrument = Instrument(config, engine, archive, make_devices(config))
+    instrument = Instrument(config, engine, chain, archive, make_devices(config))
     archive.start()
     return instrument
 

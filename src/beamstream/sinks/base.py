@@ -21,6 +21,8 @@ class StoredArray:
     units : str
     parameters : Mapping
         What the reader of this format has to be told; tiled's consolidators know the keys.
+    color_mode : str
+        Of images: a name of `beamstream.frames.ColorMode`.
     first : int
         The index of the first frame in this format's own count: 1 where file names begin with 1.
     """
@@ -29,29 +31,36 @@ class StoredArray:
     shape: tuple[int, ...]
     units: str
     parameters: Mapping[str, Any]
+    color_mode: str = ""
     first: int = 0
 
 
-class Sink(Protocol):
+class Stored(Protocol):
+    """What documents can describe: arrays that lie somewhere, a row a frame."""
+
+    @property
+    def uri(self) -> str:
+        """Where it is, as a stream_resource document says it: ``file://localhost/…``."""
+        ...
+
+    @property
+    def mimetype(self) -> str:
+        """What a stream_resource document calls the format."""
+        ...
+
+    @property
+    def arrays(self) -> Mapping[str, StoredArray]:
+        """What is kept of each frame, ``data`` (the pixels) first; empty for a format that tiled cannot read."""
+        ...
+
+
+class Sink(Stored, Protocol):
     """Somewhere frames are kept: a file, an archive, an upload.
 
     A sink is opened by ``with`` for exactly one run. `write` is called from one thread, in index order, and
     returns only when the frames would survive a kill of this process. `beamstream.sinks.contract` holds every
     promise as a test.
-
-    Attributes
-    ----------
-    uri : str
-        Where it is, as a stream_resource document says it: ``file://localhost/…``.
-    mimetype : str
-        What a stream_resource document calls the format.
-    arrays : Mapping of str to StoredArray
-        What is kept of each frame, ``data`` (the pixels) first; empty for a format that tiled cannot read.
     """
-
-    uri: str
-    mimetype: str
-    arrays: Mapping[str, StoredArray]
 
     def __enter__(self) -> Self:
         """Open; what cannot be opened says so here, before anything moves."""

@@ -1,12 +1,12 @@
 """The documents of what a sink keeps: data keys, StreamResource, StreamDatum, as the stock TiledWriter reads them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from event_model import ComposeStreamResourceBundle, DataKey, compose_stream_resource
-from event_model.documents import EventDescriptor, RunStart
+from event_model.documents import EventDescriptor
 
-from beamstream.sinks.base import Sink, StoredArray
+from beamstream.sinks.base import Stored, StoredArray
 
 
 class SinkDocuments:
@@ -14,14 +14,15 @@ class SinkDocuments:
 
     Parameters
     ----------
-    sink : Sink
+    sink : Stored
+        A sink, open or closed.
     name : str
         Of who keeps frames there: ``cam`` has the data keys ``cam_image``, ``cam_unique_id``, …
-    start : RunStart, optional
+    start : dict, optional
         The run; a RunEngine puts its own in, elsewhere it is needed.
     """
 
-    def __init__(self, sink: Sink, name: str, *, start: RunStart | None = None) -> None:
+    def __init__(self, sink: Stored, name: str, *, start: Mapping[str, Any] | None = None) -> None:
         self._sink = sink
         self._start = start
         self.arrays = {f"{name}_{'image' if key == 'data' else key}": array for key, array in sink.arrays.items()}
@@ -61,7 +62,7 @@ class SinkDocuments:
             uri=self._sink.uri,
             data_key=key,
             parameters=dict(self.arrays[key].parameters),
-            start=self._start,
+            start=self._start,  # pyright: ignore[reportArgumentType]
         )
 
 
@@ -74,6 +75,7 @@ def _data_key(array: StoredArray, source: str) -> DataKey:
         "dtype_numpy": array.dtype_numpy,
         "external": "STREAM:",
     }
-    if array.units:
-        key["units"] = array.units
+    for about in ("units", "color_mode"):
+        if getattr(array, about):
+            key[about] = getattr(array, about)
     return key  # pyright: ignore[reportReturnType]

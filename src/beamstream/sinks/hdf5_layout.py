@@ -1,8 +1,9 @@
-"""What a recorded HDF5 file looks like inside: NeXus, one chunk a frame, ready for readers while it grows."""
+"""What a recorded HDF5 file looks like inside: one chunk a frame, ready for readers while it grows; NeXus, or yours."""
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,23 +24,75 @@ _SCALAR_CHUNK = 4096
 _METADATA_BLOCK = (1 << 20) + 512
 
 
-def stored_arrays(geometry: Geometry) -> dict[str, StoredArray]:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a file keeps what, and what else is in it.
+
+    Parameters
+    ----------
+    pixels : str
+        Path of the dataset ``data``.
+    scalars : str
+        Path of the group of ``unique_id``, ``timestamp`` and ``received``.
+    root : str
+        Path of the group whose attribute ``complete`` becomes 1 when the run ended well.
+    furnish : callable
+        ``furnish(file, name, geometry, attributes)`` puts the rest into the file, which has nothing but its
+        datasets then: attributes, and everything that a growing file cannot be given later.
+    """
+
+    pixels: str
+    scalars: str
+    root: str
+    furnish: "Callable[[h5py.File, str, Geometry, Mapping[str, Any]], None]"
+
+    def where(self, key: str) -> str:
+        """Return the path of one of the four datasets."""
+        return self.pixels if key == "data" else f"{self.scalars}/{key}"
+
+
+def furnish_nexus(file: "h5py.File", name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
+    """Make it a NeXus file that viewers plot as they open it."""
+    file.attrs.update({"NX_class": "NXroot", "default": "entry", "creator": "beamstream"})
+    entry: Any = file["entry"]
+    entry.attrs.update({"NX_class": "NXentry", "default": "data", "start_time": now()})
+    group = entry["data"]
+    axes = ["timestamp", *["."] * len(geometry.shape)]
+    group.attrs.update({"NX_class": "NXdata", "signal": "data", "axes": axes, "timestamp_indices": 0})
+    for key in ("timestamp", "received"):
+        group[key].attrs["start"] = "1970-01-01T00:00:00Z"
+    group.attrs["detector"] = name
+    group.attrs.update({key: storable(value) for key, value in attributes.items()})
+
+
+NEXUS = Layout("/entry/data/data", "/entry/data", "/entry", furnish_nexus)
+"""NXdata in NXentry."""
+
+
+def now() -> str:
+    """Return the time as NeXus writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def stored_arrays(geometry: Geometry, layout: Layout = NEXUS) -> dict[str, StoredArray]:
     """Name what is kept of each frame: ``data`` (the pixels), ``unique_id``, ``timestamp``, ``received``."""
-    chunk = (_SCALAR_CHUNK,)
+    pixels = _parameters(layout.pixels, (1, *geometry.shape))
+    scalars = {key: _parameters(layout.where(key), (_SCALAR_CHUNK,)) for key in SCALARS}
     return {
-        "data": _array("data", geometry.dtype, geometry.shape, (1, *geometry.shape), "counts"),
-        "unique_id": _array("unique_id", "<i8", (), chunk, ""),
-        "timestamp": _array("timestamp", "<f8", (), chunk, "s"),
-        "received": _array("received", "<f8", (), chunk, "s"),
+        "data": StoredArray(geometry.dtype, geometry.shape, "counts", pixels, color_mode=str(geometry.color_mode)),
+        "unique_id": StoredArray("<i8", (), "", scalars["unique_id"]),
+        "timestamp": StoredArray("<f8", (), "s", scalars["timestamp"]),
+        "received": StoredArray("<f8", (), "s", scalars["received"]),
     }
 
 
-def _array(key: str, dtype: str, shape: tuple[int, ...], chunk_shape: tuple[int, ...], units: str) -> StoredArray:
-    parameters = {"dataset": f"/entry/data/{key}", "chunk_shape": list(chunk_shape), "swmr": True}
-    return StoredArray(dtype, shape, units, parameters)
+def _parameters(path: str, chunk_shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"dataset": path, "chunk_shape": list(chunk_shape), "swmr": True}
 
 
-def create_file(path: Path, name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> "h5py.File":
+def create_file(
+    path: Path, name: str, geometry: Geometry, attributes: Mapping[str, Any], layout: Layout = NEXUS
+) -> "h5py.File":
     """Create the file with everything that it will ever have inside; the caller switches SWMR on.
 
     Raises
@@ -55,7 +108,8 @@ def create_file(path: Path, name: str, geometry: Geometry, attributes: Mapping[s
     access.set_meta_block_size(_METADATA_BLOCK)
     file = h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, fapl=access))
     try:
-        _fill(file, name, geometry, attributes)
+        _create_datasets(file, geometry, layout)
+        layout.furnish(file, name, geometry, attributes)
     except BaseException:
         file.close()
         path.unlink()
@@ -63,24 +117,20 @@ def create_file(path: Path, name: str, geometry: Geometry, attributes: Mapping[s
     return file
 
 
-def _fill(file: "h5py.File", name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
-    file.attrs.update({"NX_class": "NXroot", "default": "entry", "creator": "beamstream"})
-    entry = file.create_group("entry")
-    entry.attrs.update({"NX_class": "NXentry", "default": "data", "complete": np.int8(0)})
-    entry.attrs["start_time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    group = entry.create_group("data")
-    group.attrs.update({"NX_class": "NXdata", "signal": "data", "detector": name})
-    group.attrs.update({key: _storable(value) for key, value in attributes.items()})
-    arrays = stored_arrays(geometry)
-    pixels = _create(group, "data", arrays["data"], hdf5_filters.stored_codec(geometry.codec))
+def _create_datasets(file: "h5py.File", geometry: Geometry, layout: Layout) -> None:
+    file.require_group(layout.scalars)
+    file.require_group(layout.root).attrs["complete"] = np.int8(0)
+    arrays = stored_arrays(geometry, layout)
+    _describe(_create(file, arrays["data"], hdf5_filters.stored_codec(geometry.codec)), geometry)
     for key in SCALARS:
-        _create(group, key, arrays[key], "")
-    _describe(pixels, geometry)
+        _create(file, arrays[key], "")
 
 
-def _create(group: "h5py.Group", key: str, array: StoredArray, codec: str) -> "h5py.Dataset":
+def _create(file: "h5py.File", array: StoredArray, codec: str) -> "h5py.Dataset":
     import h5py
 
+    path: str = array.parameters["dataset"]
+    group = file.require_group(path.rpartition("/")[0])
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_chunk(tuple(array.parameters["chunk_shape"]))
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)  # no frame is written twice
@@ -90,15 +140,15 @@ def _create(group: "h5py.Group", key: str, array: StoredArray, codec: str) -> "h
         creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # a frame's place is known before its pixels are there
     space = h5py.h5s.create_simple((0, *array.shape), (h5py.h5s.UNLIMITED, *array.shape))
     dtype = h5py.h5t.py_create(np.dtype(array.dtype_numpy), logical=True)
-    dataset = h5py.Dataset(h5py.h5d.create(group.id, key.encode(), dtype, space, dcpl=creation))
+    dataset = h5py.Dataset(h5py.h5d.create(group.id, path.rpartition("/")[2].encode(), dtype, space, dcpl=creation))
     if array.units:
         dataset.attrs["units"] = array.units
     return dataset
 
 
 def _describe(pixels: "h5py.Dataset", geometry: Geometry) -> None:
-    colour = geometry.color_mode not in (ColorMode.MONO, ColorMode.BAYER)
-    pixels.attrs["interpretation"] = "rgb-image" if colour else "image"
+    # viewers take the last axis of an rgb-image for its colours
+    pixels.attrs["interpretation"] = "rgb-image" if geometry.color_mode == ColorMode.RGB1 else "image"
     pixels.attrs["color_mode"] = str(geometry.color_mode)
     pixels.attrs["received_codec"] = geometry.codec
     pixels.attrs["stored_codec"] = hdf5_filters.stored_codec(geometry.codec)
@@ -106,7 +156,7 @@ def _describe(pixels: "h5py.Dataset", geometry: Geometry) -> None:
         pixels.attrs["note"] = f"received as {geometry.codec}, which HDF5 has no filter for; stored as decoded pixels"
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Return what an HDF5 attribute can hold: numbers and text as they are, the rest as JSON."""
     import json
 

@@ -1,0 +1,48 @@
+"""Callbacks that know nothing of frames, in a chain."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from beamstream.callbacks.work import Emit
+
+
+class Plain:
+    """A callable that knows nothing of frames, as a FrameCallback."""
+
+    derives = False
+
+    def __init__(self, callback: Callable[[str, Any], object], required: bool) -> None:
+        self.callback = callback
+        self.required = required
+        self.name = getattr(callback, "__name__", type(callback).__name__)
+
+    def begin(self, start: Mapping[str, Any], _emit: Emit, /) -> "PlainWork":
+        """Give the start document."""
+        self.callback("start", start)
+        return PlainWork(self.callback)
+
+
+class PlainWork:
+    """A callable that is done as soon as it returns."""
+
+    error: Exception | None = None
+    moved = 0.0
+    progress: tuple[int, int] = (0, 0)
+
+    def __init__(self, callback: Callable[[str, Any], object]) -> None:
+        self._callback = callback
+        self.account: dict[str, Any] = {}
+
+    def __call__(self, name: str, doc: Mapping[str, Any], /) -> None:
+        """Give a document."""
+        self._callback(name, doc)
+
+    def finish(self) -> None:
+        """Nothing is under way."""
+
+    def wait(self, _timeout: float, /) -> bool:
+        """Return at once."""
+        return True
+
+    def give_up(self) -> None:
+        """Nothing is under way."""

@@ -1,0 +1,218 @@
+"""Record frames a second time, in the format that somebody's programs read."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beamstream.callbacks.derived import DerivedStream
+from beamstream.callbacks.work import Emit, FrameWork, Source, wanted
+from beamstream.frames import ColorMode, Frame, Geometry
+from beamstream.ops.axes import rows_and_columns
+from beamstream.ops.base import Op, described, meta_of
+from beamstream.sinks.disk import explained
+from beamstream.sinks.file_names import safe_name
+from beamstream.sinks.formats import FORMATS, Format
+
+Region = tuple[int, int, int, int]
+"""First row, first column, rows, columns; pixels."""
+
+
+class Recorder:
+    """Record every frame as TIFF, Zarr, NPY or in another HDF5 layout, while the run goes on.
+
+    It reads by reference, from the ring or from the recorded file: a recorder that is too slow for the camera is
+    late, and still ends with every frame, in order. Files go to
+    ``<directory>/<prefix>_<scan_id>_<uid>_<detector>``, with the suffix of the format; a TIFF sequence is a directory
+    of that name with ``<prefix>_000001.tiff``, ``<prefix>_000002.tiff``, … Nothing is ever overwritten.
+
+    Parameters
+    ----------
+    directory : path-like
+        Made if it is missing.
+    format : str
+        A name of `beamstream.sinks.formats.FORMATS`: ``"tiff"``, ``"ome-tiff"``, ``"hdf5"``, ``"dxchange"``,
+        ``"zarr"``, ``"npy"``.
+    prefix : str
+        Begins file names; no separators.
+    stream : str
+        ``"raw"``, or the name of what is derived in the same run, like ``"corrected"``.
+    detectors : collection of str, optional
+        Whose frames; all by default.
+    region : tuple of int, optional
+        First row, first column, rows, columns; the whole image by default.
+    stride : int
+        Every how manieth frame.
+    op_for : callable, optional
+        Returns an op for the frames of a source: to export what was not derived in the run.
+    label : str
+        Put behind the detector in file names: what `op_for` makes.
+    publish : bool
+        Whether the archive is told of the files; they must lie where it may read.
+    required : bool
+        Whether a failure, a full disk for example, fails the run.
+
+    Raises
+    ------
+    ValueError
+        An option cannot be.
+    """
+
+    derives = False
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        format: str = "tiff",
+        prefix: str = "frame",
+        stream: str = "raw",
+        detectors: Collection[str] | None = None,
+        region: Region | None = None,
+        stride: int = 1,
+        op_for: Callable[[Source], Op] | None = None,
+        label: str = "",
+        publish: bool = False,
+        required: bool = True,
+        name: str = "recorder",
+    ) -> None:
+        if format not in FORMATS:
+            raise ValueError(f"recorder: format {format!r} given; use one of {', '.join(FORMATS)}")
+        if stride < 1:
+            raise ValueError(f"recorder: stride {stride} given; use 1 or more")
+        if region is not None and (min(region) < 0 or min(region[2:]) < 1):
+            raise ValueError(f"recorder: region {region} given; use first row, first column, rows, columns")
+        self.name = name
+        self.required = required
+        self.directory = Path(directory).expanduser().absolute()
+        self.format: Format = FORMATS[format]
+        self.prefix = safe_name(prefix, "prefix")
+        self.stream = stream
+        self.detectors = detectors
+        self.region = region
+        self.stride = stride
+        self.op_for = op_for
+        self.label = label
+        self.publish = publish
+
+    def begin(self, start: Mapping[str, Any], emit: Emit) -> "RecorderWork | None":
+        """Begin with a run; not with one that takes darks or flats."""
+        if start.get("purpose") == "reference":
+            return None
+        return RecorderWork(self, start, emit if self.publish else None)
+
+    def path(self, start: Mapping[str, Any], source: Source) -> Path:
+        """Return where the frames of a source go."""
+        label = f"_{self.label}" if self.label else ""
+        name = f"{self.prefix}_{start.get('scan_id', 0):05d}_{start['uid'][:8]}_{source.name}{label}"
+        return self.directory / f"{safe_name(name, 'file name')}{self.format.suffix}"
+
+
+class RecorderWork(FrameWork):
+    """What `Recorder` does for one run."""
+
+    def __init__(self, of: Recorder, start: Mapping[str, Any], emit: Emit | None) -> None:
+        super().__init__(of.name, start, emit or _nobody, wanted(of.stream, of.detectors))
+        self.paths: list[Path] = []
+        self._of = of
+        self._emit = emit
+        self._kept: dict[str, _Kept] = {}
+
+    def described(self, descriptor: Mapping[str, Any], data_key: str) -> None:
+        """Refuse a region that lies outside of the images."""
+        about = descriptor["data_keys"][data_key]
+        if self._of.region is not None and self._of.op_for is None:  # an op may make images of another size
+            _cut(np.broadcast_to(False, about["shape"]), self._of.region, about.get("color_mode", ""))
+
+    def take(self, source: Source, frames: list[Frame]) -> None:
+        """Record frames."""
+        of = self._of
+        kept = self._kept.get(source.data_key)
+        if kept is None:
+            kept = self._kept[source.data_key] = _Kept(None if of.op_for is None else of.op_for(source), of.region)
+        chosen = [kept.frame(f) for row, f in enumerate(frames, source.done) if row % of.stride == 0]
+        self.skipped += len(frames) - len(chosen)
+        if not chosen:
+            return
+        if kept.stream is None:
+            kept.stream = self._open(source, kept, chosen[0].geometry)
+        kept.stream.write(chosen)
+
+    def _open(self, source: Source, kept: "_Kept", geometry: Geometry) -> DerivedStream:
+        of = self._of
+        path = self.place(source)
+        self.paths.append(path)
+        about: dict[str, Any] = {"format": of.format.name, "stride": of.stride}
+        if of.region is not None:
+            about["region"] = list(of.region)
+        if kept.op is not None:
+            about |= described(kept.op)
+        attributes = {
+            "run": self.start["uid"],
+            "scan_id": self.start.get("scan_id", 0),
+            "detector": source.name,
+            **about,
+        }
+        with explained(of.name, "make the directory of", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        sink = of.format.make(path, geometry, of.prefix, source.name, attributes)
+        return DerivedStream(self.start, source, of.format.name.replace("-", "_"), sink, about, self._emit)
+
+    def place(self, source: Source) -> Path:
+        """Return where the frames of a source go."""
+        return self._of.path(self.start, source)
+
+    def ended(self) -> None:
+        """Finish the files, all of them."""
+        errors = []
+        for kept in self._kept.values():
+            if kept.stream is not None:
+                try:
+                    kept.stream.close()
+                except Exception as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
+
+
+class _Kept:
+    """What happens to the frames of one source, and where they go."""
+
+    def __init__(self, op: Op | None, region: Region | None) -> None:
+        self.op = op
+        self.stream: DerivedStream | None = None
+        self._region = region
+
+    def frame(self, frame: Frame) -> Frame:
+        """Return what is to be recorded of a frame."""
+        image = frame.image
+        if self.op is not None:
+            image = self.op.apply(image, meta_of(frame)).copy()  # it may use that memory for the next frame
+        mode = frame.geometry.color_mode if image.ndim == len(frame.geometry.shape) else ColorMode.MONO
+        if self._region is not None:
+            image = np.ascontiguousarray(_cut(image, self._region, mode))
+        if image is frame.image:
+            return frame
+        return replace(frame, payload=image, geometry=Geometry(image.shape, image.dtype.str, mode))
+
+
+def _cut(image: NDArray[Any], region: Region, color_mode: str) -> NDArray[Any]:
+    """Return a region of an image, all of its colours."""
+    axes = rows_and_columns("recorder", image, {"color_mode": color_mode})
+    whole = [slice(None)] * image.ndim
+    for axis, start, length in zip(axes, region[:2], region[2:], strict=True):
+        if start + length > image.shape[axis]:
+            n_rows, n_cols = (image.shape[axis] for axis in axes)
+            raise ValueError(
+                f"recorder: region {','.join(map(str, region))} asked for, the images have {n_rows} rows and "
+                f"{n_cols} columns; use first row, first column, rows, columns inside of them"
+            )
+        whole[axis] = slice(start, start + length)
+    return image[tuple(whole)]
+
+
+def _nobody(_name: str, _doc: dict[str, Any]) -> None:
+    """Documents that nobody wants."""

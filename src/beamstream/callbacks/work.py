@@ -1,0 +1,286 @@
+"""Work on the frames that documents announce: in a thread of its own, for one run."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from beamstream.frames import Frame
+from beamstream.recorded import RecordedFrames
+from beamstream.sinks.hdf5 import MIMETYPE
+
+log = logging.getLogger(__name__)
+
+Emit = Callable[[str, dict[str, Any]], None]
+DERIVED = "derived_from"
+"""Key in a stream's configuration that says which data key it was made of."""
+
+
+class Source:
+    """The frames of one recorded file, as far as documents have announced them.
+
+    Attributes
+    ----------
+    descriptor : dict
+        Of the stream that they are in.
+    data_key : str
+    name : str
+        Of the detector.
+    path : Path
+    announced, done : int
+        Rows.
+    """
+
+    def __init__(self, descriptor: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
+        self.descriptor = descriptor
+        self.data_key: str = resource["data_key"]
+        self.name = object_name(descriptor, self.data_key)
+        self.path = Path(unquote(urlsplit(resource["uri"]).path))
+        self.dataset: str = resource["parameters"]["dataset"]
+        self.announced = 0
+        self.done = 0
+        self._frames: RecordedFrames | None = None
+
+    @property
+    def frames(self) -> RecordedFrames:
+        """Where the rows are read, opened at the first use; of the worker's thread."""
+        if self._frames is None:
+            self._frames = RecordedFrames(self.path, ring=self.name, dataset=self.dataset)
+        return self._frames
+
+    def close(self) -> None:
+        """Let go of the file."""
+        frames, self._frames = self._frames, None
+        if frames is not None:
+            frames.close()
+
+
+class FrameWork:
+    """Take the frames of one run as documents announce them; subclasses say what becomes of them.
+
+    Documents come in the RunEngine's thread, which only writes down what they announce. The thread of this
+    object reads the frames, from the ring or, when it is late, from the file. Everything that it does not
+    manage is in its account.
+
+    Parameters
+    ----------
+    name : str
+        Of the callback, for errors, threads and the account.
+    start : dict
+        The run's start document.
+    emit : callable
+        Takes the documents that this work makes, ``emit(name, doc)``.
+    select : callable
+        ``select(descriptor, data_key)``: whether these images are wanted.
+    newest : bool
+        Take only the newest of what is announced, and count the others as skipped.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        start: Mapping[str, Any],
+        emit: Emit,
+        select: Callable[[Mapping[str, Any], str], bool],
+        *,
+        newest: bool = False,
+    ) -> None:
+        self.name = name
+        self.start = start
+        self.emit = emit
+        self.error: Exception | None = None
+        self.failed = 0
+        self.skipped = 0
+        self.moved = time.monotonic()
+        """When something was done last, by time.monotonic()."""
+        self._select = select
+        self._newest = newest
+        self._descriptors: dict[str, Mapping[str, Any]] = {}
+        self._resources: dict[str, Mapping[str, Any]] = {}
+        self._sources: dict[str, Source] = {}
+        self._lock = threading.Condition()
+        self._ending = False
+        self._cancelled = False
+        self._thread: threading.Thread | None = None
+
+    # what subclasses say
+
+    def described(self, descriptor: Mapping[str, Any], data_key: str) -> None:
+        """Hear of images that will come; in the RunEngine's thread, so only to refuse what cannot work."""
+
+    def take(self, source: Source, frames: list[Frame]) -> None:
+        """Work on frames, in order; they are valid until this returns."""
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """Finish: every frame was taken, or `error` says why not."""
+
+    # documents, in the RunEngine's thread
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Write down what a document announces; does not wait."""
+        match name:
+            case "descriptor":
+                for data_key in image_keys(doc):
+                    if self._select(doc, data_key):
+                        self._descriptors[doc["uid"]] = doc
+                        self.described(doc, data_key)
+            case "stream_resource" if doc.get("mimetype") == MIMETYPE:
+                self._resources[doc["uid"]] = doc
+            case "stream_datum":
+                self._announce(doc)
+
+    def _announce(self, doc: Mapping[str, Any]) -> None:
+        source = self._sources.get(doc["stream_resource"])
+        if source is None:
+            descriptor = self._descriptors.get(doc["descriptor"])
+            resource = self._resources.get(doc["stream_resource"])
+            if descriptor is None or resource is None or resource["data_key"] not in image_keys(descriptor):
+                return
+            source = Source(descriptor, resource)
+        with self._lock:
+            self._sources[doc["stream_resource"]] = source
+            source.announced = max(source.announced, doc["indices"]["stop"])
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=f"{self.name}-callback", daemon=True)
+                self._thread.start()
+            self._lock.notify_all()
+
+    # the end of the run
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Frames done, and announced."""
+        with self._lock:
+            sources = list(self._sources.values())
+        return sum(s.done for s in sources), sum(s.announced for s in sources)
+
+    @property
+    def sources(self) -> list[Source]:
+        """The files that frames were announced of."""
+        with self._lock:
+            return list(self._sources.values())
+
+    def finish(self) -> None:
+        """Hear that nothing more is announced; does not wait."""
+        with self._lock:
+            self._ending = True
+            self._lock.notify_all()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for the end of the work after `finish`; False after `timeout` seconds."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+            return not self._thread.is_alive()
+        return True
+
+    def give_up(self) -> None:
+        """Leave undone what is not done yet; what was made stays."""
+        self._cancelled = True
+        self.finish()
+
+    @property
+    def account(self) -> dict[str, Any]:
+        """What became of the frames: ``frames``, ``undone``, ``failed``, ``skipped``, ``late`` and ``error``.
+
+        ``late`` were read from the file because the ring had them no more.
+        """
+        done, announced = self.progress
+        late = sum(s._frames.origins.file for s in self.sources if s._frames is not None)
+        return {
+            "frames": done - self.failed - self.skipped,
+            "undone": announced - done,
+            "failed": self.failed,
+            "skipped": self.skipped,
+            "late": self._late + late,
+            "error": "" if self.error is None else str(self.error),
+        }
+
+    _late = 0
+
+    # the thread
+
+    def _run(self) -> None:
+        try:
+            while (piece := self._next()) is not None:
+                self._take_piece(*piece)
+        except Exception as error:
+            self.error = error
+        try:
+            self.ended()
+        except Exception as error:
+            self.error = self.error or error
+        finally:
+            for source in self.sources:
+                if source._frames is not None:
+                    self._late += source._frames.origins.file
+                source.close()
+
+    def _next(self) -> tuple[Source, int] | None:
+        """Wait for announced frames; None at the end."""
+        with self._lock:
+            while not self._cancelled:
+                for source in self._sources.values():
+                    if source.done < source.announced:
+                        return source, source.announced
+                if self._ending:
+                    return None
+                self._lock.wait()
+        return None
+
+    def _take_piece(self, source: Source, stop: int) -> None:
+        if self._newest:
+            self.skipped += stop - 1 - source.done
+            source.done = stop - 1
+        for frames in source.frames.read(source.done, stop):
+            if self._cancelled:
+                return
+            self.take(source, frames)
+            source.done += len(frames)
+            self.moved = time.monotonic()
+
+
+def image_keys(descriptor: Mapping[str, Any]) -> list[str]:
+    """Return the data keys of a stream whose values are images in files."""
+    keys: Iterable[tuple[str, Any]] = descriptor["data_keys"].items()
+    return [key for key, about in keys if "external" in about and len(about.get("shape", ())) >= 2]
+
+
+def object_name(descriptor: Mapping[str, Any], data_key: str) -> str:
+    """Return the name of the device that a data key is of."""
+    for name, keys in descriptor.get("object_keys", {}).items():
+        if data_key in keys:
+            return name
+    return data_key.removesuffix("_image")
+
+
+def is_derived(descriptor: Mapping[str, Any], data_key: str) -> bool:
+    """Return whether images were made of other images of the run."""
+    about = descriptor.get("configuration", {}).get(object_name(descriptor, data_key), {})
+    return DERIVED in about.get("data", {})
+
+
+def wanted(stream: str, detectors: Collection[str] | None) -> Callable[[Mapping[str, Any], str], bool]:
+    """Return what selects images for `FrameWork`.
+
+    Parameters
+    ----------
+    stream : str
+        ``"raw"``: what detectors recorded; otherwise the name of what is derived, like ``"corrected"``.
+    detectors : collection of str, optional
+        Of these; of all by default.
+    """
+
+    def select(descriptor: Mapping[str, Any], data_key: str) -> bool:
+        name = object_name(descriptor, data_key)
+        if stream == "raw":
+            chosen = not is_derived(descriptor, data_key)
+        else:
+            chosen = is_derived(descriptor, data_key) and name.endswith(f"_{stream}")
+            name = name.removesuffix(f"_{stream}")
+        return chosen and (detectors is None or name in detectors)
+
+    return select

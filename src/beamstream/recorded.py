@@ -1,0 +1,237 @@
+"""Recorded frames by row: from the ring while they are there, from the file afterwards."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beamstream.errors import RingError, RingOverrun, SinkError
+from beamstream.frames import ColorMode, Frame, Geometry
+from beamstream.readers import RingView
+from beamstream.sinks.disk import explained
+
+_BATCH_BYTES = 8 * 2**20
+_MOST_IN_A_BATCH = 64
+
+
+@dataclass(slots=True)
+class Origins:
+    """Count where frames came from."""
+
+    ring: int = 0
+    file: int = 0
+
+
+class RecordedFrames:
+    """Read the frames of one recorded file by row, also while it grows.
+
+    A frame comes from the shared memory of the ring while it is there, and from the file afterwards: a slow reader is
+    late, never lossy. Which frame of the ring a row is, its unique_id and timestamp tell. To be used from one
+    thread, as a context manager or with `close`.
+
+    Parameters
+    ----------
+    path : path-like
+        A file of `beamstream.sinks.hdf5.Hdf5Sink`.
+    ring : str
+        Name of the ring that the frames passed through, the detector's; ``""`` for none.
+    dataset : str
+        Where the pixels are; their unique_id and times are beside them.
+
+    Attributes
+    ----------
+    geometry : Geometry
+        Of the decoded frames.
+    origins : Origins
+
+    Raises
+    ------
+    SinkError
+        The file cannot be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, ring: str = "", dataset: str = "/entry/data/data") -> None:
+        import h5py
+
+        self.path = Path(path)
+        self.origins = Origins()
+        with explained("recorded frames", "read", self.path):
+            self._file = h5py.File(self.path, "r", swmr=True)  # also right for one that is complete
+            group: Any = self._file[dataset.rpartition("/")[0]]
+            self._data: Any = self._file[dataset]
+            self._scalars = [group[key] for key in ("unique_id", "timestamp", "received")]
+        mode = ColorMode(str(self._data.attrs.get("color_mode", "mono")))
+        self.geometry = Geometry(self._data.shape[1:], self._data.dtype.str, mode)
+        self.source = str(group.attrs.get("source", self.path.as_uri()))
+        self._pixels = _filtered(self._data) if _has_filters(self._data) else _Placed(self.path, self._data)
+        self._ring = _RingRows(ring) if ring else None
+        self._most = max(1, min(_MOST_IN_A_BATCH, _BATCH_BYTES // max(1, self.geometry.nbytes)))
+        self._buffers = np.empty((self._most, *self.geometry.shape), self.geometry.dtype)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Rows that are on disk now."""
+        for dataset in self._scalars:
+            dataset.id.refresh()
+        return min(dataset.shape[0] for dataset in self._scalars)
+
+    def read(self, start: int, stop: int) -> Iterator[list[Frame]]:
+        """Yield the frames of rows ``start:stop``, in order, in batches.
+
+        Their pixels are plain (decoded), read-only, and valid until the next batch is asked for.
+
+        Raises
+        ------
+        SinkError
+            The file has not so many rows, or cannot be read.
+        """
+        if stop > len(self):
+            raise SinkError(
+                f"{self.path}: frames {start}:{stop} asked for, it holds {len(self)}; was it cut off by a full disk?"
+            )
+        with explained("recorded frames", f"read {start}:{stop} of", self.path):
+            for first in range(start, stop, self._most):
+                yield self._batch(first, min(first + self._most, stop))
+
+    def _batch(self, start: int, stop: int) -> list[Frame]:
+        ids, timestamps, received = (dataset[start:stop].tolist() for dataset in self._scalars)
+        frames = []
+        for i in range(stop - start):
+            frame = Frame(self._buffers[i], self.geometry, ids[i], timestamps[i], received[i], self.source)
+            found = self._ring.copy(frame) if self._ring is not None else None
+            if found is None:
+                self._pixels.read(start + i, self._buffers[i])
+                self.origins.file += 1
+            else:
+                frame = found
+                self.origins.ring += 1
+            payload = frame.payload.view()
+            payload.flags.writeable = False
+            frames.append(replace(frame, payload=payload))
+        return frames
+
+    def close(self) -> None:
+        """Let go of file and ring."""
+        self._pixels.close()
+        self._file.close()
+        if self._ring is not None:
+            self._ring.close()
+
+
+class _RingRows:
+    """Find rows in a ring by what identifies them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._view: RingView | None = None
+        self._next = 0
+
+    def copy(self, wanted: Frame) -> Frame | None:
+        """Copy the row's pixels from the ring into the memory of `wanted`; None if they are not there."""
+        view = self._open()
+        if view is None:
+            return None
+        index = self._find(view, wanted)
+        if index is None:
+            return None
+        try:
+            frame = view.frame(index)
+            if (frame.unique_id, frame.timestamp) != (wanted.unique_id, wanted.timestamp):
+                return None
+            if frame.geometry != replace(wanted.geometry, codec=frame.geometry.codec):
+                return None
+            np.copyto(wanted.payload, frame.image)
+            whole = view.holds(index)
+        except RingOverrun:
+            return None
+        self._next = index + 1
+        return replace(wanted, attributes=frame.attributes) if whole else None
+
+    def _open(self) -> RingView | None:
+        try:
+            if self._view is None:
+                self._view = RingView(self._name)
+            elif self._view.closed:
+                fresh = RingView(self._name)
+                self._view.close()
+                self._view = fresh
+        except RingError:
+            pass  # no ring: the file has it all
+        return self._view
+
+    def _find(self, view: RingView, wanted: Frame) -> int | None:
+        """Return the index of a frame; mostly it is the one after the last."""
+        low, high = view.bounds()
+        identity = (wanted.unique_id, wanted.timestamp)
+        guess = max(self._next, low)
+        for index in (*range(guess, high), *range(low, min(guess, high))):
+            if view.identity(index) == identity:
+                return index
+        return None
+
+    def close(self) -> None:
+        if self._view is not None:
+            self._view.close()
+
+
+class _Placed:
+    """Plain chunks, read from their place in the file around HDF5 and its lock."""
+
+    def __init__(self, path: Path, dataset: Any) -> None:
+        self._dataset = dataset.id
+        self._rest = (0,) * (len(dataset.shape) - 1)
+        self._path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self, row: int, out: NDArray[Any]) -> None:
+        self._dataset.refresh()
+        info = self._dataset.get_chunk_info_by_coord((row, *self._rest))
+        if info.byte_offset is None:  # it was never written: HDF5 fills it with zeros
+            out[...] = 0
+            return
+        view = memoryview(out.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
+        got = 0
+        while got < len(view):
+            count = os.preadv(self._fd, [view[got:]], info.byte_offset + got)
+            if not count:
+                raise SinkError(f"{self._path}: frame {row} ends in the middle; the file was cut off")
+            got += count
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class _Decoded:
+    """Compressed chunks, decoded by HDF5."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def read(self, row: int, out: NDArray[Any]) -> None:
+        self._dataset.id.refresh()
+        self._dataset.read_direct(out, np.s_[row])
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _has_filters(dataset: Any) -> bool:
+    return bool(dataset.id.get_create_plist().get_nfilters())
+
+
+def _filtered(dataset: Any) -> _Decoded:
+    import hdf5plugin  # noqa: F401  # registers its filters
+
+    return _Decoded(dataset)

@@ -1,0 +1,75 @@
+"""Let a file appear whole or not at all, and over no other."""
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
+_ABANDONED = 3600.0  # s; nobody writes one file for an hour
+
+
+@contextlib.contextmanager
+def published(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to; when the block ends well, it appears at `path` and is on disk.
+
+    Raises
+    ------
+    OSError
+        As the system says it; FileExistsError if there is a file at `path`, which is left alone.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with draft.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _appear(draft, path)
+        _sync(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def make(directory: Path) -> None:
+    """Make a directory and those that it lies in, on disk.
+
+    Raises
+    ------
+    OSError
+        As the system says it.
+    """
+    if not directory.is_dir():
+        make(directory.parent)
+        directory.mkdir(exist_ok=True)
+        _sync(directory.parent)
+
+
+def sweep(directory: Path) -> None:
+    """Remove what killed writers left in a directory."""
+    for draft in directory.glob(".*.part"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
+            if time.time() - draft.stat().st_mtime > _ABANDONED:
+                draft.unlink()
+
+
+def _appear(draft: Path, path: Path) -> None:
+    try:
+        os.link(draft, path)  # a rename would replace a file that is there
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        draft.rename(path)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

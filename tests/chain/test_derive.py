@@ -1,0 +1,128 @@
+"""Images made of images while a run is recorded: complete, in order, in the same run."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from bluesky.plans import count
+
+from beamstream.callbacks.derive import Derive
+from beamstream.errors import ProcessorFailed
+from beamstream.frames import ColorMode
+from plans.record import record
+
+
+class Inverted:
+    """Count down from the largest value, and remember which frames it saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def apply(self, image: Any, meta: Any) -> Any:
+        self.seen.append(meta["uid"])
+        return np.iinfo(image.dtype).max - image
+
+    def describe(self) -> dict[str, Any]:
+        return {"formula": "max - I"}
+
+
+class Choosy:
+    """Fail at every third frame."""
+
+    def apply(self, image: Any, meta: Any) -> Any:
+        if meta["uid"] % 3 == 0:
+            raise ProcessorFailed(f"choosy: frame {meta['uid']} is not to its taste")
+        return image.astype(np.float32)
+
+
+class Broken:
+    def apply(self, image: Any, meta: Any) -> Any:
+        raise ZeroDivisionError("no such luck")
+
+
+def test_every_frame_of_a_flight_is_derived_in_order_and_bit_exact(engine, chain, docs, cam):
+    chain.add(Derive("inverted", Inverted))
+    engine(record([cam], num=200, flush_period=0.1))
+    assert docs.told("cam_inverted_image") == 200
+    assert np.array_equal(docs.images("cam_inverted_image"), 65535 - docs.images("cam_image"))
+    assert docs.stop["num_events"] == {"primary": 200, "ledger": 1, "primary_inverted": 200, "callbacks": 1}
+    assert (docs.account["inverted_frames"], docs.account["inverted_undone"]) == (200, 0)
+    assert docs.stop["exit_status"] == "success"
+
+
+def test_the_descriptor_says_what_was_done_and_to_what(engine, chain, docs, cam):
+    chain.add(Derive("inverted", Inverted))
+    engine(record([cam], num=3))
+    descriptor = docs.descriptor("primary_inverted")
+    assert descriptor["configuration"]["cam_inverted"]["data"] == {
+        "derived_from": "cam_image",
+        "name": "Inverted",
+        "formula": "max - I",
+    }
+    assert descriptor["data_keys"]["cam_inverted_image"]["dtype_numpy"] == "<u2"
+    assert descriptor["data_keys"]["cam_inverted_image"]["shape"] == [48, 64]
+
+
+def test_steps_are_derived_as_flights_are(engine, chain, docs, cam):
+    chain.add(Derive("inverted", Inverted))
+    engine(count([cam], 4))
+    assert np.array_equal(docs.images("cam_inverted_image"), 65535 - docs.images("cam_image"))
+
+
+def test_documents_of_a_run_all_come_before_its_stop(engine, chain, docs, cam):
+    chain.add(Derive("inverted", Inverted))
+    engine(record([cam], num=20))
+    engine(record([cam], num=20))
+    assert [name for name, _ in docs].count("stop") == 2
+    for start, stop in zip(docs.of("start"), docs.of("stop"), strict=True):
+        (end,) = [i for i, (_, doc) in enumerate(docs) if doc is stop]
+        mine = {d["uid"] for d in docs.of("descriptor") if d["run_start"] == start["uid"]}
+        assert all(i < end for i, (_, doc) in enumerate(docs) if doc.get("descriptor") in mine)
+
+
+def test_frames_that_an_op_fails_at_are_left_out_and_counted(engine, chain, docs, cam, caplog):
+    chain.add(Derive("picked", Choosy))
+    engine(record([cam], num=60))
+    raw = docs.images("cam_image")
+    assert len(raw) == 60
+    assert (docs.account["picked_frames"], docs.account["picked_failed"]) == (40, 20)
+    assert docs.told("cam_picked_image") == 40
+    assert docs.images("cam_picked_image").dtype == np.float32
+    assert docs.stop["exit_status"] == "success"
+    assert "not to its taste" in caplog.text
+
+
+def test_an_optional_op_that_breaks_costs_the_run_nothing(engine, chain, docs, cam, caplog):
+    chain.add(Derive("broken", Broken))
+    engine(record([cam], num=20))
+    assert docs.told("cam_image") == 20
+    assert docs.stop["exit_status"] == "success"
+    assert docs.account["broken_undone"] == 20
+    assert "no such luck" in docs.account["broken_error"]
+    assert "the run goes on without it" in caplog.text
+
+
+def test_a_required_op_that_breaks_fails_the_run_and_the_raw_frames_are_there(engine, chain, docs, cam):
+    chain.add(Derive("broken", Broken, required=True))
+    with pytest.raises(Exception, match="no such luck"):
+        engine(record([cam], num=20))
+    assert docs.stop["exit_status"] == "fail"
+    assert "no such luck" in docs.stop["reason"]
+    assert docs.told("cam_image") >= 1
+
+
+def test_several_detectors_are_derived_each_for_itself(engine, chain, docs, cam, make):
+    colour = make("CHAIN:C", name="colour")
+    chain.add(Derive("inverted", Inverted))
+    engine(record([cam, colour], num=30))
+    for name, most in (("cam", 65535), ("colour", 255)):
+        assert np.array_equal(docs.images(f"{name}_inverted_image"), most - docs.images(f"{name}_image"))
+    descriptor = docs.descriptor("colour_inverted")
+    assert descriptor["data_keys"]["colour_inverted_image"]["color_mode"] == ColorMode.RGB2
+
+
+def test_only_chosen_detectors_are_worked_on(engine, chain, docs, cam, make):
+    chain.add(Derive("inverted", Inverted, detectors=["cam"]))
+    engine(record([cam, make("CHAIN:C", name="colour")], num=5))
+    assert [d["name"] for d in docs.of("descriptor")].count("cam_inverted") == 1
+    assert "colour_inverted" not in {d["name"] for d in docs.of("descriptor")}
