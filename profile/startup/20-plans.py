@@ -4,9 +4,13 @@ import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 from bluesky.plans import count, grid_scan, scan
-from bluesky.protocols import Flyable
+from bluesky.protocols import Flyable, Movable
 
 from plans.record import monitor, record
+from plans.references import darks, flats
 
 for _plan in (record, monitor):  # by this the queue server knows that names in its queue stand for devices
     _plan.__annotations__["detectors"] = list[Flyable]
+for _plan in (darks, flats):
+    _plan.__annotations__["detectors"] = Flyable | list[Flyable]
+flats.__annotations__["motor"] = Movable | list[Movable] | None

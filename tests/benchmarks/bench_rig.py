@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,11 +18,13 @@ import pvaccess
 from bluesky import RunEngine
 from bluesky.utils import FailedStatus
 
+from beamstream.callbacks.chain import Chain
 from beamstream.frames import Geometry
 from beamstream.sim.beamline import Beamline, CameraSpec
 from beamstream.sim.process import SimProcess
 from devices.camera_control import MULTIPLE, CameraControl
 from devices.pva_detector import PvaDetector
+from plans.finish import finishing_wrapper
 from plans.record import record
 
 HELD = 1.03  # a rate counts when its frames took at most so much longer than they should
@@ -45,13 +48,31 @@ class Taken:
         return self.lost == 0 and self.recorded == self.frames and self.span <= HELD * self.frames / self.fps + 0.1
 
 
+class Documents(list[tuple[str, Any]]):
+    """What a chain gave on of the last run."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __call__(self, name: str, doc: Any) -> None:
+        if name == "start":
+            self.clear()
+        self.append((name, doc))
+
+    @property
+    def account(self) -> dict[str, Any]:
+        """What the callbacks say that they did."""
+        (uid,) = {doc["uid"] for name, doc in self if name == "descriptor" and doc["name"] == "callbacks"}
+        return next(doc["data"] for name, doc in self if name == "event" and doc["descriptor"] == uid)
+
+
 class Rig:
     """A camera in a process of its own."""
 
-    def __init__(self, size: int, directory: Path) -> None:
+    def __init__(self, size: int, directory: Path, dtype: str = "<u2") -> None:
         self.size, self.directory = size, directory
-        self.frame_bytes = 2 * size * size
-        self.spec = CameraSpec(f"BENCH{next(_NUMBER)}:CAM", Geometry((size, size), "<u2"))
+        geometry = Geometry((size, size), dtype)
+        self.frame_bytes = geometry.nbytes
+        self.spec = CameraSpec(f"BENCH{next(_NUMBER)}:CAM", geometry)
         self._sim = SimProcess(Beamline((self.spec,), ()))
         self.engine = RunEngine({})
 
@@ -149,6 +170,19 @@ class Rig:
             yield cam
         finally:
             cam.destroy()
+
+    @contextmanager
+    def chained(self, *callbacks: Any) -> Iterator[Documents]:
+        """Put callbacks behind the recordings; return the documents of the last one."""
+        documents = Documents()
+        chain = Chain(None, [*callbacks, documents])
+        token = self.engine.subscribe(chain)
+        self.engine.preprocessors.append(partial(finishing_wrapper, chain=chain))
+        try:
+            yield documents
+        finally:
+            self.engine.preprocessors.pop()
+            self.engine.unsubscribe(token)
 
     @contextmanager
     def _bare_monitor(self) -> Iterator[Callable[[], int]]:

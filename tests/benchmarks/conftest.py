@@ -43,6 +43,7 @@ def seconds() -> float:
 
 @pytest.fixture
 def rig(request, tmp_path) -> Iterator[Rig]:
-    """A camera of ``request.param`` squared uint16 pixels, and what is measured with it."""
-    with Rig(request.param, tmp_path) as rig:
+    """A camera of ``request.param`` squared uint16 pixels, or of (size, dtype), and what is measured with it."""
+    size, dtype = request.param if isinstance(request.param, tuple) else (request.param, "<u2")
+    with Rig(size, tmp_path, dtype) as rig:
         yield rig

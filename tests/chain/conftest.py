@@ -86,12 +86,18 @@ def beamline(request) -> Iterator[SimProcess]:
 
 
 @pytest.fixture
-def make(beamline, tmp_path) -> Iterator[Callable[..., PvaDetector]]:
+def home(tmp_path) -> Path:
+    """Where recordings and journal are; an archive's directory in tests that read over HTTP."""
+    return tmp_path
+
+
+@pytest.fixture
+def make(beamline, home) -> Iterator[Callable[..., PvaDetector]]:
     """Make detectors of the simulated cameras; they are destroyed afterwards."""
     made: list[PvaDetector] = []
 
     def make(prefix: str = "CHAIN:A", *, name: str = "cam", **kwargs: Any) -> PvaDetector:
-        options = {"directory": tmp_path / "recordings", "timeout": 5.0, "ring_memory": 8 * 2**20} | kwargs
+        options = {"directory": home / "recordings", "timeout": 5.0, "ring_memory": 8 * 2**20} | kwargs
         made.append(PvaDetector(f"{prefix}:Pva1:Image", control=f"{prefix}:cam1:", name=name, **options))
         return made[-1]
 
@@ -111,9 +117,9 @@ def docs() -> Documents:
 
 
 @pytest.fixture
-def chain(docs, tmp_path) -> Iterator[Chain]:
+def chain(docs, home) -> Iterator[Chain]:
     """A chain whose journal is a real one; what it passes on is in `docs`."""
-    journal = Journal(tmp_path / "journal")
+    journal = Journal(home / "journal")
     chain = Chain(journal)
     chain.add(docs, required=True)
     yield chain

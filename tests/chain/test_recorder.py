@@ -14,6 +14,7 @@ import zarr
 from bluesky.plans import count
 from bluesky.utils import RunEngineInterrupted
 from numpy.typing import NDArray
+from zarr.core.sync import cleanup_resources
 
 from beamstream.callbacks.derive import Derive
 from beamstream.callbacks.recorder import Recorder
@@ -42,6 +43,13 @@ READ: dict[str, Callable[[Path], NDArray[Any]]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_threads_of_zarr() -> Iterator[None]:
+    """End the threads that zarr-python keeps for its reads."""
+    yield
+    cleanup_resources()
+
+
 class SlowSink(Hdf5Sink):
     """Take a tenth of the camera's frames in the camera's time."""
 
@@ -61,7 +69,10 @@ class Inverted:
 @pytest.fixture
 def slow(monkeypatch) -> str:
     """The name of a format that is ten times too slow."""
-    make = lambda path, geometry, _prefix, name, attributes: SlowSink(path, geometry, name=name, attributes=attributes)
+
+    def make(path, geometry, _prefix, name, attributes) -> SlowSink:
+        return SlowSink(path, geometry, name=name, attributes=attributes)
+
     monkeypatch.setitem(FORMATS, "slow", Format("slow", ".h5", "ten times too slow", make))
     return "slow"
 

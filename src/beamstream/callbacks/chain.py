@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,19 +23,23 @@ class Chain:
 
     Parameters
     ----------
-    journal : callable
+    journal : callable, optional
         ``journal(name, doc)``; sees every document first, and may fail the run.
+    callbacks : sequence
+        See `add`.
     """
 
     name = "callbacks"
     parent = None  # for a RunEngine that triggers it
 
-    def __init__(self, journal: Callable[[str, Any], object] | None = None) -> None:
+    def __init__(self, journal: Callable[[str, Any], object] | None = None, callbacks: Sequence[Any] = ()) -> None:
         self._journal = journal or (lambda _name, _doc: None)
         self._callbacks: list[FrameCallback] = []
         self._runs: dict[str, ChainRun] = {}
         self._owners: dict[str, str] = {}  # uid of the run, by uid of descriptors
         self._lock = threading.RLock()
+        for callback in callbacks:
+            self.add(callback)
 
     def add(self, callback: Any, *, required: bool = False) -> Any:
         """Use a callback from the next run on; return it.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from event_model import Event, EventDescriptor, RunStart, RunStop, StreamResource
 
 STREAM = "ledger"
+CALLBACKS = "callbacks"
 _MOST_GAPS = 5
 _SHORT = 2.0  # s; the rate of a shorter run would tell how long arming takes
 _BAD = {"lost": "bold red", "malformed": "bold red", "restarts": "bold red", "repeated": "yellow"}
@@ -29,6 +30,7 @@ def ledger_table(
     title: str | Text | None = None,
     files: Mapping[str, str] | None = None,
     rates: Mapping[str, float] | None = None,
+    callbacks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> RenderableType:
     """Return the accounts of a run for `rich` to print, with ``crop=False``: paths stay in one piece.
 
@@ -42,6 +44,8 @@ def ledger_table(
         Recorded file by detector.
     rates : dict, optional
         Frames/s by detector.
+    callbacks : dict, optional
+        What callbacks did, by name: ``frames``, ``undone``, ``failed``, ``error``.
     """
     table = Table(title=title, title_justify="left", title_style="", box=None, pad_edge=False)
     table.padding = (0, 1, 0, 0)  # nine columns fit into 80 characters
@@ -55,7 +59,8 @@ def ledger_table(
         table.add_row(Text(detector), *cells)
     gaps = [line for detector, ledger in ledgers.items() for line in _gaps(detector, ledger.get("gaps"))]
     where = [_line(f"{detector}: {path}", "dim") for detector, path in (files or {}).items()]
-    return Group(table, *gaps, *where)
+    worked = [_worked(name, account) for name, account in (callbacks or {}).items()]
+    return Group(table, *gaps, *where, *worked)
 
 
 def _cell(column: str, value: Any) -> Text:
@@ -76,6 +81,24 @@ def _gaps(detector: str, gaps: Any) -> Iterator[Text]:
         yield _line(f"{detector}: and {len(more)} more gaps, {missing} missing in them", "red")
 
 
+def _worked(name: str, account: Mapping[str, Any]) -> Text:
+    """Say in a line what a callback did."""
+    words = [f"{account['frames']} frames"] if "frames" in account else []
+    missing = [f"{account[key]} {key}" for key in ("undone", "failed") if account.get(key)]
+    error = account.get("error", "")
+    text = f"{name}: {', '.join(words + missing)}{': ' if words and error else ''}{error}"
+    return _line(text, "red" if missing or error else "dim")
+
+
+def _by_callback(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Read the accounts out of the event of the stream ``callbacks``, where something was done or went wrong."""
+    accounts: dict[str, dict[str, Any]] = {}
+    for key, value in data.items():
+        name, _, column = key.rpartition("_")
+        accounts.setdefault(name, {})[column] = value
+    return {name: account for name, account in accounts.items() if any(account.values())}
+
+
 def _line(text: str, style: str) -> Text:
     return Text(text, style, no_wrap=True, overflow="ignore")  # a path that is broken cannot be copied
 
@@ -86,6 +109,7 @@ class _Run:
     ledgers: dict[str, dict[str, Any]] = field(default_factory=dict)
     resources: dict[str, str] = field(default_factory=dict)  # file by data key
     streams: dict[str, str] = field(default_factory=dict)  # name by descriptor uid
+    callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
     begun: float | None = None
     ended: float = 0.0
 
@@ -141,6 +165,8 @@ class LedgerTable(DocumentRouter):
             if run.streams.get(doc["descriptor"]) == STREAM:
                 run.ledgers |= from_event(doc["data"])
                 run.ended = doc["time"]
+            elif run.streams.get(doc["descriptor"]) == CALLBACKS:
+                run.callbacks = _by_callback(doc["data"])
 
     def stream_resource(self, doc: "StreamResource") -> None:
         """Learn where a detector records."""
@@ -152,7 +178,8 @@ class LedgerTable(DocumentRouter):
         """Print the table."""
         run = self._runs.pop(doc["run_start"], None)
         if run is not None and run.ledgers:
-            self._print(ledger_table(run.ledgers, title=_title(run, doc), files=run.files(), rates=run.rates()))
+            title, files = _title(run, doc), run.files()
+            self._print(ledger_table(run.ledgers, title=title, files=files, rates=run.rates(), callbacks=run.callbacks))
 
 
 def _title(run: _Run, stop: "RunStop") -> Text:

@@ -150,6 +150,7 @@ class RecorderWork(FrameWork):
             about["region"] = list(of.region)
         if kept.op is not None:
             about |= described(kept.op)
+        kept.about = about
         attributes = {
             "run": self.start["uid"],
             "scan_id": self.start.get("scan_id", 0),
@@ -164,6 +165,11 @@ class RecorderWork(FrameWork):
     def place(self, source: Source) -> Path:
         """Return where the frames of a source go."""
         return self._of.path(self.start, source)
+
+    def kept(self, source: Source) -> tuple[int, Mapping[str, Any]]:
+        """Return how many frames of a source are recorded, and what was done to them."""
+        kept = self._kept.get(source.data_key)
+        return (0, {}) if kept is None or kept.stream is None else (kept.stream.kept, kept.about)
 
     def ended(self) -> None:
         """Finish the files, all of them."""
@@ -184,6 +190,7 @@ class _Kept:
     def __init__(self, op: Op | None, region: Region | None) -> None:
         self.op = op
         self.stream: DerivedStream | None = None
+        self.about: Mapping[str, Any] = {}
         self._region = region
 
     def frame(self, frame: Frame) -> Frame:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from beamstream.cli import bench, demo, doctor, ending, record, recover, runs, serve, session, sim, version
+from beamstream.cli import bench, demo, doctor, ending, pipeline, record, recover, runs, serve, session, sim, version
 from beamstream.cli.console import INTERRUPTED, complain, err
 from beamstream.errors import BeamstreamError
 
@@ -35,6 +35,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(runs.app, name="runs")
+app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(sim.app, name="sim")
 
 

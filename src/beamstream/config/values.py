@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 # what the session, IPython and the plans already call something: a device of that name would hide it
 RESERVED = frozenset(
     {"RE", "cat", "db", "config", "archive", "beamstream", "devices", "plans", "record", "count", "scan"}
-    | {"callbacks", "darks", "flats", "monitor"}
+    | {"callbacks", "references", "darks", "flats", "monitor", "instrument"}
     | {"bp", "bps", "bpp", "np", "get_ipython", "In", "Out"}
 )
 

@@ -73,8 +73,11 @@ def _processed(asked: PipelineConfig) -> Any:
     from beamstream.callbacks.derive import Derive
     from beamstream.pipeline import Pipeline
 
-    Pipeline.load(asked.file)  # what is wrong in it is said now, and not when the first frame comes
-    return Derive("processed", lambda: Pipeline.load(asked.file), required=asked.required, detectors=asked.detectors)
+    def load() -> Pipeline:
+        return Pipeline.load(asked.file, reload=False)  # what a stream's descriptor says holds to its end
+
+    load()  # what is wrong in it is said now, and not when the first frame comes
+    return Derive("processed", load, required=asked.required, detectors=asked.detectors)
 
 
 def _recorder(asked: RecorderConfig, config: Config) -> Any:

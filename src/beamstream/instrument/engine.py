@@ -65,7 +65,7 @@ def make_run_engine(
         engine.waiting_hook = progress  # pyright: ignore[reportAttributeAccessIssue]
         engine.state_hook = progress.state  # pyright: ignore[reportAttributeAccessIssue]
         engine.subscribe(make_callback_safe(progress.document, logger=log))
-        engine.subscribe(make_callback_safe(LedgerTable(), logger=log))
+        chain.add(LedgerTable())
     return engine, chain
 
 

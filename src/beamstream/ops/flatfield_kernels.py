@@ -1,9 +1,9 @@
 """The loops of the flat field, compiled for one core when they are first called; importing this imports numba.
 
 Each reads its arrays once, in order, and vectorises; measured, they move as many bytes a second as this one core
-can. Stores that bypass the cache were tried: a quarter faster alone, slower as soon as anybody reads the result.
+can. Stores that bypass the cache were tried: a fifth faster alone, slower as soon as anybody reads the result.
 
-Every array is 1-D, contiguous, aligned, of the machine's byte order. All but `out` are marked read-only: numba
+Every array is 1-D, contiguous, aligned, of the machine's byte order. Pixels and references are marked read-only: numba
 compiles anew for each combination of types, and a frame may be either.
 """
 

@@ -13,6 +13,7 @@ Array = NDArray[Any]
 Roi = tuple[int, int, int, int]
 """First row, first column, n_rows, n_cols."""
 
+_BLOCK = 1 << 16  # values; what numpy needs beside them stays in the cache
 _ROWS_COLUMNS = {ColorMode.RGB1: (0, 1), ColorMode.RGB2: (0, 2), ColorMode.RGB3: (1, 2)}
 
 
@@ -51,6 +52,7 @@ class FrameStatistics:
     not_finite: int
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a total beyond float64 is infinite, not an error
 def frame_statistics(
     image: Array, *, color_mode: ColorMode = ColorMode.MONO, roi: Roi | None = None
 ) -> FrameStatistics:
@@ -61,8 +63,7 @@ def frame_statistics(
     Parameters
     ----------
     image : ndarray of integers, float32 or float64
-        Any byte order, only read; not copied if it is contiguous, of the machine's byte order and up to 32 bit
-        (64 bit: floats only).
+        Any byte order, only read; not copied if it is contiguous and of the machine's byte order.
     color_mode : ColorMode
         Where rows, columns and colours lie.
     roi : tuple of int, optional
@@ -78,18 +79,15 @@ def frame_statistics(
     from beamstream.ops import statistics_kernels
 
     pixels, axes = _region(image, color_mode, roi)
-    number = float if pixels.dtype.kind == "f" else int
-    wide = number is int and pixels.dtype.itemsize == 8  # their sums need more than 64 bit
-    plane = _plane(pixels.astype(np.float64) if wide else pixels, axes)
-    row_sums = np.zeros(plane.shape[0], np.int64 if plane.dtype.kind in "iu" else np.float64)
+    plane = _plane(pixels, axes)
+    number = float if plane.dtype.kind == "f" else int
+    exact = number is int and plane.itemsize < 8  # sums of 64-bit integers need more than 64 bit
+    row_sums = np.zeros(plane.shape[0], np.int64 if exact else np.float64)
     column_sums = np.zeros(plane.shape[1], row_sums.dtype)
     bottom, top = _limits(plane.dtype)
     lows, highs = np.full(plane.shape[1], top), np.full(plane.shape[1], bottom)
     full, lost = statistics_kernels.sums(plane, row_sums, column_sums, lows, highs, top)
-    total = _total(pixels) if wide else float(row_sums.sum())
-    low, high = lows.min(), highs.max()
-    if wide:
-        low, high, full = pixels.min(), pixels.max(), np.count_nonzero(pixels == np.iinfo(pixels.dtype).max)
+    total = _total(plane) if number is int and not exact else float(row_sums.sum())
     count = pixels.size - lost
     mean = total / count if count else 0.0
     squares = statistics_kernels.squared_deviations(plane, mean)
@@ -98,8 +96,8 @@ def frame_statistics(
     return FrameStatistics(
         total=total,
         mean=mean,
-        min=number(low) if count else 0,
-        max=number(high) if count else 0,
+        min=number(lows.min()) if count else 0,
+        max=number(highs.max()) if count else 0,
         std=math.sqrt(squares / count) if count else 0.0,
         centroid_row=row + _centroid(row_sums.reshape(pixels.shape[:split]), axes[0]),
         centroid_col=column + _centroid(column_sums.reshape(pixels.shape[split:]), axes[1] - split),
@@ -108,6 +106,7 @@ def frame_statistics(
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def roi_sum(image: Array, roi: Roi, *, color_mode: ColorMode = ColorMode.MONO) -> float:
     """Return the sum of the values in a region, counts; the terms are those of `frame_statistics`."""
     return _total(_region(image, color_mode, roi)[0])
@@ -164,5 +163,8 @@ def _total(pixels: Array) -> float:
         return float(np.sum(pixels, where=np.isfinite(pixels), dtype=np.float64))
     if pixels.dtype.itemsize < 8:
         return float(np.sum(pixels, dtype=np.int64))
-    high, low = np.sum(pixels >> 32), np.sum(pixels & 0xFFFFFFFF)
-    return float((int(high) << 32) + int(low))
+    values, total = pixels.reshape(-1), 0
+    for start in range(0, values.size, _BLOCK):
+        block = values[start : start + _BLOCK]
+        total += (int(np.sum(block >> 32)) << 32) + int(np.sum(block & 0xFFFFFFFF))
+    return float(total)

@@ -121,12 +121,13 @@ def _create_datasets(file: "h5py.File", geometry: Geometry, layout: Layout) -> N
     file.require_group(layout.scalars)
     file.require_group(layout.root).attrs["complete"] = np.int8(0)
     arrays = stored_arrays(geometry, layout)
-    _describe(_create(file, arrays["data"], hdf5_filters.stored_codec(geometry.codec)), geometry)
+    _describe(create_growing(file, arrays["data"], hdf5_filters.stored_codec(geometry.codec)), geometry)
     for key in SCALARS:
-        _create(file, arrays[key], "")
+        create_growing(file, arrays[key])
 
 
-def _create(file: "h5py.File", array: StoredArray, codec: str) -> "h5py.Dataset":
+def create_growing(file: "h5py.File", array: StoredArray, codec: str = "") -> "h5py.Dataset":
+    """Create an empty dataset that can grow in SWMR mode; without a codec, growing takes its room from the file."""
     import h5py
 
     path: str = array.parameters["dataset"]

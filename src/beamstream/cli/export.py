@@ -1,0 +1,172 @@
+"""`beamstream export`: a recorded run once more, in the format that somebody's programs read."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from beamstream.cli.console import err, out, print_json, progress, size, table
+from beamstream.cli.sources import recorded_into
+
+if TYPE_CHECKING:
+    from beamstream.callbacks.recorder import Recorder
+    from beamstream.config import Config
+    from beamstream.export import ExportResult
+
+To = Literal["tiff", "bigtiff", "ome-tiff", "hdf5", "dxchange", "zarr", "npy"]
+_CORRECTED = "corrected"
+
+
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="uid, its beginning, scan id, or -1: the newest.")],
+    to: Annotated[To, typer.Option("--to", help="The format; `tiff` is a directory with one file a frame.")],
+    directory: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where to; made if missing.")] = Path(),
+    corrected: Annotated[
+        bool, typer.Option("--corrected", help="Flat-fielded: as the run was, else with the newest flat that fits.")
+    ] = False,
+    stream: Annotated[str | None, typer.Option(help="What was derived in the run, instead of raw frames.")] = None,
+    detector: Annotated[list[str] | None, typer.Option(help="Of this detector; repeat it. Otherwise all.")] = None,
+    region: Annotated[
+        str | None, typer.Option(metavar="R,C,ROWS,COLS", help="First row, first column, rows, columns.")
+    ] = None,
+    stride: Annotated[int, typer.Option(min=1, help="Every how manieth frame.")] = 1,
+    prefix: Annotated[str, typer.Option(help="Begins file names.")] = "frame",
+    output: Annotated[
+        Literal["float32", "raw"] | None,
+        typer.Option(help="Pixels of --corrected: float32, or rounded to the raw type; float32."),
+    ] = None,
+    flat: Annotated[Path | None, typer.Option(metavar="FILE", help="Correct with this flat: .npy or ours.")] = None,
+    dark: Annotated[Path | None, typer.Option(metavar="FILE", help="Correct with this dark: .npy or ours.")] = None,
+    archive: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Archive directory; otherwise the configuration's.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write the frames of a recorded run in another format, every one of them or nothing.
+
+    Needs no server, but the recorded files on this machine. What is being written is hidden until it is complete;
+    nothing is ever overwritten. Examples:
+
+    `beamstream export -1 --to tiff --out ~/frames`
+
+    `beamstream export 3f9a --to zarr --corrected --region 0,512,1024,1024`
+
+    `beamstream export 17 --to npy --flat flat.npy --output raw --stride 10`
+    """
+    from beamstream.config import load
+
+    references = flat is not None or dark is not None
+    if stream is not None and (corrected or references):
+        raise typer.BadParameter(
+            "with --corrected, --flat or --dark given; give one or the other", param_hint="--stream"
+        )
+    if output is not None and not (corrected or references):
+        raise typer.BadParameter("goes with --corrected, --flat or --dark only", param_hint="--output")
+    options: dict[str, Any] = {"format": to, "prefix": prefix, "detectors": detector, "stride": stride}
+    options |= {"region": _region(region), "stream": stream or "raw"}
+    config = recorded_into(load(), archive)
+
+    from beamstream.archive.layout import Layout
+    from beamstream.export import find_journal
+
+    journal = find_journal(Layout(config.archive.directory).journal, run)
+    documents = _documents(journal)
+    if references or (corrected and not _has_corrected(documents)):
+        options |= {"op_for": _correction(config, flat, dark, output), "label": _CORRECTED}
+    elif corrected:
+        if output is not None:
+            raise typer.BadParameter("the run was corrected already, as it is; leave it out", param_hint="--output")
+        options["stream"] = _CORRECTED
+    result = _run(documents, _recorder(directory, options))
+    if as_json:
+        print_json(_plain(result))
+    else:
+        _show(result)
+
+
+def _run(documents: list[tuple[str, dict[str, Any]]], recorder: "Recorder") -> "ExportResult":
+    from beamstream.export import export_run
+
+    with progress(None, "frames") as bar:
+        return export_run(documents, recorder, progress=bar.at)
+
+
+def _documents(journal: Path) -> list[tuple[str, dict[str, Any]]]:
+    from beamstream.archive.documents import Tail
+
+    return [(name, doc) for name, doc in Tail(journal).read(1 << 40)]
+
+
+def _has_corrected(documents: list[tuple[str, dict[str, Any]]]) -> bool:
+    from beamstream.callbacks.work import image_keys, wanted
+
+    select = wanted(_CORRECTED, None)
+    return any(select(doc, key) for name, doc in documents if name == "descriptor" for key in image_keys(doc))
+
+
+def _correction(config: "Config", flat: Path | None, dark: Path | None, output: str | None) -> Any:
+    """Return what makes the correction of a source: with the files given, else with the newest that fit."""
+    from beamstream.callbacks.flatfield import FlatField
+    from beamstream.errors import NoReference
+    from beamstream.references import ReferenceStore
+
+    store = ReferenceStore(config.recording.directory / "references")
+
+    def correction(dark: Any) -> FlatField:
+        which = flat if flat is not None or dark not in (None, "latest") else "latest"
+        return FlatField(which, dark, references=store, output=output or "float32")  # pyright: ignore[reportArgumentType]
+
+    def op_for(source: Any) -> Any:
+        if flat is not None or dark is not None:
+            return correction(dark).op_for(source)
+        try:
+            return correction("latest").op_for(source)
+        except NoReference as error:
+            op = correction(None).op_for(source)  # raises if it is the flat that there is none of
+            err().print(f"beamstream: {error}; corrected without a dark", style="yellow", markup=False)
+            return op
+
+    return op_for
+
+
+def _recorder(directory: Path, options: dict[str, Any]) -> "Recorder":
+    from beamstream.callbacks.recorder import Recorder
+
+    try:
+        return Recorder(directory, **options)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _region(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        first_row, first_column, rows, columns = map(int, text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} given; write 0,512,1024,1024", param_hint="--region") from None
+    return first_row, first_column, rows, columns
+
+
+def _plain(result: "ExportResult") -> dict[str, Any]:
+    plain = asdict(result)
+    return plain | {"seconds": round(result.seconds, 3), "bytes_per_second": round(_rate(result))}
+
+
+def _rate(result: "ExportResult") -> float:
+    return sum(file.nbytes for file in result.files) / max(result.seconds, 1e-9)
+
+
+def _show(result: "ExportResult") -> None:
+    console = out()
+    made = table("detector", "frames", "size", "path", right=("frames", "size"))
+    for file in result.files:
+        made.add_row(file.detector, str(file.frames), size(file.nbytes), str(file.path))
+    console.print(f"run {result.scan_id}  {result.run}")
+    console.print(made)
+    for file in result.files:
+        names = [str(file.about[key]) for key in ("flat", "dark") if file.about.get(key)]
+        if names:
+            console.print(f"{file.detector} corrected with {', '.join(names)}", markup=False)
+    console.print(f"{result.seconds:.1f} s, {size(_rate(result))}/s")

@@ -1,0 +1,111 @@
+"""Part: a place where something grows that must not be taken for complete, until it is."""
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from beamstream.errors import SinkError
+from beamstream.sinks.disk import explained
+
+
+class Part:
+    """Give a hidden directory beside `target`; what is made in it appears at once, at the end, or never.
+
+    What a killed process left of the same target is removed. To be used in ``with``; without `publish` everything
+    goes away again.
+
+    Parameters
+    ----------
+    target : Path
+        A file or a directory that does not exist yet; others made beside it in the part move with it.
+
+    Attributes
+    ----------
+    path : Path
+        Where to make it.
+
+    Raises
+    ------
+    SinkError
+        The target exists, another process is making it, or there is no place for it.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self._directory = target.with_name(f".{target.name}.part-{os.getpid()}")
+        self._lock_path = target.with_name(f".{target.name}.lock")
+        self._lock = -1
+        self.path = self._directory / target.name
+
+    def __enter__(self) -> Self:
+        with explained("export", "create", self.target):
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()
+            try:
+                self._refuse_existing(self.target)
+                for stale in self.target.parent.glob(f"{_escaped(self.target.name)}.part-*"):
+                    shutil.rmtree(stale)  # whoever made it is dead: its lock is ours
+                self._directory.mkdir()
+            except BaseException:
+                self._unlock()
+                raise
+        return self
+
+    def publish(self) -> None:
+        """Let it appear.
+
+        Raises
+        ------
+        SinkError
+            Somebody else put something there meanwhile; that is left alone.
+        """
+        with explained("export", "create", self.target):
+            made = sorted(self._directory.iterdir(), key=lambda path: path == self.path)  # the target last
+            for path in made:
+                self._refuse_existing(self.target.with_name(path.name))
+            for path in made:
+                path.rename(self.target.with_name(path.name))
+            _sync(self.target.parent)
+
+    def _refuse_existing(self, path: Path) -> None:
+        if os.path.lexists(path):
+            raise SinkError(f"export: {path} exists and is never overwritten; choose another --out or delete it")
+
+    def _locked(self) -> int:
+        while True:
+            fd = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                raise SinkError(
+                    f"export: {self.target} is being made by another process; wait for it, or choose another --out"
+                ) from None
+            if os.fstat(fd).st_nlink:
+                return fd
+            os.close(fd)  # its owner was done between our two lines
+
+    def _unlock(self) -> None:
+        self._lock_path.unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._unlock()
+
+
+def _escaped(name: str) -> str:
+    return "." + "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,148 @@
+"""Read a pipeline's JSON and remember the line of every key, so that a complaint can point there."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from json.decoder import scanstring  # pyright: ignore[reportAttributeAccessIssue]
+from pathlib import Path
+from typing import Any
+
+Location = tuple[str | int, ...]
+"""The path of a value: ``("processors", 0, "kwargs", "sigma")``."""
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_PLAIN = re.compile(r"[^\s,\]}]+")
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """Something that is wrong, and where.
+
+    Parameters
+    ----------
+    line, column : int
+        From 1; 0 where there is none to name.
+    message : str
+        ``what is; what to do``.
+    """
+
+    line: int
+    message: str
+    column: int = 0
+
+    def at(self, file: Path) -> str:
+        """Return the line that people read: ``FILE:LINE: what is; what to do``."""
+        place = "".join(f":{number}" for number in (self.line, self.column) if number)
+        return f"{file}{place}: {self.message}"
+
+
+@dataclass
+class Document:
+    """What a file says, where it says it, and what is wrong with it so far."""
+
+    file: Path
+    value: Any = None
+    lines: dict[Location, int] = field(default_factory=dict)
+    complaints: list[Complaint] = field(default_factory=list)
+
+    def line(self, where: Location) -> int:
+        """Return the line of a value, or of the innermost one around it that the file has."""
+        return next((self.lines[where[:n]] for n in range(len(where), -1, -1) if where[:n] in self.lines), 0)
+
+    def complain(self, where: Location, message: str) -> None:
+        """Note what is wrong."""
+        self.complaints.append(Complaint(self.line(where), message))
+
+    def report(self) -> str:
+        """Return all complaints in the file's order, a line each."""
+        return "\n".join(one.at(self.file) for one in self.sorted_complaints())
+
+    def sorted_complaints(self) -> list[Complaint]:
+        """Return all complaints in the file's order."""
+        return sorted(self.complaints, key=lambda one: (one.line, one.column))
+
+
+def read(file: Path) -> Document:
+    """Read a file; what is wrong with it is among the document's complaints, its value is None then."""
+    document = Document(file)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        document.value = json.loads(text)
+    except json.JSONDecodeError as error:
+        words = f"not JSON: {error.msg.lower()}; {_advice(error)}"
+        document.complaints.append(Complaint(error.lineno, words, error.colno))
+    except UnicodeDecodeError as error:
+        document.complaints.append(Complaint(0, f"not UTF-8 text ({error.reason} at byte {error.start}); save it so"))
+    except OSError as error:
+        document.complaints.append(Complaint(0, f"cannot be read: {error.strerror}; give a pipeline's JSON file"))
+    else:
+        _Walk(document, text).value(_end(_SPACE, text, 0), ())
+    return document
+
+
+def _advice(error: json.JSONDecodeError) -> str:
+    before = error.doc[: error.pos].rstrip()
+    rest = error.doc[error.pos :].lstrip()
+    if before.endswith(",") and rest[:1] in ("]", "}", ""):
+        return "delete the comma before it"
+    if rest.startswith(("//", "#", "/*")):
+        return "JSON has no comments; use a key that begins with _"
+    if rest.startswith("'"):
+        return "use double quotes"
+    if rest.startswith(("True", "False", "None")):
+        return "write true, false or null"
+    return "a comma, quote or bracket is missing or too many" if rest else "the file ends too early"
+
+
+class _Walk:
+    """Note the line of each value of a text that is known to be JSON; a member of an object stands where its key does.
+
+    Its functions take the index where something begins and return the index of what follows it.
+    """
+
+    def __init__(self, document: Document, text: str) -> None:
+        self._document, self._text = document, text
+
+    def value(self, index: int, where: Location) -> int:
+        self._document.lines.setdefault(where, self._text.count("\n", 0, index) + 1)
+        match self._text[index]:
+            case "{":
+                return self._members(_end(_SPACE, self._text, index + 1), where)
+            case "[":
+                return self._items(_end(_SPACE, self._text, index + 1), where)
+            case '"':
+                return _end(_SPACE, self._text, scanstring(self._text, index + 1)[1])
+        end = _end(_PLAIN, self._text, index)
+        if (word := self._text[index:end]).endswith(("NaN", "Infinity")):
+            self._document.complain(where, f"{word} is not JSON; give a finite number")
+        return _end(_SPACE, self._text, end)
+
+    def _members(self, index: int, where: Location) -> int:
+        text, seen = self._text, set()
+        while text[index] != "}":
+            start = index
+            key, index = scanstring(text, index + 1)
+            self._document.lines[*where, key] = text.count("\n", 0, start) + 1
+            if key in seen:
+                self._document.complain((*where, key), f"{key} is given twice; delete one")
+            seen.add(key)
+            colon = _end(_SPACE, text, index)
+            index = self._after_comma(self.value(_end(_SPACE, text, colon + 1), (*where, key)))
+        return _end(_SPACE, text, index + 1)
+
+    def _items(self, index: int, where: Location) -> int:
+        number = 0
+        while self._text[index] != "]":
+            index = self._after_comma(self.value(index, (*where, number)))
+            number += 1
+        return _end(_SPACE, self._text, index + 1)
+
+    def _after_comma(self, index: int) -> int:
+        return _end(_SPACE, self._text, index + 1) if self._text[index] == "," else index
+
+
+def _end(pattern: re.Pattern[str], text: str, index: int) -> int:
+    """Return where a match that begins at `index` ends."""
+    match = pattern.match(text, index)
+    assert match is not None, f"{pattern.pattern} at {index}: the text is not the JSON that was parsed"
+    return match.end()

@@ -1,0 +1,136 @@
+"""Keep frames in HDF5 as tomography programs expect them: Data Exchange."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from beamstream.errors import SinkError
+from beamstream.frames import Geometry
+from beamstream.sinks.base import StoredArray
+from beamstream.sinks.disk import explained
+from beamstream.sinks.hdf5 import Hdf5Sink
+from beamstream.sinks.hdf5_layout import Layout, create_growing, now, storable
+
+if TYPE_CHECKING:
+    import h5py
+
+_THETA = StoredArray("<f8", (), "deg", {"dataset": "/exchange/theta", "chunk_shape": [4096]})
+
+
+class DxchangeSink(Hdf5Sink):
+    """Keep the frames of one run in one file that tomopy, dxchange and savu open.
+
+    A `beamstream.sinks.hdf5.Hdf5Sink` with another layout, as fast, and readable while it grows and after a kill:
+    projections in ``/exchange/data``, their angles in ``/exchange/theta``, darks and flats in
+    ``/exchange/data_dark`` and ``/exchange/data_white``; ``unique_id``, ``timestamp`` and ``received`` in
+    ``/measurement/frames``, what is known of the detector in ``/measurement/instrument/detector``. The layout
+    is that of Data Exchange, "X-ray Tomography", https://github.com/data-exchange/dxfile.
+
+    Parameters
+    ----------
+    path, geometry, name, attributes, direct
+        As for `Hdf5Sink`; `attributes` are put at ``/measurement/instrument/detector``.
+    dark, white : array_like, optional
+        Counts, of the frames' shape, or several of them along a new first axis.
+    exposure : float, optional
+        Of one frame, s.
+    angles : bool
+        Whether `set_angles` will be called: a growing file can be given no new dataset. Without
+        ``/exchange/theta``, programs assume equal steps from 0 to 180 degrees.
+
+    Raises
+    ------
+    ValueError
+        Darks or flats have another shape than the frames.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        geometry: Geometry,
+        *,
+        name: str = "image",
+        attributes: Mapping[str, Any] | None = None,
+        direct: bool | None = None,
+        dark: ArrayLike | None = None,
+        white: ArrayLike | None = None,
+        exposure: float | None = None,
+        angles: bool = False,
+    ) -> None:
+        references = {"data_dark": dark, "data_white": white}
+        self._references = {
+            key: _stack(name, key, given, geometry) for key, given in references.items() if given is not None
+        }
+        self._exposure = exposure
+        self._angles = angles
+        layout = Layout("/exchange/data", "/measurement/frames", "/exchange", self._furnish)
+        super().__init__(path, geometry, name=name, attributes=attributes, direct=direct, layout=layout)
+
+    def set_angles(self, degrees: ArrayLike) -> None:
+        """Say at which angle each frame was taken; the last call before closing counts.
+
+        Parameters
+        ----------
+        degrees : array_like of float, shape (n,)
+            One for each frame kept so far.
+
+        Raises
+        ------
+        ValueError
+            There are more or fewer than frames.
+        DiskFull, SinkError
+            They cannot be kept, the sink is not open, or it was opened without `angles`.
+        """
+        if self._state != "open":
+            raise SinkError(f"{self.name}: angles to be kept, but {self.path} is not open; set them before closing")
+        if not self._angles:
+            raise SinkError(f"{self.name}: angles to be kept, but {self.path} has no place; open it with angles=True")
+        angles = np.asarray(degrees, "<f8")
+        if angles.shape != (self.kept,):
+            raise ValueError(f"{self.name}: angles of shape {angles.shape} for {self.kept} frames; give one for each")
+        theta: Any = self._file[_THETA.parameters["dataset"]]
+        size, before = self._file.id.get_filesize(), theta.shape
+        try:
+            with explained(self.name, "keep angles in", self.path):
+                theta.resize(angles.shape)
+                self._writer.reserve(size, self._file.id.get_filesize())  # HDF5 must not be the one that finds it full
+                theta[:] = angles
+                theta.flush()
+        except BaseException:
+            self._state = "failed before"
+            with contextlib.suppress(Exception):
+                theta.resize(before)
+            raise
+
+    def _furnish(self, file: "h5py.File", name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
+        file["implements"] = "exchange:measurement"
+        exchange: Any = file["exchange"]
+        detector = file.create_group("/measurement/instrument/detector")
+        for key, images in self._references.items():
+            exchange.create_dataset(key, data=images).attrs["units"] = "counts"
+        if self._angles:
+            create_growing(file, _THETA)
+        exchange["data"].attrs["description"] = f"images of {name}"
+        if len(geometry.shape) == 2:
+            exchange["data"].attrs["axes"] = "theta:y:x"
+        if self._exposure is not None:
+            detector["exposure_time"] = self._exposure
+            detector["exposure_time"].attrs["units"] = "s"
+        detector.attrs.update({key: storable(value) for key, value in attributes.items()} | {"name": name})
+        file["measurement/frames"].attrs["start_time"] = now()
+
+
+def _stack(name: str, key: str, images: ArrayLike, geometry: Geometry) -> NDArray[Any]:
+    """Return reference images with an axis that counts them."""
+    stack = np.asarray(images)
+    if stack.shape == geometry.shape:
+        stack = stack[np.newaxis]
+    if stack.shape[1:] != geometry.shape:
+        raise ValueError(
+            f"{name}: {key} of shape {stack.shape} given, the frames have {geometry.shape}; take it from this detector"
+        )
+    return stack

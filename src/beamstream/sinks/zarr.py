@@ -1,0 +1,175 @@
+"""Keep frames in a sharded Zarr v3 group that everybody can read while it grows, and after a kill of its writer."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from beamstream.errors import SinkError
+from beamstream.frames import Frame, Geometry
+from beamstream.sinks.base import StoredArray
+from beamstream.sinks.direct import Bytes, as_bytes
+from beamstream.sinks.one_run import OneRun
+from beamstream.sinks.zarr_layout import (
+    BLOSC,
+    COLUMNS,
+    DTYPES,
+    PER_CHUNK,
+    ZSTD,
+    Compression,
+    GrowingDocument,
+    column_document,
+    group_document,
+    pixels_document,
+    put,
+)
+from beamstream.sinks.zarr_shards import Column, Shards
+
+MIMETYPE = "application/x-zarr"
+"""What a stream_resource document calls this format."""
+
+_SHARD = 256 << 20  # bytes
+_MOST_PER_SHARD = 1024
+_LAST_BLOSC1 = 2  # the format version in the first byte of a chunk; Zarr's codec does not know Blosc2's
+
+
+class ZarrSink(OneRun):
+    """Keep the frames of one run in one Zarr v3 group, as fast as the disk takes them.
+
+    A `beamstream.sinks.base.Sink`. The group has the arrays ``data`` (the pixels; one chunk a frame, many chunks a
+    shard file), ``unique_id``, ``timestamp`` and ``received`` (s since 1970-01-01 UTC). Whoever opens it finds
+    all frames that were kept by then: ``zarr.open_group(path, mode="r")``, also after a kill; open again to
+    see newer ones. Should the four lengths differ, `data` has the right one.
+
+    Frames that a camera compressed with blosc stay as they are; other compressed frames are decoded. Pixels of
+    big-endian types are stored as they came; the reader gets them in its own byte order.
+
+    Parameters
+    ----------
+    path : path-like
+        The directory to create; one that exists is never touched.
+    geometry : Geometry
+        Of every frame of the run.
+    name : str
+        The detector's, for errors and as an attribute.
+    attributes : Mapping, optional
+        Attributes of the group; what JSON cannot carry goes there as text.
+    frames_per_shard : int, optional
+        Frames in one file; by default as many as make 256 MiB, 1 to 1024.
+    compression : {"", "zstd", "blosc"}
+        Lossless; zstd packs tighter, blosc (lz4 after a bit shuffle) is faster. Without it, pixels go to the disk
+        from the frame's own memory.
+
+    Attributes
+    ----------
+    uri : str
+        Of the array ``data``, because that is what a reader of `arrays` has to open.
+    arrays : dict of str to StoredArray
+        ``data`` alone: one URI stands for one array of this format.
+    kept : int
+        Frames kept so far.
+
+    Raises
+    ------
+    ValueError
+        `frames_per_shard` is less than 1, or there is no such compression.
+    """
+
+    mimetype = MIMETYPE
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        geometry: Geometry,
+        *,
+        name: str = "image",
+        attributes: Mapping[str, Any] | None = None,
+        frames_per_shard: int | None = None,
+        compression: Compression = "",
+    ) -> None:
+        if frames_per_shard is not None and frames_per_shard < 1:
+            raise ValueError(f"{name}: {frames_per_shard} frames per shard asked for; give at least 1, or none")
+        if compression not in ("", "zstd", "blosc"):
+            raise ValueError(f"{name}: compression {compression!r} asked for, known are zstd, blosc and none ('')")
+        super().__init__(path, geometry, name=name, attributes=attributes)
+        self.frames_per_shard = frames_per_shard or min(max(_SHARD // geometry.nbytes, 1), _MOST_PER_SHARD)
+        self.compression: Compression = "blosc" if geometry.codec == "blosc" else compression
+        stored_dtype = np.dtype(geometry.dtype).newbyteorder("<").str
+        chunk = {"chunk_shape": [1, *geometry.shape]}
+        pixels = StoredArray(stored_dtype, geometry.shape, "counts", chunk, color_mode=str(geometry.color_mode))
+        self.arrays = {"data": pixels}
+
+    @property
+    def uri(self) -> str:
+        """Where the pixels are, as a stream_resource document says it."""
+        return f"file://localhost{self.path.as_posix()}/data"
+
+    def _open(self) -> None:
+        if np.dtype(self.geometry.dtype).name not in DTYPES:
+            raise SinkError(f"{self.name}: to keep {self.geometry} in {self.path}, Zarr has no such type; use HDF5")
+        self.path.mkdir()
+        try:
+            self._create()
+        except BaseException:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+
+    def _create(self) -> None:
+        documents = {key: column_document(key) for key in COLUMNS}
+        documents["data"] = pixels_document(self.geometry, self.frames_per_shard, self.compression)
+        self._group = group_document(self.name, self._attributes)
+        self._documents: list[GrowingDocument] = []
+        self._shards = Shards(self.path / "data", 1 + len(self.geometry.shape), self.frames_per_shard)
+        self._columns = {key: Column(self.path / key, dtype, PER_CHUNK) for key, dtype in COLUMNS.items()}
+        try:
+            for key, document in documents.items():
+                (self.path / key).mkdir()
+                self._documents.append(GrowingDocument(self.path / key, document))
+            put(self.path, self._group)
+        except BaseException:
+            self._close_files()
+            raise
+
+    def _append(self, frames: Sequence[Frame]) -> None:
+        self._shards.append([_chunk(frame, self.compression) for frame in frames], self.kept)
+        for key, column in self._columns.items():
+            column.append([getattr(frame, key) for frame in frames], self.kept)
+        self._publish(self.kept + len(frames))
+
+    def _take_back(self) -> None:
+        with contextlib.suppress(OSError):  # the disk is gone: `data` has the right length anyway
+            self._publish(self.kept)
+
+    def _publish(self, count: int) -> None:
+        """Make the first `count` frames the group's; `data`, which tells how many count, comes last."""
+        for document in self._documents:
+            document.publish(count)
+
+    def _close(self, *, complete: bool) -> None:
+        self._close_files()
+        if complete:
+            self._group["attributes"]["complete"] = True
+            put(self.path, self._group)
+
+    def _close_files(self) -> None:
+        for file in (self._shards, *self._columns.values(), *self._documents):
+            file.close()
+
+
+def _chunk(frame: Frame, compression: Compression) -> Bytes:
+    """Return what is stored of a frame; its own memory where that is possible."""
+    if frame.geometry.codec == "blosc" and frame.payload.size and frame.payload[0] <= _LAST_BLOSC1:
+        return as_bytes(frame.payload)
+    pixels: Any = as_bytes(frame.image)
+    if not compression:
+        return pixels
+    import imagecodecs
+
+    if compression == "zstd":
+        return np.frombuffer(imagecodecs.zstd_encode(pixels, ZSTD["level"]), np.uint8)
+    options = {"compressor": BLOSC["cname"], "shuffle": BLOSC["shuffle"]}
+    itemsize = np.dtype(frame.geometry.dtype).itemsize
+    return np.frombuffer(imagecodecs.blosc_encode(pixels, BLOSC["clevel"], typesize=itemsize, **options), np.uint8)

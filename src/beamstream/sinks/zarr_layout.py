@@ -1,0 +1,226 @@
+"""The documents of a growing Zarr v3 group: what its arrays are, and how many frames of them count."""
+
+import contextlib
+import ctypes
+import errno
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from beamstream.frames import ColorMode, Geometry
+
+Compression = Literal["", "zstd", "blosc"]
+
+DTYPES = frozenset(
+    [
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float16",
+        "float32",
+        "float64",
+        "complex64",
+        "complex128",
+    ]
+)
+"""Pixel types that Zarr v3 knows, by numpy's name."""
+COLUMNS = {"unique_id": "<i8", "timestamp": "<f8", "received": "<f8"}
+"""What is kept of each frame beside its pixels."""
+PER_CHUNK = 4096
+"""Numbers in one file of a column."""
+ZSTD = {"level": 1, "checksum": False}
+BLOSC = {"cname": "lz4", "clevel": 5, "shuffle": "bitshuffle", "blocksize": 0}
+
+_AXES = {
+    ColorMode.MONO: ("row", "column"),
+    ColorMode.BAYER: ("row", "column"),
+    ColorMode.RGB1: ("row", "column", "colour"),
+    ColorMode.RGB2: ("row", "colour", "column"),
+    ColorMode.RGB3: ("colour", "row", "column"),
+}
+_FILL = {"b": False, "f": 0.0, "c": [0.0, 0.0]}  # by kind; 0 for integers
+_NO_FRAMES = b'"shape": [0'
+_ROOM = 20  # bytes, for the digits of the count
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # not every C library has it
+
+
+def put(directory: Path, document: Mapping[str, Any]) -> None:
+    """Put a ``zarr.json`` into a directory; readers find the old or the new one, whole.
+
+    Raises
+    ------
+    OSError
+        As the system says it; an old one stays.
+    """
+    _replace(directory, json.dumps(document, allow_nan=False).encode())
+
+
+def _replace(directory: Path, text: bytes) -> None:
+    new = directory / "zarr.json.new"
+    try:
+        new.write_bytes(text)
+        new.replace(directory / "zarr.json")
+    except BaseException:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
+
+
+class GrowingDocument:
+    """The ``zarr.json`` of an array that grows: readers find the old or the new count.
+
+    Two files take turns under the name. The one that is not seen is written and then changes names with the
+    other, which costs microseconds and no room on the disk; to replace a file by a new one, ext4 waits for
+    the disk. Where names cannot be exchanged (NFS), it is replaced.
+
+    Parameters
+    ----------
+    directory : Path
+        The array's; it exists.
+    document : Mapping
+        With no frames; see `pixels_document`.
+    """
+
+    def __init__(self, directory: Path, document: Mapping[str, Any]) -> None:
+        self._directory = directory
+        self._names = [os.fsencode(directory / name) for name in ("zarr.json", "zarr.json.before")]
+        text = json.dumps(document, allow_nan=False).encode()
+        self._head, self._tail = text.split(_NO_FRAMES, 1)
+        self._size = len(text) + _ROOM
+        self._fds: list[int] = []  # of the file that is seen, and of the other
+        self._exchanges = _renameat2 is not None
+        try:
+            for name in self._names:
+                self._fds.append(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+                os.pwrite(self._fds[-1], text.ljust(self._size), 0)
+        except BaseException:
+            self.close()
+            raise
+
+    def publish(self, count: int) -> None:
+        """Make the first `count` frames the array's.
+
+        Raises
+        ------
+        OSError
+            As the system says it; the count is the one before.
+        """
+        text = b'%s"shape": [%d%s' % (self._head, count, self._tail)
+        if self._exchanges:
+            os.pwrite(self._fds[1], text.ljust(self._size), 0)  # less than a page: all of it or nothing
+            self._exchanges = _exchange(*self._names)
+            self._fds.reverse()
+        if not self._exchanges:
+            _replace(self._directory, text)
+
+    def close(self) -> None:
+        """Close, and remove the file that is not seen."""
+        for fd in self._fds:
+            os.close(fd)
+        self._fds = []
+        with contextlib.suppress(OSError):  # an error may be on its way, and nobody looks at this file
+            os.unlink(self._names[1])  # noqa: PTH108  bytes
+
+
+def _exchange(first: bytes, second: bytes) -> bool:
+    """Let two files change names at once; return whether the filesystem can."""
+    assert _renameat2 is not None
+    if _renameat2(_AT_FDCWD, first, _AT_FDCWD, second, _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _NO_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), os.fsdecode(first))
+
+
+def group_document(name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``zarr.json`` of a group, not yet complete."""
+    ours = {"creator": "beamstream", "detector": name, "complete": False}
+    given = {str(key): _jsonable(value) for key, value in attributes.items()}
+    return {"zarr_format": 3, "node_type": "group", "attributes": {**given, **ours}}
+
+
+def pixels_document(geometry: Geometry, per_shard: int, compression: Compression) -> dict[str, Any]:
+    """Return the ``zarr.json`` of the pixels: one chunk a frame, `per_shard` of them a file."""
+    dtype = np.dtype(geometry.dtype)
+    sharding = {
+        "chunk_shape": [1, *geometry.shape],
+        "codecs": [_bytes_codec(dtype), *_compressor(compression, dtype)],
+        "index_codecs": [_bytes_codec(np.dtype("<u8"))],
+        "index_location": "start",
+    }
+    axes = _AXES[geometry.color_mode]
+    if len(axes) != len(geometry.shape):
+        axes = tuple(f"axis_{number}" for number in range(len(geometry.shape)))
+    attributes = {"units": "counts", "color_mode": str(geometry.color_mode), "received_codec": geometry.codec}
+    codecs = [{"name": "sharding_indexed", "configuration": sharding}]
+    return _array(dtype, (per_shard, *geometry.shape), codecs, axes, attributes)
+
+
+def column_document(key: str) -> dict[str, Any]:
+    """Return the ``zarr.json`` of one of `COLUMNS`."""
+    dtype = np.dtype(COLUMNS[key])
+    attributes = {} if key == "unique_id" else {"units": "s", "start": "1970-01-01T00:00:00Z"}
+    return _array(dtype, (PER_CHUNK,), [_bytes_codec(dtype)], (), attributes)
+
+
+def _array(
+    dtype: np.dtype[Any],
+    chunk: tuple[int, ...],
+    codecs: list[dict[str, Any]],
+    axes: tuple[str, ...],
+    attributes: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the ``zarr.json`` of an array that grows along its first dimension, the frames."""
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [0, *chunk[1:]],
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": _FILL.get(dtype.kind, 0),
+        "codecs": codecs,
+        "dimension_names": ["frame", *axes],
+        "attributes": attributes,
+    }
+
+
+def _bytes_codec(dtype: np.dtype[Any]) -> dict[str, Any]:
+    endian = "big" if dtype.str.startswith(">") else "little"
+    return {"name": "bytes", "configuration": {"endian": endian}}
+
+
+def _compressor(compression: Compression, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
+    if compression == "zstd":
+        return [{"name": "zstd", "configuration": ZSTD}]
+    if compression == "blosc":
+        return [{"name": "blosc", "configuration": {"typesize": dtype.itemsize, **BLOSC}}]
+    return []
+
+
+def _jsonable(value: Any) -> Any:
+    """Return what JSON can carry: NaN and infinity, and whatever it does not know, as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _jsonable(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, str | bool | int | float) else str(value)

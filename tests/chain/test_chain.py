@@ -1,0 +1,131 @@
+"""The chain: journal first, isolation of what is optional, ends that come in time."""
+
+import json
+import time
+
+import pytest
+from bluesky.plans import count
+from bluesky.utils import RunEngineInterrupted
+
+from beamstream.callbacks.chain import Chain
+from beamstream.callbacks.derive import Derive
+from beamstream.errors import CallbackFailed
+from plans.record import record
+
+
+class Slow:
+    """Take 20 ms a frame."""
+
+    def apply(self, image, meta):
+        time.sleep(0.02)
+        return image
+
+
+class Refuses:
+    name, required, derives = "refuses", True, False
+
+    def begin(self, start, emit):
+        raise ValueError("not with me")
+
+
+def test_without_callbacks_a_run_is_as_the_engine_made_it(engine, chain, docs, cam):
+    engine(record([cam], num=3))
+    assert [d["name"] for d in docs.of("descriptor")] == ["primary", "ledger"]
+    assert docs.stop["num_events"] == {"primary": 3, "ledger": 1}
+
+
+def test_every_document_is_in_the_journal_before_a_callback_sees_it(engine, chain, docs, cam, home):
+    journal, late = [], []
+
+    def look(name, doc):
+        lines = (home / "journal" / f"{docs.of('start')[0]['uid']}.jsonl").read_text().splitlines()
+        journal[:] = [json.loads(line)["doc"].get("uid") for line in lines]
+        late.extend([name] if doc["uid"] not in journal else [])
+
+    chain.add(look, required=True)
+    chain.add(Derive("slow", Slow))
+    engine(record([cam], num=10))
+    assert late == []
+    assert len(journal) == len(docs)
+
+
+def test_a_callable_sees_derived_documents_and_may_be_removed(engine, chain, docs, cam):
+    seen = []
+    callback = chain.add(lambda name, doc: seen.append(name))
+    chain.add(Derive("slow", Slow))
+    engine(record([cam], num=3))
+    assert seen == [name for name, _ in docs]
+    chain.remove(callback)
+    engine(record([cam], num=3))
+    assert len(seen) < len(docs)
+    with pytest.raises(ValueError, match="not in use"):
+        chain.remove(callback)
+
+
+def test_a_failing_optional_callable_is_said_once_and_the_others_go_on(engine, chain, docs, cam, caplog):
+    def clumsy(name, doc):
+        raise KeyError("where is it")
+
+    chain.add(clumsy)
+    chain.add(Derive("slow", Slow))
+    engine(record([cam], num=5))
+    assert docs.stop["exit_status"] == "success"
+    assert caplog.text.count("where is it") == 1
+    assert docs.told("cam_slow_image") == 5
+    assert "where is it" in docs.account["clumsy_error"]
+
+
+def test_a_failing_required_callable_fails_the_run_once(engine, chain, docs, cam):
+    def clumsy(name, doc):
+        if name == "descriptor":
+            raise KeyError("where is it")
+
+    chain.add(clumsy, required=True)
+    with pytest.raises(CallbackFailed, match="clumsy: .*where is it"):
+        engine(record([cam], num=5))
+    assert docs.stop["exit_status"] == "fail"
+    chain.remove(clumsy)
+    engine(count([cam], 1))
+    assert docs.stop["exit_status"] == "success"
+
+
+def test_a_required_callback_that_cannot_begin_fails_the_run(engine, chain, docs, cam):
+    chain.add(Refuses())
+    with pytest.raises(CallbackFailed, match="refuses: not with me"):
+        engine(record([cam], num=5))
+
+
+def test_a_run_waits_for_a_slow_callback_and_says_how_far_it_is(engine, chain, docs, cam, later):
+    chain.add(Derive("slow", Slow))
+    waits = []
+    engine.waiting_hook = lambda statuses: waits.extend(s.progress for s in statuses or () if hasattr(s, "progress"))
+    engine(record([cam], num=100))
+    assert docs.told("cam_slow_image") == 100
+    assert any(asked == 100 and done < 100 for done, asked, _ in waits)
+
+
+def test_an_abort_while_a_callback_is_behind_ends_the_run_within_seconds(engine, chain, docs, cam, later):
+    chain.add(Derive("slow", Slow))
+    later(lambda: cam.ledger.account.recorded == 900, lambda: engine.abort("home"))
+    began = time.monotonic()
+    with pytest.raises(RunEngineInterrupted):
+        engine(record([cam], num=900))
+    assert time.monotonic() - began < 15  # 4.5 s of frames, 18 s for the callback
+    assert docs.told("cam_image") == 900
+    assert docs.account["slow_undone"] == 900 - docs.told("cam_slow_image") > 0
+    assert docs.stop["exit_status"] == "abort"
+
+
+def test_a_pause_while_a_callback_is_behind_loses_nothing(engine, chain, docs, cam, later):
+    chain.add(Derive("slow", Slow))
+    later(lambda: cam.ledger.account.recorded == 150 and engine.state == "running", engine.request_pause)
+    with pytest.raises(RunEngineInterrupted):
+        engine(record([cam], num=150))
+    engine.resume()
+    assert docs.told("cam_slow_image") == 150
+    assert docs.stop["exit_status"] == "success"
+
+
+def test_a_document_of_a_run_that_never_began_is_refused():
+    with pytest.raises(CallbackFailed, match="subscribe before the run"):
+        Chain()("descriptor", {"uid": "d", "run_start": "r", "name": "primary", "data_keys": {}})
