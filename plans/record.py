@@ -40,7 +40,7 @@ def record(
     md : dict, optional
         Goes into the start document.
     """
-    detectors = _checked("record", detectors)
+    detectors = checked("record", detectors)
     if (num is None) == (seconds is None):
         raise ValueError(f"record: num={num} and seconds={seconds} given; give one of them")
     if num is not None and (isinstance(num, bool) or num < 1 or num % 1):
@@ -66,10 +66,10 @@ def monitor(
     md : dict, optional
         Goes into the start document.
     """
-    yield from _flight(_checked("monitor", detectors), "monitor", {}, 0, None, flush_period, md)
+    yield from _flight(checked("monitor", detectors), "monitor", {}, 0, None, flush_period, md)
 
 
-def _checked(plan_name: str, detectors: Sequence[Any]) -> list[Any]:
+def checked(plan_name: str, detectors: Sequence[Any]) -> list[Any]:
     """Return the detectors as a list, or say what is wrong with it before anything moves."""
     if not isinstance(detectors, (list, tuple)):
         raise TypeError(f"{plan_name}: {detectors!r} given; give a list of detectors, like [cam]")

@@ -8,7 +8,7 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator, ensure_generator
 
-from plans.record import _checked, record
+from plans.record import checked, record
 
 Hook: TypeAlias = Callable[[], Any]
 Hooks: TypeAlias = Hook | Sequence[Hook] | None
@@ -89,7 +89,7 @@ def _reference(
     md: Mapping[str, Any] | None,
 ) -> MsgGenerator[None]:
     plan_name = f"{kind}s"
-    detectors = _checked(plan_name, [detectors] if hasattr(detectors, "kickoff") else detectors)
+    detectors = checked(plan_name, [detectors] if hasattr(detectors, "kickoff") else detectors)
     if isinstance(num, bool) or num < 1 or num % 1:
         raise ValueError(f"{plan_name}: num={num} given; use a whole number of frames, 1 or more")
     first, last = _checked_hooks(plan_name, "before", before), _checked_hooks(plan_name, "after", after)

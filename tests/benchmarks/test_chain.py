@@ -24,7 +24,8 @@ def test_a_chain_behind_a_recording_costs_it_no_frame(rig, format, seconds, repo
     report(
         f"1024² at 100 fps, FlatField to float32, Recorder {format}, LiveStats",
         f"{taken.recorded} recorded, {taken.lost} lost; corrected {account['corrected_frames']} "
-        f"({account['corrected_late']} late), kept again {account['recorder_frames']} ({account['recorder_late']} late); "
+        f"({account['corrected_late']} late), kept again {account['recorder_frames']} "
+        f"({account['recorder_late']} late); "
         f"{100 * taken.cpu / taken.span:.0f} % of a core, alone {100 * alone.cpu / alone.span:.0f} %",
     )
     assert taken.lost == 0

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -61,7 +62,7 @@ class Documents(list[tuple[str, dict[str, Any]]]):
         """How many rows of a data key were told of, without a gap."""
         (uid,) = {d["uid"] for d in self.of("stream_resource") if d["data_key"] == data_key}
         rows = [d["indices"] for d in self.of("stream_datum") if d["stream_resource"] == uid]
-        assert all(a["stop"] == b["start"] for a, b in zip(rows, rows[1:], strict=False))
+        assert all(a["stop"] == b["start"] for a, b in pairwise(rows))
         return rows[-1]["stop"]
 
     def images(self, data_key: str) -> NDArray[Any]:

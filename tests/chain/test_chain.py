@@ -81,7 +81,7 @@ def test_a_failing_required_callable_fails_the_run_once(engine, chain, docs, cam
             raise KeyError("where is it")
 
     chain.add(clumsy, required=True)
-    with pytest.raises(CallbackFailed, match="clumsy: .*where is it"):
+    with pytest.raises(CallbackFailed, match=r"clumsy: .*where is it"):
         engine(record([cam], num=5))
     assert docs.stop["exit_status"] == "fail"
     chain.remove(clumsy)

@@ -1,4 +1,4 @@
-"""Numbers about frames for tables and curves: in events of the same run, printed and drawn by bluesky's own callbacks."""
+"""Numbers about frames for tables and curves: in events of the same run, shown by bluesky's own callbacks."""
 
 import matplotlib.image
 import numpy as np

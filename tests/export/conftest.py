@@ -1,78 +1,20 @@
-"""Recorded runs with their journals, as a session leaves them."""
+"""Recorded runs, and nothing left of zarr."""
 
-import time
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
 from zarr.core.sync import cleanup_resources
 
-from beamstream.archive.documents import Tail
-from beamstream.callbacks.derived import descriptor_of
-from beamstream.callbacks.journal import Journal
-from beamstream.frames import Frame, Geometry
-from beamstream.sim.pattern import Pattern
-from beamstream.sinks.documents import SinkDocuments
-from beamstream.sinks.hdf5 import Hdf5Sink
+sys.path.insert(0, str(Path(__file__).parent))  # for recorded_runs
 
-GEOMETRY = Geometry((48, 64), "<u2")
-EXPOSURE = 0.005  # s
-
-
-class Runs:
-    """Record runs into an archive directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.journal = directory / "journal"
-        self.recordings = directory / "recordings"
-        self.recordings.mkdir(parents=True)
-
-    def record(self, num: int = 40, *, geometry: Geometry = GEOMETRY, names: tuple[str, ...] = ("cam",), **md) -> str:
-        """Record frames of detectors; return the run's uid."""
-        journal = Journal(self.journal)
-        start: Any = {"uid": str(uuid4()), "time": time.time(), "scan_id": 1, "plan_name": "record", **md}
-        journal("start", start)
-        for name in names:
-            self._detector(journal, start, name, num, geometry)
-        journal("stop", {"uid": str(uuid4()), "run_start": start["uid"], "time": time.time(), "exit_status": "success"})
-        return start["uid"]
-
-    def _detector(self, journal: Journal, start: Any, name: str, num: int, geometry: Geometry) -> None:
-        pattern = Pattern(geometry)
-        with Hdf5Sink(self.recordings / f"{name}_{start['uid'][:8]}.h5", geometry, name=name) as sink:
-            documents = SinkDocuments(sink, name, start=start)
-            settings = {name: {f"{name}_control_acquire_time": EXPOSURE}}
-            stream = "primary" if name == "cam" else name
-            descriptor: Any = descriptor_of(start, stream, {name: documents.data_keys("pva://X")}, settings)
-            journal("descriptor", descriptor)
-            for first in range(0, num, 16):
-                ids = range(first, min(num, first + 16))
-                sink.write([Frame(pattern.image(i), geometry, i, 1e9 + i, 1e9 + i) for i in ids])
-                for kind, doc in documents.up_to(sink.kept, descriptor):
-                    journal(kind, doc)
-
-    def documents(self, uid: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Read the documents of a run back."""
-        return Tail(self.journal / f"{uid}.jsonl").read(1 << 30)
-
-    def raw(self, uid: str, name: str = "cam") -> Path:
-        return self.recordings / f"{name}_{uid[:8]}.h5"
+from recorded_runs import Runs
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Runs:
     return Runs(tmp_path / "archive")
-
-
-@pytest.fixture
-def images() -> Callable[..., Any]:
-    """Return what the camera showed: ``images(40)``."""
-    import numpy as np
-
-    return lambda num, geometry=GEOMETRY: np.stack([Pattern(geometry).image(i) for i in range(num)])
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ import pytest
 import tifffile
 import zarr
 from numpy.typing import NDArray
+from recorded_runs import shown
 
 from beamstream.callbacks.flatfield import FlatField
 from beamstream.callbacks.recorder import Recorder
@@ -45,7 +46,7 @@ def left(directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("format", READ)
-def test_every_frame_is_exported_bit_exact(runs, images, tmp_path, format):
+def test_every_frame_is_exported_bit_exact(runs, tmp_path, format):
     assert set(READ) == set(FORMATS)
     uid = runs.record(40)
     told: list[tuple[int, int]] = []
@@ -54,7 +55,7 @@ def test_every_frame_is_exported_bit_exact(runs, images, tmp_path, format):
     )
     (file,) = result.files
     assert file.path.name == f"frame_00001_{uid[:8]}_cam{FORMATS[format].suffix}"
-    assert np.array_equal(READ[format](file.path), images(40))
+    assert np.array_equal(READ[format](file.path), shown(40))
     assert (file.detector, file.frames, result.run, result.scan_id) == ("cam", 40, uid, 1)
     assert file.nbytes >= 40 * 48 * 64 * 2
     assert told[-1] == (40, 40)
@@ -73,27 +74,27 @@ def test_unique_ids_and_times_come_along(runs, tmp_path):
         assert file["entry/data"].attrs["run"] == uid
 
 
-def test_frames_of_any_size_and_colour_are_exported_in_order(runs, images, tmp_path):
+def test_frames_of_any_size_and_colour_are_exported_in_order(runs, tmp_path):
     geometry = Geometry((300, 3, 200), "|u1", ColorMode.RGB2)  # more than one batch
     uid = runs.record(150, geometry=geometry)
     result = export_run(runs.documents(uid), Recorder(tmp_path / "out", format="hdf5"))
-    assert np.array_equal(READ["hdf5"](result.files[0].path), images(150, geometry))
+    assert np.array_equal(READ["hdf5"](result.files[0].path), shown(150, geometry))
 
 
-def test_detectors_become_files_of_their_own_and_can_be_chosen(runs, images, tmp_path):
+def test_detectors_become_files_of_their_own_and_can_be_chosen(runs, tmp_path):
     uid = runs.record(5, names=("cam", "side"))
     both = export_run(runs.documents(uid), Recorder(tmp_path / "both", format="npy"))
     assert [file.detector for file in both.files] == ["cam", "side"]
-    assert all(np.array_equal(np.load(file.path), images(5)) for file in both.files)
+    assert all(np.array_equal(np.load(file.path), shown(5)) for file in both.files)
     one = export_run(runs.documents(uid), Recorder(tmp_path / "one", format="npy", detectors=["side"]))
     assert [file.detector for file in one.files] == ["side"]
 
 
-def test_a_region_and_every_second_frame(runs, images, tmp_path):
+def test_a_region_and_every_second_frame(runs, tmp_path):
     uid = runs.record(21)
     recorder = Recorder(tmp_path / "out", format="bigtiff", region=(1, 2, 30, 40), stride=2)
     (file,) = export_run(runs.documents(uid), recorder).files
-    assert np.array_equal(tifffile.imread(file.path), images(21)[::2, 1:31, 2:42])
+    assert np.array_equal(tifffile.imread(file.path), shown(21)[::2, 1:31, 2:42])
     assert (file.frames, file.about["region"], file.about["stride"]) == (11, [1, 2, 30, 40], 2)
 
 
@@ -104,7 +105,7 @@ def test_a_region_outside_is_said_and_leaves_nothing(runs, tmp_path):
     assert left(tmp_path / "out") == []
 
 
-def test_raw_frames_are_corrected_on_the_way_with_the_references_that_fit(runs, images, tmp_path):
+def test_raw_frames_are_corrected_on_the_way_with_the_references_that_fit(runs, tmp_path):
     store = ReferenceStore(tmp_path / "references")
     flat = np.random.default_rng(0).uniform(500, 1500, (48, 64))
     store.keep(Reference("flat", flat, np.zeros_like(flat), 20, "cam", Geometry((48, 64), "<u2"), None, 1e9))
@@ -113,7 +114,7 @@ def test_raw_frames_are_corrected_on_the_way_with_the_references_that_fit(runs, 
     recorder = Recorder(tmp_path / "out", format="hdf5", op_for=correction.op_for, label="corrected")
     (file,) = export_run(runs.documents(uid), recorder).files
     assert file.path.stem.endswith("_cam_corrected")
-    expected = images(10) / flat * flat.mean()
+    expected = shown(10) / flat * flat.mean()
     np.testing.assert_allclose(READ["hdf5"](file.path), expected, rtol=1e-5)
     assert "flat cam" in str(file.about)
 
@@ -126,10 +127,10 @@ def test_a_missing_reference_is_said_and_leaves_nothing(runs, tmp_path):
     assert left(tmp_path / "out") == []
 
 
-def test_a_run_of_darks_is_exported_as_any_other(runs, images, tmp_path):
+def test_a_run_of_darks_is_exported_as_any_other(runs, tmp_path):
     uid = runs.record(4, purpose="reference", reference="dark")
     (file,) = export_run(runs.documents(uid), Recorder(tmp_path / "out", format="npy")).files
-    assert np.array_equal(np.load(file.path), images(4))
+    assert np.array_equal(np.load(file.path), shown(4))
 
 
 @pytest.mark.parametrize("format", READ)
@@ -184,7 +185,7 @@ export_run(Tail(Path(sys.argv[1])).read(1 << 30), Recorder(sys.argv[2], format=s
 
 
 @pytest.mark.parametrize("format", ["tiff", "hdf5", "zarr", "npy"])
-def test_a_killed_export_leaves_nothing_that_looks_complete_and_the_next_one_cleans_up(runs, images, tmp_path, format):
+def test_a_killed_export_leaves_nothing_that_looks_complete_and_the_next_one_cleans_up(runs, tmp_path, format):
     uid = runs.record(300)
     out = tmp_path / "out"
     recorder = Recorder(out, format=format)
@@ -198,7 +199,7 @@ def test_a_killed_export_leaves_nothing_that_looks_complete_and_the_next_one_cle
     assert left(out)
     assert all(name.startswith(".") for name in left(out))
     (file,) = export_run(runs.documents(uid), recorder).files
-    assert np.array_equal(READ[format](file.path), images(300))
+    assert np.array_equal(READ[format](file.path), shown(300))
     assert [name for name in left(out) if name.startswith(".")] == []
 
 
@@ -213,7 +214,7 @@ def test_an_interrupted_export_leaves_nothing(runs, tmp_path):
     assert left(tmp_path / "out") == []
 
 
-def test_two_exports_of_one_target_at_once_make_one_whole_file(runs, images, tmp_path):
+def test_two_exports_of_one_target_at_once_make_one_whole_file(runs, tmp_path):
     uid = runs.record(200)
     ends: list[object] = []
 
@@ -228,7 +229,7 @@ def test_two_exports_of_one_target_at_once_make_one_whole_file(runs, images, tmp
     [thread.join(30) for thread in threads]
     assert [isinstance(end, SinkError) for end in ends].count(False) == 1
     (path,) = (tmp_path / "out").iterdir()
-    assert np.array_equal(READ["hdf5"](path), images(200))
+    assert np.array_equal(READ["hdf5"](path), shown(200))
 
 
 def test_somebodys_file_in_the_way_at_the_end_is_left_alone(runs, tmp_path):

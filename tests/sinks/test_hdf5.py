@@ -78,6 +78,7 @@ def test_nexus_viewers_find_what_to_plot(tmp_path):
         assert group[group.attrs["signal"]].shape == (1, 8, 9, 3)
         assert group["data"].attrs["interpretation"] == "rgb-image"
         assert group["timestamp"].attrs["units"] == "s"
+        assert list(group.attrs["axes"]) == ["timestamp", ".", ".", "."]
 
 
 def test_what_is_announced_before_opening_is_what_the_file_holds(tmp_path):

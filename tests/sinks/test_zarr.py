@@ -193,12 +193,12 @@ def test_the_group_says_what_it_holds(tmp_path):
 def test_what_is_announced_before_opening_is_what_zarr_reads(tmp_path):
     geometry = Geometry((8, 9), ">u2")
     sink = ZarrSink(tmp_path / "run.zarr", geometry)
-    (announced,) = sink.arrays.values()
     with sink:
         sink.write(made_frames(geometry, 0, 2))
-    array = zarr.open_array(sink.uri.removeprefix("file://localhost"), mode="r")
-    assert (array.dtype.str, array.shape) == (announced.dtype_numpy, (2, *announced.shape))
-    assert list(array.chunks) == announced.parameters["chunk_shape"]
+    for announced in sink.arrays.values():
+        array = zarr.open_array((announced.uri or sink.uri).removeprefix("file://localhost"), mode="r")
+        assert (array.dtype.str, array.shape) == (announced.dtype_numpy, (2, *announced.shape))
+        assert list(array.chunks) == announced.parameters["chunk_shape"]
 
 
 def test_a_run_with_an_error_does_not_say_that_it_is_complete(tmp_path):

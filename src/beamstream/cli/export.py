@@ -73,7 +73,7 @@ def export(
     journal = find_journal(Layout(config.archive.directory).journal, run)
     documents = _documents(journal)
     if references or (corrected and not _has_corrected(documents)):
-        options |= {"op_for": _correction(config, flat, dark, output), "label": _CORRECTED}
+        options |= {"op_for": _correction(config, flat, dark, output, corrected), "label": _CORRECTED}
     elif corrected:
         if output is not None:
             raise typer.BadParameter("the run was corrected already, as it is; leave it out", param_hint="--output")
@@ -86,10 +86,10 @@ def export(
 
 
 def _run(documents: list[tuple[str, dict[str, Any]]], recorder: "Recorder") -> "ExportResult":
-    from beamstream.export import export_run
+    from beamstream.export import count_frames, export_run
 
-    with progress(None, "frames") as bar:
-        return export_run(documents, recorder, progress=bar.at)
+    with progress(count_frames(documents, recorder), "frames") as bar:
+        return export_run(documents, recorder, progress=lambda done, _announced: bar.at(done))
 
 
 def _documents(journal: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -105,25 +105,24 @@ def _has_corrected(documents: list[tuple[str, dict[str, Any]]]) -> bool:
     return any(select(doc, key) for name, doc in documents if name == "descriptor" for key in image_keys(doc))
 
 
-def _correction(config: "Config", flat: Path | None, dark: Path | None, output: str | None) -> Any:
-    """Return what makes the correction of a source: with the files given, else with the newest that fit."""
+def _correction(config: "Config", flat: Path | None, dark: Path | None, output: str | None, newest: bool) -> Any:
+    """Return what makes the correction of a source: with the files given, and with the `newest` of the others."""
     from beamstream.callbacks.flatfield import FlatField
     from beamstream.errors import NoReference
-    from beamstream.references import ReferenceStore
 
-    store = ReferenceStore(config.recording.directory / "references")
-
-    def correction(dark: Any) -> FlatField:
-        which = flat if flat is not None or dark not in (None, "latest") else "latest"
-        return FlatField(which, dark, references=store, output=output or "float32")  # pyright: ignore[reportArgumentType]
+    options: dict[str, Any] = {
+        "references": config.recording.directory / "references",
+        "output": output or "float32",
+    }
+    some_flat = flat or ("latest" if newest else None)
 
     def op_for(source: Any) -> Any:
-        if flat is not None or dark is not None:
-            return correction(dark).op_for(source)
+        if dark is not None or not newest:
+            return FlatField(some_flat, dark, **options).op_for(source)
         try:
-            return correction("latest").op_for(source)
+            return FlatField(some_flat, "latest", **options).op_for(source)
         except NoReference as error:
-            op = correction(None).op_for(source)  # raises if it is the flat that there is none of
+            op = FlatField(some_flat, None, **options).op_for(source)  # raises if it is the flat that is missing
             err().print(f"beamstream: {error}; corrected without a dark", style="yellow", markup=False)
             return op
 
@@ -166,7 +165,7 @@ def _show(result: "ExportResult") -> None:
     console.print(f"run {result.scan_id}  {result.run}")
     console.print(made)
     for file in result.files:
-        names = [str(file.about[key]) for key in ("flat", "dark") if file.about.get(key)]
+        names = [str(file.about[key]) for key in ("flat_name", "dark_name") if file.about.get(key)]
         if names:
             console.print(f"{file.detector} corrected with {', '.join(names)}", markup=False)
     console.print(f"{result.seconds:.1f} s, {size(_rate(result))}/s")

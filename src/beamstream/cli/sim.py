@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Run simulated instruments until Ctrl-C.", rich_markup_mode="markdown")
 
+SceneName = Literal["pattern", "beam"]
 Isolated = Annotated[
     bool, typer.Option("--isolated", help="On ports of its own; prints the EPICS variables that find it.")
 ]
@@ -28,6 +29,10 @@ Colour = Annotated[str, typer.Option(help="mono, bayer, rgb1, rgb2 or rgb3.")]
 Codec = Annotated[str, typer.Option(help="none, blosc, lz4, bslz4, zlib or jpeg.")]
 Fps = Annotated[float, typer.Option(min=0, help="Frames a second; 0: as fast as it goes.")]
 Free = Annotated[bool, typer.Option("--free-running", help="Acquire from the start; otherwise wait for cam1:Acquire.")]
+Scene = Annotated[
+    SceneName,
+    typer.Option(help="pattern: pixels that can be checked; beam: a sample in X-rays, which needs darks and flats."),
+]
 Fault = Annotated[
     list[str] | None, typer.Option("--fault", metavar="NAME=VALUE", help="What goes wrong; repeat it. See below.")
 ]
@@ -41,6 +46,7 @@ def camera(
     dtype: Dtype = "uint16",
     colour: Colour = "mono",
     codec: Codec = "none",
+    scene: Scene = "pattern",
     fps: Fps = 50.0,
     free_running: Free = False,
     fault: Fault = None,
@@ -58,7 +64,7 @@ def camera(
     """
     from beamstream.sim.beamline import Beamline
 
-    spec = _camera(prefix, geometry(shape, dtype, colour, codec), fps, free_running)
+    spec = _camera(prefix, geometry(shape, dtype, colour, codec, scene), fps, free_running, scene)
     _run(Beamline((spec,), ()), _faults(fault or []), isolated, as_json)
 
 
@@ -70,6 +76,7 @@ def beamline(
     dtype: Dtype = "uint16",
     colour: Colour = "mono",
     codec: Codec = "none",
+    scene: Scene = "pattern",
     fps: Fps = 50.0,
     free_running: Free = False,
     fault: Fault = None,
@@ -82,13 +89,16 @@ def beamline(
 
     `beamstream sim beamline`
 
+    `beamstream sim beamline --scene beam`, for darks and flats: sim1:Shutter takes the light away, sim1:Sample the
+    sample, which moves with the first motor (0 mm: in the middle, from 5 mm on: out of the field)
+
     `beamstream sim beamline --isolated --cameras 2 --motors 3 --fps 20`
     """
     from beamstream.sim.beamline import Beamline, MotorSpec
 
-    pictures = geometry(shape, dtype, colour, codec)
+    pictures = geometry(shape, dtype, colour, codec, scene)
     names = [f"SIM:CAM{n if n > 1 else ''}" for n in range(1, cameras + 1)]
-    specs = tuple(_camera(name, pictures, fps, free_running) for name in names)
+    specs = tuple(_camera(name, pictures, fps, free_running, scene) for name in names)
     _run(
         Beamline(specs, tuple(MotorSpec(f"SIM:MTR{n}") for n in range(1, motors + 1))),
         _faults(fault or []),
@@ -97,18 +107,19 @@ def beamline(
     )
 
 
-def _camera(prefix: str, geometry: "Geometry", fps: float, free_running: bool) -> Any:
+def _camera(prefix: str, geometry: "Geometry", fps: float, free_running: bool, scene: SceneName) -> Any:
     from beamstream.sim.beamline import CameraSpec
 
-    return CameraSpec(prefix.rstrip(":"), geometry, 1 / fps if fps else 0.0, free_running)
+    return CameraSpec(prefix.rstrip(":"), geometry, 1 / fps if fps else 0.0, free_running, scene=scene)
 
 
-def geometry(shape: str, dtype: str, colour: str, codec: str) -> "Geometry":
+def geometry(shape: str, dtype: str, colour: str, codec: str, scene: str = "pattern") -> "Geometry":
     """Return what is asked for, checked by those who will have to make it."""
     import numpy as np
 
     from beamstream.frames import ColorMode, Geometry
     from beamstream.sim import encode
+    from beamstream.sim import scene as beam
     from beamstream.sim.pattern import levels
 
     rows, _, columns = shape.lower().partition("x")
@@ -123,6 +134,8 @@ def geometry(shape: str, dtype: str, colour: str, codec: str) -> "Geometry":
         geometry = Geometry(tuple(whole), np.dtype(dtype).str, mode, "" if codec == "none" else codec)
         levels(geometry.dtype)
         encode.check(geometry)
+        if scene == "beam":
+            beam.check(geometry)
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"sim: {error}") from None
     return geometry

@@ -101,6 +101,17 @@ def export_run(
     return ExportResult(start["uid"], start.get("scan_id"), files, time.monotonic() - began)
 
 
+def count_frames(documents: Iterable[tuple[str, Mapping[str, Any]]], recorder: Recorder) -> int:
+    """Count the frames that `export_run` would read.
+
+    Raises
+    ------
+    ArchiveError
+        There are none, or they are not on this machine.
+    """
+    return sum(source.announced for source in _announced(documents, recorder)[1])
+
+
 class _File(Source):
     """One recorded file of a run that was; no ring has its frames."""
 

@@ -11,6 +11,8 @@ from beamstream.config import Config, MotorConfig, PvaDetectorConfig, Recording
 from beamstream.errors import BeamstreamError
 from devices.pva_detector import PvaDetector
 
+_SETTLE = 0.02  # s
+
 
 def make_devices(config: Config) -> dict[str, Device]:
     """Return the devices by name, in the file's order; connecting goes on in the background.
@@ -56,4 +58,5 @@ def _make(name: str, device: PvaDetectorConfig | MotorConfig, recording: Recordi
                 queue_size=recording.queue_size,
             )
         case MotorConfig():
-            return EpicsMotor(device.pv, name=name)
+            # ophyd may miss the end of a move that begins in the instant another one ends
+            return EpicsMotor(device.pv, name=name, settle_time=_SETTLE)

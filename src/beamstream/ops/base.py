@@ -1,6 +1,6 @@
 """Op: what everything that makes one image from another promises."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -43,5 +43,6 @@ def meta_of(frame: Frame) -> dict[str, Any]:
 
 def described(op: object) -> dict[str, Any]:
     """Return what an op says about itself, at least its name."""
-    describe = getattr(op, "describe", None)
-    return {"name": type(op).__name__, **(describe() if callable(describe) else {})}
+    about: dict[str, Any] = {"name": type(op).__name__}
+    describe: Callable[[], dict[str, Any]] | None = getattr(op, "describe", None)
+    return about if describe is None else about | describe()

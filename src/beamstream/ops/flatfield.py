@@ -1,6 +1,10 @@
 """FlatField: take the illumination and the pixels' own response out of a frame."""
 
 import math
+import os
+import threading
+from functools import partial
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -18,6 +22,7 @@ DType = np.dtype[Any]
 _COLOURS = {ColorMode.RGB1: 2, ColorMode.RGB2: 1, ColorMode.RGB3: 0}  # axis
 _LARGEST_GAIN = 2.0**63  # no integer times this overflows float32
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+_WORTH_A_THREAD = 1 << 20  # pixels; below, starting a thread takes longer than it saves
 _NO_META: Meta = MappingProxyType({})
 
 
@@ -50,6 +55,8 @@ class FlatField:
         Of the frames.
     flat_name, dark_name : str
         Where the references came from, for `describe`.
+    threads : int
+        Most threads for one frame, that of the caller included; they end with the call.
 
     Attributes
     ----------
@@ -78,6 +85,7 @@ class FlatField:
         color_mode: ColorMode = ColorMode.MONO,
         flat_name: str = "",
         dark_name: str = "",
+        threads: int = 2,
     ) -> None:
         from beamstream.ops import flatfield_kernels
 
@@ -96,8 +104,9 @@ class FlatField:
         dead = gain == 0.0
         self._gain = gain.ravel()
         self._dark = None if dark is None else np.where(dead, 0.0, dark).astype(np.float64).ravel()
-        self._dead = np.flatnonzero(dead)
-        self.dead = int(self._dead.size)
+        indices = np.flatnonzero(dead)
+        self.dead = int(indices.size)
+        self._parts = _parts(dead.size, indices, threads)
         self.means: list[float] = means.ravel().tolist() if self._has_flat else []
         self._references: dict[DType, tuple[Array | None, Array]] = {}
         self._result: Array | None = None
@@ -196,16 +205,28 @@ class FlatField:
 
     def _correct(self, raw: Array, out: Array) -> None:
         dark, gain = self._references_for(raw.dtype)
+        loops = []
+        for part, dead in self._parts:
+            arrays = (raw[part], None if dark is None else dark[part], gain[part], dead)
+            loops.append(partial(self._correct_part, arrays, out[part]))
+        others = [threading.Thread(target=loop) for loop in loops[1:]]
+        for thread in others:
+            thread.start()
+        loops[0]()
+        for thread in others:
+            thread.join()
+
+    def _correct_part(self, arrays: tuple[Array, Array | None, Array, Array], out: Array) -> None:
         real = out.dtype.type
         if self.output == "float32":
-            self._kernels.to_float32(raw, dark, gain, self._dead, real(self.dead_value), out)
+            self._kernels.to_float32(*arrays, real(self.dead_value), out)
         elif out.dtype.kind == "f":
             limits = np.finfo(out.dtype)
-            self._kernels.to_floats(raw, dark, gain, self._dead, real(self.dead_value), out, limits.min, limits.max)
+            self._kernels.to_floats(*arrays, real(self.dead_value), out, limits.min, limits.max)
         else:
             low, high = int(np.iinfo(out.dtype).min), int(np.iinfo(out.dtype).max)
             dead_value = real(min(max(round(self.dead_value), low), high))
-            self._kernels.to_integers(raw, dark, gain, self._dead, dead_value, out, real(low), real(high))
+            self._kernels.to_integers(*arrays, dead_value, out, real(low), real(high))
 
     def _references_for(self, raw: DType) -> tuple[Array | None, Array]:
         """Return dark and gain in the type to compute in, made at the first frame."""
@@ -237,6 +258,13 @@ def _check_options(output: str, dead_value: float) -> None:
         raise ValueError(
             f"flat field: dead_value {dead_value} asked for, output {output!r} cannot hold it; give a number of counts"
         )
+
+
+def _parts(size: int, dead: Array, threads: int) -> list[tuple[slice, Array]]:
+    """Return what each thread works on: its pixels, and which of them are dead."""
+    count = max(1, min(threads, os.cpu_count() or 1, size // _WORTH_A_THREAD))
+    edges = [size * i // count for i in range(count + 1)]
+    return [(slice(a, b), dead[(dead >= a) & (dead < b)] - a) for a, b in pairwise(edges)]
 
 
 def _common_shape(flat: Array | None, dark: Array | None, color_mode: ColorMode) -> tuple[int, ...]:

@@ -43,8 +43,7 @@ class ImagePicture(Picture):
         self._counts = figure.add_subplot(label="histogram")
         self._scale = figure.add_subplot(label="scale")
         self._axes.set(xlabel="column (px)", ylabel="row (px)")
-        self._pixels: Any = self._axes.imshow(np.zeros((2, 2)), cmap=cmap, aspect="auto")
-        self._pixels.cmap.set_bad(look.EDGE)
+        self._pixels: Any = self._axes.imshow(np.zeros((2, 2)), cmap=look.colours(cmap), aspect="auto")
         self._bar = figure.colorbar(self._pixels, cax=self._scale)
         self._bar.outline.set_edgecolor(look.EDGE)  # pyright: ignore[reportCallIssue]
         for axes in (self._above, self._beside):
@@ -154,10 +153,10 @@ class ImagePicture(Picture):
             axis.set_major_locator(MaxNLocator(2))
 
 
-def _positions(n: int, size: int) -> NDArray[np.float64]:
+def _positions(n: int, size: int) -> NDArray[Any]:
     """Return the pixel positions of the middles of averaged blocks."""
     factor = -(-size // arrays.MOST_PIXELS)
-    return (np.arange(n) + 0.5) * factor - 0.5
+    return (np.arange(n, dtype=np.float64) + 0.5) * factor - 0.5
 
 
 def _fixed(figure: "Figure") -> bool:

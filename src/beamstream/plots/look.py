@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
 BACKGROUND = "#12161c"
 PANEL = "#1a2029"
@@ -42,6 +43,21 @@ def quiet(axes: "Axes") -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=2)
+
+
+def colours(name: str) -> "Colormap":
+    """Return matplotlib's colours of this name; pixels without a value are like an empty panel.
+
+    Raises
+    ------
+    ValueError
+        There are none of this name.
+    """
+    import matplotlib
+
+    if name not in matplotlib.colormaps:
+        raise ValueError(f"cmap {name!r} asked for, matplotlib has none of this name; viridis, magma, gray, … it has")
+    return matplotlib.colormaps[name].with_extremes(bad=PANEL)
 
 
 def clock(seconds: float) -> str:

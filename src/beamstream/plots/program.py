@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from beamstream.plots.look import STYLE
 
-    matplotlib.rcParams.update(STYLE)
+    matplotlib.rcParams.update(STYLE)  # pyright: ignore[reportCallIssue, reportArgumentType]
     program = Program(options, choose(options.get("directory"), options["fallback"]), inbox, say)
     signal.signal(signal.SIGTERM, lambda _number, _frame: program.stop())
     try:

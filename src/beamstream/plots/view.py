@@ -69,14 +69,14 @@ class View:
         correction : dict
             See `Treatment`.
         """
-        self._newest.close()
-        self._newest = Newest(self._ring)
-        self._about, self.run, self.drawn, self.due = about, about["run"], 0, 0.0
-        self._treatment = Treatment(correction, self._pipeline)
-        self._shot, self._rendered, self._render_at = None, True, 0.0
         if self._picture is None or self._screen.gone(self._picture.figure):
             self._picture = self._make(self._screen.figure(f"{self._ring} – live"))
         self._picture.clear()
+        self._newest.close()
+        self._newest = Newest(self._ring)
+        self._treatment = Treatment(correction, self._pipeline)
+        self._shot, self._rendered, self._render_at = None, True, 0.0
+        self._about, self.run, self.drawn, self.due = about, about["run"], 0, 0.0
 
     def announce(self, message: Message) -> None:
         """Hear which rows are on disk."""

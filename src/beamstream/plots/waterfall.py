@@ -61,8 +61,8 @@ class WaterfallPicture(Picture):
         self._latest.set_ylabel("mean (counts)")
         self._axes.set_xlabel("column (px)" if average == "rows" else "row (px)")
         self._axes.tick_params(labelleft=False, left=True)
-        self._pixels: Any = self._axes.imshow(self._kept, cmap=cmap, aspect="auto", interpolation="nearest")
-        self._pixels.cmap.set_bad(look.PANEL)
+        self._pixels: Any = self._axes.imshow(self._kept, cmap=look.colours(cmap), aspect="auto")
+        self._pixels.set_interpolation("nearest")
         self._bar = figure.colorbar(self._pixels, cax=self._scale)
         self._bar.outline.set_edgecolor(look.EDGE)  # pyright: ignore[reportCallIssue]
         (self._line,) = self._latest.plot([], [], lw=1.1, color=look.ACCENT)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from beamstream.frames import Geometry
 
@@ -49,6 +49,10 @@ class CameraSpec:
         Whether the server holds a picture (id 0) before the first acquisition.
     clock_offset : float
         s that this camera's clock is ahead of the system's.
+    scene : {"pattern", "beam"}
+        Pictures that can be checked pixel by pixel, or a sample in an X-ray beam, which needs darks and flats:
+        ``PREFIX:sim1:Shutter`` takes the light away, ``PREFIX:sim1:Sample`` the sample. It moves with the first
+        motor: at 0 mm in the middle, from ±5 mm on out of the field.
     """
 
     prefix: str = "SIM:CAM"
@@ -57,6 +61,7 @@ class CameraSpec:
     free_running: bool = False
     prefilled: bool = True
     clock_offset: float = 0.0
+    scene: Literal["pattern", "beam"] = "pattern"
 
     @property
     def image(self) -> str:
@@ -176,15 +181,19 @@ def _instruments(beamline: Beamline, stack: ExitStack) -> dict[str, Any]:
     server.start()
     stack.callback(server.stop)
     pvdb: dict[str, Any] = {}
-    for spec in beamline.cameras:
-        camera = stack.enter_context(_camera(spec, server))
-        scalar = pva.PvObject({"value": pva.DOUBLE}, {"value": 42.0}, "epics:nt/NTScalar:1.0")
-        server.addRecord(f"{spec.prefix}:Pva1:Scalar", scalar, None)
-        pvdb |= CameraIoc(camera).pvdb
+    positions: list[Any] = []
     for motor in beamline.motors:
         limits = (motor.low_limit, motor.high_limit)
         group = FakeMotor(prefix=motor.prefix, velocity=motor.velocity, user_limits=limits, tick_rate_hz=50.0)
+        positions.append(group.motor.field_inst.user_readback_value)
         pvdb |= group.pvdb
+    for spec in beamline.cameras:
+        camera = stack.enter_context(_camera(spec, server))
+        if positions:
+            camera.sample_position = lambda: positions[0].value
+        scalar = pva.PvObject({"value": pva.DOUBLE}, {"value": 42.0}, "epics:nt/NTScalar:1.0")
+        server.addRecord(f"{spec.prefix}:Pva1:Scalar", scalar, None)
+        pvdb |= CameraIoc(camera).pvdb
     return pvdb
 
 
@@ -199,6 +208,7 @@ def _camera(spec: CameraSpec, server: Any) -> "SimCamera":
         free_running=spec.free_running,
         prefilled=spec.prefilled,
         clock=lambda: time.time() + spec.clock_offset,
+        scene=spec.scene,
     )
 
 

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pvaccess
-from numpy.typing import NDArray
 
 from beamstream.frames import Geometry
 from beamstream.sim.faults import Faults
-from beamstream.sim.ntndarray import NtndFrame
-from beamstream.sim.pattern import Pattern
+from beamstream.sim.pictures import Picture, Pictures, Scene
+from beamstream.sim.scene import Beam
 
 pva: Any = pvaccess  # compiled, without type information
 log = logging.getLogger(__name__)
@@ -44,18 +42,6 @@ class Statistics:
     latest: float = 0.0
 
 
-class _Scene:
-    """The picture and the NTNDArray of one geometry."""
-
-    def __init__(self, geometry: Geometry, attributes: dict[str, Any]) -> None:
-        self.pattern = Pattern(geometry)
-        self.frame = NtndFrame(geometry, attributes)
-        self._image: NDArray[Any] = np.empty(geometry.shape, geometry.dtype)
-
-    def fill(self, unique_id: int, exposed: float, posted: float) -> Any:
-        return self.frame.fill(self.pattern.image(unique_id, self._image), unique_id, exposed, posted)
-
-
 class SimCamera:
     """Serve an areaDetector-like camera at ``PREFIX:Pva1:Image``.
 
@@ -77,6 +63,8 @@ class SimCamera:
         Stamps the frames, s since 1970-01-01 UTC.
     prefilled : bool
         False leaves the record empty until the first frame, as after the start of a real IOC.
+    scene : {"pattern", "beam"}
+        Pictures that can be checked pixel by pixel (`Pattern`), or that need darks and flats (`BeamScene`).
 
     Attributes
     ----------
@@ -87,6 +75,10 @@ class SimCamera:
     image_mode : {"Single", "Multiple", "Continuous"}
     array_counter : int
         The id of the last exposure; goes on across acquisitions.
+    shutter_open, sample_in : bool
+        What the scene ``beam`` shows; a pattern does not change with them.
+    sample_position : callable
+        Returns where the sample is at this moment, mm from the middle; called in the camera's thread.
     changed : callable
         Called without arguments from any thread when an acquisition starts or ends.
     """
@@ -101,6 +93,7 @@ class SimCamera:
         free_running: bool = False,
         clock: Callable[[], float] = time.time,
         prefilled: bool = True,
+        scene: Scene = "pattern",
     ) -> None:
         self.prefix = prefix
         self.pv_name = f"{prefix}:Pva1:Image"
@@ -110,22 +103,24 @@ class SimCamera:
         self.num_images = 1
         self.image_mode: ImageMode = "Continuous" if free_running else "Single"
         self.array_counter = 0
+        self.shutter_open = self.sample_in = True
+        self.sample_position: Callable[[], float] = lambda: 0.0
         self.changed: Callable[[], None] = lambda: None
         self.error: Exception | None = None
         self.statistics = Statistics()
         self._clock = clock
         self._faults = Faults()
         self._index = 0
-        self._scenes: dict[Geometry, _Scene] = {}
-        self._posted: _Scene | None = None
+        self._pictures = Pictures(scene, self._beam)
+        self._posted: Picture | None = None
         self._own_server = server is None
         self._server = server or pva.PvaServer()
         # never a frame that is filled later: addRecord shares it, and each field set would be an update
         self._server.addRecord(self.pv_name, pva.NtNdArray(), None)
-        scene = self._scene(geometry)
+        picture = self._picture(geometry)
         if prefilled:
-            scene.fill(0, clock(), clock())
-            self._post(scene, piecewise=False)
+            picture.fill(0, clock(), clock())
+            self._post(picture, piecewise=False)
         if self._own_server:
             self._server.start()
         self._go, self._halt, self._idle = threading.Event(), threading.Event(), threading.Event()
@@ -222,12 +217,12 @@ class SimCamera:
         posts = faults.posts(index, unique_id)
         if posts:
             late = max(0.0, time.monotonic() - deadline)
-            scene = self._scene(faults.geometry(index, self.geometry))
+            picture = self._picture(faults.geometry(index, self.geometry))
             now = self._clock()
-            scene.fill(unique_id, now - late, now)
-            scene.frame.set_dimensions(faults.dimensions(index, scene.frame.geometry.shape[::-1]))
+            picture.fill(unique_id, now - late, now)
+            picture.frame.set_dimensions(faults.dimensions(index, picture.frame.geometry.shape[::-1]))
             for _ in range(posts):
-                self._post(scene, faults.piecewise)
+                self._post(picture, faults.piecewise)
         else:
             late = 0.0
         if faults is self._faults:  # otherwise they were set just now, and their count starts at the next exposure
@@ -235,17 +230,16 @@ class SimCamera:
         s = self.statistics
         self.statistics = Statistics(s.exposures + 1, s.posted + posts, s.skipped + (not posts), max(s.latest, late))
 
-    def _post(self, scene: _Scene, piecewise: bool) -> None:
-        if piecewise and scene is self._posted:
-            for part in scene.frame.parts():
+    def _post(self, picture: Picture, piecewise: bool) -> None:
+        if piecewise and picture is self._posted:
+            for part in picture.frame.parts():
                 self._server.update(self.pv_name, part)
         else:  # colour mode and codec can only be changed as a whole
-            self._server.updateUnchecked(self.pv_name, scene.frame.pv)
-        self._posted = scene
+            self._server.updateUnchecked(self.pv_name, picture.frame.pv)
+        self._posted = picture
 
-    def _scene(self, geometry: Geometry) -> _Scene:
-        if geometry not in self._scenes:
-            if len(self._scenes) > 3:  # each holds two pictures
-                self._scenes.pop(next(reversed(self._scenes)))
-            self._scenes[geometry] = _Scene(geometry, {"Model": "SimCamera", "AcquireTime": self.acquire_time})
-        return self._scenes[geometry]
+    def _picture(self, geometry: Geometry) -> Picture:
+        return self._pictures.of(geometry, {"Model": "SimCamera", "AcquireTime": self.acquire_time})
+
+    def _beam(self) -> Beam:
+        return Beam(self.shutter_open, self.sample_in, self.sample_position(), self.acquire_time)

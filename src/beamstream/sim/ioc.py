@@ -24,6 +24,7 @@ DATA_TYPES = ["Int8", "UInt8", "Int16", "UInt16", "Int32", "UInt32", "Int64", "U
 STATES = ["Idle", "Acquire", "Readout", "Correct", "Saving", "Aborting", "Error", "Waiting", "Initializing"]
 STATES += ["Disconnected", "Aborted"]
 _DATA_TYPE_NAMES = {name.lower(): name for name in DATA_TYPES}
+_NO_FAULTS = ("clear_faults", "shutter", "sample")  # what is written below sim1: beside them
 _REFRESH = 0.05  # s between looks at a camera that works
 record: Any = pvproperty  # whose annotations refuse some of what it takes
 Put = Callable[[Any, Any, Any], Awaitable[Any]]
@@ -35,6 +36,17 @@ def _setting(name: str, least: float) -> Put:
             raise _refused(instance, value, f"the least is {least}")
         setattr(group.camera, name, _plain(value))
         group.refresh()
+
+    return put
+
+
+def _choice(name: str, read: Callable[[str], Any] = lambda value: value) -> Put:
+    async def put(group: "CameraIoc", instance: Any, value: Any) -> Any:
+        if value not in instance.enum_strings:
+            raise _refused(instance, value, f"there are {', '.join(instance.enum_strings)}")
+        setattr(group.camera, name, read(value))
+        group.refresh()
+        return value
 
     return put
 
@@ -69,14 +81,6 @@ async def _acquire(group: Any, instance: Any, value: Any) -> Any:
     return value  # the name; without it caproto stores the number, and the next look would post it again
 
 
-async def _image_mode(group: Any, instance: Any, value: Any) -> Any:
-    if value not in IMAGE_MODES:
-        raise _refused(instance, value, f"there are {', '.join(IMAGE_MODES)}")
-    group.camera.image_mode = value
-    group.refresh()
-    return value
-
-
 async def _change_rows(group: Any, instance: Any, value: int) -> None:
     _change_shape(group.camera, value, group.change_cols.value)
 
@@ -94,7 +98,7 @@ async def _clear_faults(group: Any, instance: Any, value: Any) -> int:
     """Set every fault PV back, then the camera."""
     for attr, pv in group._pvs_.items():
         spec = pv.pvspec
-        if spec.name.startswith("sim1:") and not spec.read_only and attr != "clear_faults":
+        if spec.name.startswith("sim1:") and not spec.read_only and attr not in _NO_FAULTS:
             channel = getattr(group, attr)
             strings = getattr(channel, "enum_strings", None)
             await channel.write(strings[spec.value] if strings else spec.value, verify_value=False)
@@ -134,6 +138,7 @@ def _count(name: str, fault: str, value: int = 0) -> Any:
 class CameraIoc(PVGroup):
     """Serve ``PREFIX:cam1:…`` and ``PREFIX:sim1:…`` for one camera.
 
+    ``sim1:Shutter`` and ``sim1:Sample`` change what the scene ``beam`` shows; the others there are faults and counts.
     All puts are over within milliseconds; so is one to ``Acquire``, which does not wait for the frames.
     The read-backs follow the camera, which is the single truth; counters at 20 Hz.
     """
@@ -146,7 +151,7 @@ class CameraIoc(PVGroup):
     acquire_period_rbv = _shown("cam1:AcquirePeriod_RBV", 0.0, precision=6)
     num_images = record(name="cam1:NumImages", value=1, put=_setting("num_images", 1))
     num_images_rbv = _shown("cam1:NumImages_RBV", 1)
-    image_mode = _enum("cam1:ImageMode", IMAGE_MODES, put=_image_mode)
+    image_mode = _enum("cam1:ImageMode", IMAGE_MODES, put=_choice("image_mode"))
     image_mode_rbv = _enum("cam1:ImageMode_RBV", IMAGE_MODES, read_only=True)
     array_counter = record(name="cam1:ArrayCounter", value=0, put=_setting("array_counter", 0))
     array_counter_rbv = _shown("cam1:ArrayCounter_RBV", 0)
@@ -164,6 +169,9 @@ class CameraIoc(PVGroup):
     posted_rbv = _shown("sim1:Posted_RBV", 0, doc="frames handed to the PVAccess server since the start")
     skipped_rbv = _shown("sim1:Skipped_RBV", 0, doc="exposures that a fault kept back since the start")
     latest_rbv = _shown("sim1:Latest_RBV", 0.0, precision=6, doc="longest that a frame came after its time, s")
+    shutter = _enum("sim1:Shutter", ["Closed", "Open"], 1, put=_choice("shutter_open", lambda value: value == "Open"))
+    sample = _enum("sim1:Sample", ["Out", "In"], 1, put=_choice("sample_in", lambda value: value == "In"))
+    sample_position_rbv = _shown("sim1:SamplePosition_RBV", 0.0, precision=3, doc="mm right of the middle")
     clear_faults = record(name="sim1:ClearFaults", value=0, put=_clear_faults, doc="put 1: nothing goes wrong any more")
     skip_ids = record(
         name="sim1:SkipIds",
@@ -227,6 +235,9 @@ class CameraIoc(PVGroup):
             yield name, getattr(camera, name)
             yield f"{name}_rbv", getattr(camera, name)
         yield from _pixels(camera.geometry).items()
+        yield "shutter", "Open" if camera.shutter_open else "Closed"
+        yield "sample", "In" if camera.sample_in else "Out"
+        yield "sample_position_rbv", camera.sample_position()
         yield "posted_rbv", camera.statistics.posted
         yield "skipped_rbv", camera.statistics.skipped
         yield "latest_rbv", camera.statistics.latest

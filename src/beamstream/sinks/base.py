@@ -25,6 +25,8 @@ class StoredArray:
         Of images: a name of `beamstream.frames.ColorMode`.
     first : int
         The index of the first frame in this format's own count: 1 where file names begin with 1.
+    uri : str
+        Of this array, where the format has one for each; otherwise the sink's counts.
     """
 
     dtype_numpy: str
@@ -33,6 +35,7 @@ class StoredArray:
     parameters: Mapping[str, Any]
     color_mode: str = ""
     first: int = 0
+    uri: str = ""
 
 
 class Stored(Protocol):

@@ -59,7 +59,7 @@ class SinkDocuments:
     def _resource(self, key: str) -> ComposeStreamResourceBundle:
         return compose_stream_resource(
             mimetype=self._sink.mimetype,
-            uri=self._sink.uri,
+            uri=self.arrays[key].uri or self._sink.uri,
             data_key=key,
             parameters=dict(self.arrays[key].parameters),
             start=self._start,  # pyright: ignore[reportArgumentType]

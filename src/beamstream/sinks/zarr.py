@@ -100,7 +100,12 @@ class ZarrSink(OneRun):
         stored_dtype = np.dtype(geometry.dtype).newbyteorder("<").str
         chunk = {"chunk_shape": [1, *geometry.shape]}
         pixels = StoredArray(stored_dtype, geometry.shape, "counts", chunk, color_mode=str(geometry.color_mode))
-        self.arrays = {"data": pixels}
+        self.arrays = {"data": pixels} | {key: self._column(key, dtype) for key, dtype in COLUMNS.items()}
+
+    def _column(self, key: str, dtype: str) -> StoredArray:
+        units = "" if key == "unique_id" else "s"
+        uri = f"file://localhost{(self.path / key).as_posix()}"
+        return StoredArray(dtype, (), units, {"chunk_shape": [PER_CHUNK]}, uri=uri)
 
     @property
     def uri(self) -> str:

@@ -17,22 +17,8 @@ from beamstream.frames import ColorMode, Geometry
 Compression = Literal["", "zstd", "blosc"]
 
 DTYPES = frozenset(
-    [
-        "bool",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "float16",
-        "float32",
-        "float64",
-        "complex64",
-        "complex128",
-    ]
+    {"bool", "float16", "float32", "float64", "complex64", "complex128"}
+    | {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
 )
 """Pixel types that Zarr v3 knows, by numpy's name."""
 COLUMNS = {"unique_id": "<i8", "timestamp": "<f8", "received": "<f8"}

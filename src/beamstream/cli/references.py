@@ -1,0 +1,309 @@
+"""`beamstream darks` and `beamstream flats`: take, capture, import, export and list what frames are corrected with."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from beamstream.cli.console import complain, out, print_json, table
+from beamstream.cli.sources import recorded_into, with_one_detector
+
+if TYPE_CHECKING:
+    from beamstream.cli.acquisition import Acquisition
+    from beamstream.config import Config
+    from beamstream.references import Kind, Reference, ReferenceHeader, ReferenceStore
+
+Source = Annotated[
+    str | None, typer.Argument(metavar="[DETECTOR]", help="A configured detector or `pva://PREFIX:Pva1:Image`.")
+]
+Num = Annotated[int, typer.Option("--num", "-n", min=1, help="Frames to average.")]
+Listed = Annotated[bool, typer.Option("--list", help="List what there is, newest first.")]
+Captured = Annotated[bool, typer.Option("--capture", help="Average the next frames of a run in progress.")]
+Import = Annotated[Path | None, typer.Option("--import", metavar="FILE", help="Take it from a .npy file.")]
+Export = Annotated[Path | None, typer.Option("--export", metavar="FILE", help="Write the newest to a .npy file.")]
+Exposure = Annotated[
+    float | None, typer.Option(min=0, help="Of --import and --capture, s; one that knows its own fits only that.")
+]
+Control = Annotated[str | None, typer.Option(metavar="PREFIX", help="areaDetector's records, `13SIM1:cam1:`.")]
+Name = Annotated[str | None, typer.Option(help="The detector's name in documents; `cam` for a URI.")]
+Timeout = Annotated[float | None, typer.Option(min=0.1, help="Longest silence, s.")]
+Archive = Annotated[Path | None, typer.Option(metavar="DIR", help="Archive directory; otherwise the configuration's.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def darks(
+    source: Source = None,
+    num: Num = 20,
+    listed: Listed = False,
+    captured: Captured = False,
+    imported: Import = None,
+    exported: Export = None,
+    exposure: Exposure = None,
+    control: Control = None,
+    name: Name = None,
+    timeout: Timeout = None,
+    archive: Archive = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a dark: the average of frames without light; the shutter is yours to close.
+
+    It is kept in `references` beside the recordings, is a run of the archive, and corrects what is recorded from
+    then on. Examples:
+
+    `beamstream darks camera --num 50`
+
+    `beamstream darks --list camera`
+
+    `beamstream darks camera --import dark.npy --exposure 0.1`
+    """
+    ways = {"--list": listed, "--capture": captured, "--import": imported, "--export": exported}
+    options = {"control": control, "name": name, "timeout": timeout}
+    _do("dark", source, num, ways, exposure, options, archive, as_json, motor=None, position=None)
+
+
+def flats(
+    source: Source = None,
+    num: Num = 20,
+    motor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The configured motor that moves the sample.")
+    ] = None,
+    position: Annotated[
+        float | None, typer.Option("--out-position", help="Where the sample is out of the beam; it comes back.")
+    ] = None,
+    listed: Listed = False,
+    captured: Captured = False,
+    imported: Import = None,
+    exported: Export = None,
+    exposure: Exposure = None,
+    control: Control = None,
+    name: Name = None,
+    timeout: Timeout = None,
+    archive: Archive = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a flat: the average of frames without the sample, which a motor may move away and back.
+
+    It is kept in `references` beside the recordings, is a run of the archive, and corrects what is recorded from
+    then on. Examples:
+
+    `beamstream flats camera --num 50 --motor sample_x --out-position 12.5`
+
+    `beamstream flats camera --capture`
+
+    `beamstream flats camera --export flat.npy`
+    """
+    if (motor is None) != (position is None):
+        raise typer.BadParameter("one of them given; give both or none", param_hint="--motor / --out-position")
+    ways = {"--list": listed, "--capture": captured, "--import": imported, "--export": exported}
+    options = {"control": control, "name": name, "timeout": timeout}
+    _do("flat", source, num, ways, exposure, options, archive, as_json, motor, position)
+
+
+def _do(
+    kind: "Kind",
+    source: str | None,
+    num: int,
+    ways: dict[str, Any],
+    exposure: float | None,
+    options: dict[str, Any],
+    archive: Path | None,
+    as_json: bool,
+    motor: str | None,
+    position: float | None,
+) -> None:
+    """Do one of the things that both commands can do."""
+    asked = [way for way, value in ways.items() if value not in (None, False)]
+    way = asked[0] if asked else ""
+    if len(asked) > 1:
+        raise typer.BadParameter("only one of them can be done at a time", param_hint=" / ".join(asked))
+    if motor is not None and way:
+        raise typer.BadParameter("moves the sample for frames that are taken only", param_hint="--motor")
+    if exposure is not None and way not in ("--import", "--capture"):
+        raise typer.BadParameter("goes with --import and --capture only", param_hint="--exposure")
+    from beamstream.config import apply_environment, load
+    from beamstream.references import ReferenceStore
+
+    config = recorded_into(load(), archive)
+    store = ReferenceStore(config.recording.directory / "references")
+    if way == "--list":
+        _list(store.list(kind, source), as_json)
+        return
+    if source is None:
+        raise typer.BadParameter("none given; name one, or use --list", param_hint="DETECTOR")
+    one = with_one_detector(config, source, **options)
+    (detector,) = one.devices
+    if way == "--export":
+        kept = _export(store, kind, detector, ways[way])
+    elif way == "--import":
+        kept = _import(one, store, kind, detector, ways[way], exposure)
+    elif way == "--capture":
+        kept = _capture(one, store, kind, detector, num, options["timeout"], exposure)
+    else:
+        apply_environment(one)
+        _take(_with_motor(one, config, motor), store, kind, detector, num, motor, position, as_json)
+        return
+    _show(kept, as_json)
+    if way == "--export" and not as_json:
+        out().print(f"its mean is in {ways[way]}")
+
+
+def _list(found: "list[ReferenceHeader]", as_json: bool) -> None:
+    if as_json:
+        print_json([_plain(header) for header in found])
+        return
+    if not found:
+        out().print("none")
+        return
+    made = table("kind", "detector", "geometry", "exposure", "frames", "age", "run", right=("frames", "age"))
+    for header in found:
+        exposure = "" if header.exposure is None else f"{header.exposure:g} s"
+        made.add_row(
+            header.kind, header.detector, str(header.geometry), exposure, str(header.number), _span(header.age),
+            header.run[:8] or header.origin,
+        )  # fmt: skip
+    out().print(made)
+
+
+def _export(store: "ReferenceStore", kind: "Kind", detector: str, file: Path) -> "Reference":
+    from beamstream.errors import NoReference
+    from beamstream.references import export_npy
+
+    there = store.list(kind, detector)
+    if not there:
+        raise NoReference(
+            f"{detector}: a {kind} to be exported, there is none in {store.directory}; take one: "
+            f"`beamstream {kind}s {detector}`"
+        )
+    newest = store.load(there[0].path)
+    export_npy(newest, file)
+    return newest
+
+
+def _import(
+    config: "Config", store: "ReferenceStore", kind: "Kind", detector: str, file: Path, exposure: float | None
+) -> "Reference":
+    from beamstream.references import import_npy
+
+    return _keep(config, store, import_npy(file, kind, detector, exposure=exposure))
+
+
+def _capture(
+    config: "Config",
+    store: "ReferenceStore",
+    kind: "Kind",
+    detector: str,
+    num: int,
+    timeout: float | None,
+    exposure: float | None,
+) -> "Reference":
+    from beamstream.errors import RingError
+    from beamstream.references.capture import capture
+
+    try:
+        captured = capture(detector, kind, num, timeout=timeout or 10.0, exposure=exposure)
+    except RingError as error:
+        raise RingError(f"{error} (without --capture the frames are taken by a run of their own)") from error
+    return _keep(config, store, captured)
+
+
+def _keep(config: "Config", store: "ReferenceStore", reference: "Reference") -> "Reference":
+    from beamstream.archive.layout import Layout
+    from beamstream.callbacks.journal import Journal
+    from beamstream.callbacks.reference_run import keep_as_run
+    from beamstream.instrument.engine import ScanIds
+
+    layout = Layout(config.archive.directory)
+    layout.prepare()
+    journal = Journal(layout.journal)
+    try:
+        return keep_as_run(reference, store, journal, scan_id=ScanIds(layout.directory / "scan_id")({}))
+    finally:
+        journal.close()
+
+
+def _with_motor(one: "Config", config: "Config", motor: str | None) -> "Config":
+    from beamstream.config import MotorConfig
+    from beamstream.errors import ConfigurationError
+
+    if motor is None:
+        return one
+    if not isinstance(config.devices.get(motor), MotorConfig):
+        known = ", ".join(n for n, d in config.devices.items() if isinstance(d, MotorConfig)) or "none"
+        raise ConfigurationError(f"flats: motor {motor} asked for, which is not configured; configured are {known}")
+    return one.model_copy(update={"devices": {**one.devices, motor: config.devices[motor]}})
+
+
+def _take(
+    config: "Config",
+    store: "ReferenceStore",
+    kind: "Kind",
+    detector: str,
+    num: int,
+    motor: str | None,
+    position: float | None,
+    as_json: bool,
+) -> None:
+    """Take frames with a plan; end with the status of the run."""
+    from beamstream.cli.acquisition import Acquisition
+
+    with Acquisition(config) as acquisition:
+        status, error = _run(acquisition, _plan(acquisition, kind, detector, num, motor, position))
+        made = [h for h in store.list(kind, detector) if acquisition.uids and h.run == acquisition.uids[-1]]
+    if acquisition.interrupted:
+        raise typer.Exit(128 + acquisition.interrupted)
+    if status == "success" and made:
+        _show(made[0], as_json)
+        return
+    complain(error or f"{detector}: the run made no {kind}")
+    raise typer.Exit(1)
+
+
+def _plan(
+    acquisition: "Acquisition", kind: str, detector: str, num: int, motor: str | None, position: float | None
+) -> Any:
+    from plans import references
+
+    device = acquisition.devices[detector]
+    if kind == "dark":
+        return references.darks([device], num)
+    if motor is None:
+        return references.flats([device], num)
+    moved = acquisition.devices[motor]
+    try:
+        moved.wait_for_connection(timeout=10)
+    except TimeoutError as error:
+        from beamstream.errors import NotConnected
+
+        raise NotConnected(f"{motor}: {moved.prefix} did not answer within 10 s; is its IOC running?") from error
+    return references.flats([device], num, motor=moved, out=position)
+
+
+def _run(acquisition: "Acquisition", plan: Any) -> tuple[str, str]:
+    before = len(acquisition.uids)
+    try:
+        return acquisition.run(plan), ""
+    except Exception as error:
+        if len(acquisition.uids) == before:
+            raise  # there is no run to tell about
+        return "fail", str(error)
+
+
+def _show(kept: "Reference | ReferenceHeader", as_json: bool) -> None:
+    if as_json:
+        print_json(_plain(kept))
+        return
+    exposure = "unknown" if kept.exposure is None else f"{kept.exposure:g} s"
+    out().print(f"{kept.name}\n{kept.geometry}, exposure {exposure}\n{kept.path}", markup=False)
+
+
+def _plain(kept: "Reference | ReferenceHeader") -> dict[str, Any]:
+    fields = ("kind", "detector", "number", "exposure", "taken", "run", "origin", "path")
+    return {"name": kept.name, **{f: getattr(kept, f) for f in fields}, "geometry": kept.geometry.to_dict()}
+
+
+def _span(seconds: float) -> str:
+    """Say how long ago as people do."""
+    for length, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"

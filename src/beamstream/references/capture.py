@@ -1,0 +1,61 @@
+"""Capture a dark or a flat from the frames that pass through a ring."""
+
+import time
+from dataclasses import replace
+
+from beamstream.errors import SilentSource
+from beamstream.readers import Latest, RingView
+from beamstream.references.average import Average
+from beamstream.references.reference import Kind, Reference
+
+
+def capture(
+    ring_name: str, kind: Kind, num: int = 1, *, timeout: float = 10.0, exposure: float | None = None
+) -> Reference:
+    """Average the next frames of a ring that somebody fills, also another process.
+
+    They are those that come from now on; a fast camera's may have gaps between them. The reference is in no store yet.
+
+    Parameters
+    ----------
+    ring_name : str
+        The detector's, or that of a derived stream, such as ``camera_corrected``.
+    kind : "dark" or "flat"
+    num : int
+        Frames.
+    timeout : float
+        Longest wait for one frame, s.
+    exposure : float, optional
+        Of the frames, s; frames do not tell it themselves.
+
+    Raises
+    ------
+    RingError
+        There is no such ring: nobody acquires with that detector.
+    SilentSource
+        No frame came in time.
+    WrongGeometry
+        Shape or type changed meanwhile.
+    """
+    if num < 1:
+        raise ValueError(f"{ring_name}: a {kind} of {num} frames to be captured; capture at least one")
+    view = RingView(ring_name)
+    try:
+        newest = Latest(view)
+        average, last = None, 0.0
+        for got in range(num):
+            frame = newest.read(timeout)
+            if frame is None:
+                raise SilentSource(
+                    f"{ring_name}: {num} frames for a {kind} asked for, {got} came and then none for {timeout:g} s; "
+                    "is the camera acquiring?"
+                )
+            if average is None:
+                average = Average(replace(frame.geometry, codec=""))
+            average.add(frame.image)
+            last = frame.timestamp or time.time()
+    finally:
+        view.close()
+    assert average is not None
+    mean, std = average.result()
+    return Reference(kind, mean, std, average.number, ring_name, average.geometry, exposure, last, origin="capture")
