@@ -9,7 +9,6 @@ import pytest
 
 from beamstream.errors import DiskFull, SinkError
 from beamstream.frames import Geometry
-from beamstream.sinks import contract
 from beamstream.sinks.contract import SinkContract, made_frames
 from beamstream.sinks.dxchange import DxchangeSink
 
@@ -26,10 +25,6 @@ def read(path):
         for index in range(min(kept, len(file["exchange/data"]))):
             yield file["exchange/data"][index]
 """
-
-    @pytest.fixture(autouse=True)
-    def _fewer_kills(self, monkeypatch):
-        monkeypatch.setattr(contract, "_KILLS", 8)  # what writes is the code of Hdf5Sink, which is killed as often
 
 
 def test_tomography_programs_find_what_they_look_for(tmp_path):

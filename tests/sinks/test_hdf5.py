@@ -22,6 +22,7 @@ PLAIN = Geometry((64, 64), "<u2")
 
 class TestHdf5Sink(SinkContract):
     factory = "beamstream.sinks.hdf5:Hdf5Sink"
+    kills = 20
     reader = """
 import h5py, hdf5plugin
 def read(path):

@@ -109,6 +109,11 @@ class LivePlot:
         """Of the process that draws; None if there is none."""
         return self._process.pid if self._process is not None and self._process.alive else None
 
+    @property
+    def drawn(self) -> int:
+        """How many frames of the last run were drawn so far, by the last word of the process that draws."""
+        return int(self._process.account(self._last).get("drawn", 0)) if self._process is not None else 0
+
     def close(self) -> None:
         """End the process that draws, when the last picture is complete; the next run starts it again."""
         process, self._process = self._process, None

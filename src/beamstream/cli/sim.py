@@ -198,6 +198,8 @@ def _begin(names: dict[str, Any], faults: dict[str, Any], isolated: bool, as_jso
     console = out()
     for camera in names["cameras"]:
         console.print(f"images   pva://{camera['image']}\ncontrol  {camera['control']}\nfaults   {camera['faults']}")
+        if camera["scene"] == "beam":
+            console.print(f"shutter  {camera['faults']}Shutter\nsample   {camera['faults']}Sample")
     for motor in names["motors"]:
         console.print(f"motor    {motor}")
     console.print("In another terminal, so that clients find it:")

@@ -105,6 +105,7 @@ class Beamline:
                 "image": c.image,
                 "control": f"{c.prefix}:cam1:",
                 "faults": f"{c.prefix}:sim1:",
+                "scene": c.scene,
             }
             for c in self.cameras
         ]

@@ -33,7 +33,6 @@ SHAPES = {
     ColorMode.RGB2: (48, 3, 64),
     ColorMode.RGB3: (3, 48, 64),
 }
-_KILLS = 20
 _DIGESTS = """
 import hashlib, json, sys
 for path in sys.argv[1:]:
@@ -76,10 +75,13 @@ class SinkContract:
     reader : str
         Python source of ``read(path)``, which yields the frames of a sink that may be open, or whose writer was
         killed. It runs in a process of its own and should use what a stranger would use, nothing of ours.
+    kills : int
+        Writers that are killed; more where a frame that is reported as recorded depends on it.
     """
 
     factory: ClassVar[str]
     reader: ClassVar[str]
+    kills: ClassVar[int] = 8
     geometry = Geometry((200, 300), "<u2")  # no whole number of pages
 
     def make(self, path: Path, geometry: Geometry | None = None) -> Any:
@@ -142,9 +144,9 @@ class SinkContract:
         self.expect(tmp_path / "run", frames)
 
     def test_what_was_reported_as_kept_survives_kill_9_at_any_instant(self, tmp_path: Path) -> None:
-        paths = [tmp_path / f"run{i}" for i in range(_KILLS)]
+        paths = [tmp_path / f"run{i}" for i in range(self.kills)]
         with ThreadPoolExecutor(2) as pool:  # most of a writer's life is its start
-            reported = list(pool.map(self.kill_a_writer, paths, map(random.Random, range(_KILLS))))
+            reported = list(pool.map(self.kill_a_writer, paths, map(random.Random, range(self.kills))))
         for kept, found in zip(reported, self.digests(*paths), strict=True):
             assert len(found) >= kept
             assert found == [digest(frame) for frame in made_frames(self.geometry, 0, len(found))]
