@@ -1,4 +1,4 @@
-"""The flat field and the frame statistics on one core, against numpy's plain formula and against a mere copy."""
+"""The flat field on one core and on two, and the frame statistics, against plain numpy and against a mere copy."""
 
 import time
 from collections.abc import Callable
@@ -49,9 +49,10 @@ def references(darkness: str) -> tuple[np.ndarray, np.ndarray | None]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("darkness", ["no dark", "float32 dark", "float64 dark"])
 @pytest.mark.parametrize("output", ["float32", "raw"])
-def test_flat_field_against_numpy_and_a_copy(frames, output, darkness, report):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_flat_field_against_numpy_and_a_copy(frames, threads, output, darkness, report):
     flat, dark = references(darkness)
-    op = FlatField(flat, dark, output=output)
+    op = FlatField(flat, dark, output=output, threads=threads)
     op.prepare("u2")
     mean = op.means[0]
     copied = np.zeros(flat.shape, np.float32)
@@ -67,7 +68,7 @@ def test_flat_field_against_numpy_and_a_copy(frames, output, darkness, report):
     np.testing.assert_allclose(op.apply(frames[0], {}), plainly, rtol=3e-7, atol=0 if output == "float32" else 1)
     ours, numpy, copy = compared(frames, lambda f: op.apply(f, {}), plain, lambda f: np.copyto(copied, f))
     report(
-        f"flat field {SIZE}² uint16, {darkness}, {output}",
+        f"flat field {SIZE}² uint16, {darkness}, {output}, {threads} threads",
         f"{ours:.2f} ms = {1e3 / ours:.0f} fps; numpy in float64 {numpy:.2f} ms ({numpy / ours:.1f} times ours), "
         f"np.copyto to float32 {copy:.2f} ms ({copy / ours:.2f} times ours)",
     )

@@ -5,16 +5,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import tifffile
-import zarr
-from numpy.typing import NDArray
+from read_formats import READ, h5
 from recorded_runs import shown
 
 from beamstream.callbacks.flatfield import FlatField
@@ -24,21 +21,6 @@ from beamstream.export import export_run
 from beamstream.frames import ColorMode, Geometry
 from beamstream.references import Reference, ReferenceStore
 from beamstream.sinks.formats import FORMATS
-
-READ: dict[str, Callable[[Path], NDArray[Any]]] = {
-    "tiff": lambda path: np.stack([tifffile.imread(file) for file in sorted(path.iterdir())]),
-    "bigtiff": tifffile.imread,
-    "ome-tiff": tifffile.imread,
-    "hdf5": lambda path: h5(path, "entry/data/data"),
-    "dxchange": lambda path: h5(path, "exchange/data"),
-    "zarr": lambda path: zarr.open_group(path, mode="r")["data"][:],  # type: ignore[index]
-    "npy": np.load,
-}
-
-
-def h5(path: Path, where: str) -> NDArray[Any]:
-    with h5py.File(path) as file:
-        return file[where][:]  # type: ignore[index]
 
 
 def left(directory: Path) -> list[str]:

@@ -34,8 +34,8 @@ class Recorder:
     directory : path-like
         Made if it is missing.
     format : str
-        A name of `beamstream.sinks.formats.FORMATS`: ``"tiff"``, ``"ome-tiff"``, ``"hdf5"``, ``"dxchange"``,
-        ``"zarr"``, ``"npy"``.
+        A name of `beamstream.sinks.formats.FORMATS`: ``"tiff"``, ``"bigtiff"``, ``"ome-tiff"``, ``"hdf5"``,
+        ``"dxchange"``, ``"zarr"``, ``"npy"``.
     prefix : str
         Begins file names; no separators.
     stream : str

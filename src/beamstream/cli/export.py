@@ -10,6 +10,7 @@ from beamstream.cli.console import err, out, print_json, progress, size, table
 from beamstream.cli.sources import recorded_into
 
 if TYPE_CHECKING:
+    from beamstream.archive.documents import Document
     from beamstream.callbacks.recorder import Recorder
     from beamstream.config import Config
     from beamstream.export import ExportResult
@@ -68,10 +69,9 @@ def export(
     config = recorded_into(load(), archive)
 
     from beamstream.archive.layout import Layout
-    from beamstream.export import find_journal
+    from beamstream.export import read_run
 
-    journal = find_journal(Layout(config.archive.directory).journal, run)
-    documents = _documents(journal)
+    documents = read_run(Layout(config.archive.directory).journal, run)
     if references or (corrected and not _has_corrected(documents)):
         options |= {"op_for": _correction(config, flat, dark, output, corrected), "label": _CORRECTED}
     elif corrected:
@@ -85,20 +85,14 @@ def export(
         _show(result)
 
 
-def _run(documents: list[tuple[str, dict[str, Any]]], recorder: "Recorder") -> "ExportResult":
+def _run(documents: "list[Document]", recorder: "Recorder") -> "ExportResult":
     from beamstream.export import count_frames, export_run
 
     with progress(count_frames(documents, recorder), "frames") as bar:
         return export_run(documents, recorder, progress=lambda done, _announced: bar.at(done))
 
 
-def _documents(journal: Path) -> list[tuple[str, dict[str, Any]]]:
-    from beamstream.archive.documents import Tail
-
-    return [(name, doc) for name, doc in Tail(journal).read(1 << 40)]
-
-
-def _has_corrected(documents: list[tuple[str, dict[str, Any]]]) -> bool:
+def _has_corrected(documents: "list[Document]") -> bool:
     from beamstream.callbacks.work import image_keys, wanted
 
     select = wanted(_CORRECTED, None)

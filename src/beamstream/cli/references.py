@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from beamstream.cli.console import complain, out, print_json, table
+from beamstream.cli import referencing
+from beamstream.cli.console import out, print_json, table
 from beamstream.cli.sources import recorded_into, with_one_detector
 
 if TYPE_CHECKING:
-    from beamstream.cli.acquisition import Acquisition
-    from beamstream.config import Config
-    from beamstream.references import Kind, Reference, ReferenceHeader, ReferenceStore
+    from beamstream.references import Kind, Reference, ReferenceHeader
 
 Source = Annotated[
     str | None, typer.Argument(metavar="[DETECTOR]", help="A configured detector or `pva://PREFIX:Pva1:Image`.")
@@ -133,15 +132,15 @@ def _do(
     one = with_one_detector(config, source, **options)
     (detector,) = one.devices
     if way == "--export":
-        kept = _export(store, kind, detector, ways[way])
+        kept = referencing.export(store, kind, detector, ways[way])
     elif way == "--import":
-        kept = _import(one, store, kind, detector, ways[way], exposure)
+        kept = referencing.import_(one, store, kind, detector, ways[way], exposure)
     elif way == "--capture":
-        kept = _capture(one, store, kind, detector, num, options["timeout"], exposure)
+        kept = referencing.capture(one, store, kind, detector, num, options["timeout"], exposure)
     else:
         apply_environment(one)
-        _take(_with_motor(one, config, motor), store, kind, detector, num, motor, position, as_json)
-        return
+        both = referencing.with_motor(one, config, motor)
+        kept = referencing.take(both, store, kind, detector, num, motor, position)
     _show(kept, as_json)
     if way == "--export" and not as_json:
         out().print(f"its mean is in {ways[way]}")
@@ -162,130 +161,6 @@ def _list(found: "list[ReferenceHeader]", as_json: bool) -> None:
             header.run[:8] or header.origin,
         )  # fmt: skip
     out().print(made)
-
-
-def _export(store: "ReferenceStore", kind: "Kind", detector: str, file: Path) -> "Reference":
-    from beamstream.errors import NoReference
-    from beamstream.references import export_npy
-
-    there = store.list(kind, detector)
-    if not there:
-        raise NoReference(
-            f"{detector}: a {kind} to be exported, there is none in {store.directory}; take one: "
-            f"`beamstream {kind}s {detector}`"
-        )
-    newest = store.load(there[0].path)
-    export_npy(newest, file)
-    return newest
-
-
-def _import(
-    config: "Config", store: "ReferenceStore", kind: "Kind", detector: str, file: Path, exposure: float | None
-) -> "Reference":
-    from beamstream.references import import_npy
-
-    return _keep(config, store, import_npy(file, kind, detector, exposure=exposure))
-
-
-def _capture(
-    config: "Config",
-    store: "ReferenceStore",
-    kind: "Kind",
-    detector: str,
-    num: int,
-    timeout: float | None,
-    exposure: float | None,
-) -> "Reference":
-    from beamstream.errors import RingError
-    from beamstream.references.capture import capture
-
-    try:
-        captured = capture(detector, kind, num, timeout=timeout or 10.0, exposure=exposure)
-    except RingError as error:
-        raise RingError(f"{error} (without --capture the frames are taken by a run of their own)") from error
-    return _keep(config, store, captured)
-
-
-def _keep(config: "Config", store: "ReferenceStore", reference: "Reference") -> "Reference":
-    from beamstream.archive.layout import Layout
-    from beamstream.callbacks.journal import Journal
-    from beamstream.callbacks.reference_run import keep_as_run
-    from beamstream.instrument.engine import ScanIds
-
-    layout = Layout(config.archive.directory)
-    layout.prepare()
-    journal = Journal(layout.journal)
-    try:
-        return keep_as_run(reference, store, journal, scan_id=ScanIds(layout.directory / "scan_id")({}))
-    finally:
-        journal.close()
-
-
-def _with_motor(one: "Config", config: "Config", motor: str | None) -> "Config":
-    from beamstream.config import MotorConfig
-    from beamstream.errors import ConfigurationError
-
-    if motor is None:
-        return one
-    if not isinstance(config.devices.get(motor), MotorConfig):
-        known = ", ".join(n for n, d in config.devices.items() if isinstance(d, MotorConfig)) or "none"
-        raise ConfigurationError(f"flats: motor {motor} asked for, which is not configured; configured are {known}")
-    return one.model_copy(update={"devices": {**one.devices, motor: config.devices[motor]}})
-
-
-def _take(
-    config: "Config",
-    store: "ReferenceStore",
-    kind: "Kind",
-    detector: str,
-    num: int,
-    motor: str | None,
-    position: float | None,
-    as_json: bool,
-) -> None:
-    """Take frames with a plan; end with the status of the run."""
-    from beamstream.cli.acquisition import Acquisition
-
-    with Acquisition(config) as acquisition:
-        status, error = _run(acquisition, _plan(acquisition, kind, detector, num, motor, position))
-        made = [h for h in store.list(kind, detector) if acquisition.uids and h.run == acquisition.uids[-1]]
-    if acquisition.interrupted:
-        raise typer.Exit(128 + acquisition.interrupted)
-    if status == "success" and made:
-        _show(made[0], as_json)
-        return
-    complain(error or f"{detector}: the run made no {kind}")
-    raise typer.Exit(1)
-
-
-def _plan(
-    acquisition: "Acquisition", kind: str, detector: str, num: int, motor: str | None, position: float | None
-) -> Any:
-    from plans import references
-
-    device = acquisition.devices[detector]
-    if kind == "dark":
-        return references.darks([device], num)
-    if motor is None:
-        return references.flats([device], num)
-    moved = acquisition.devices[motor]
-    try:
-        moved.wait_for_connection(timeout=10)
-    except TimeoutError as error:
-        from beamstream.errors import NotConnected
-
-        raise NotConnected(f"{motor}: {moved.prefix} did not answer within 10 s; is its IOC running?") from error
-    return references.flats([device], num, motor=moved, out=position)
-
-
-def _run(acquisition: "Acquisition", plan: Any) -> tuple[str, str]:
-    before = len(acquisition.uids)
-    try:
-        return acquisition.run(plan), ""
-    except Exception as error:
-        if len(acquisition.uids) == before:
-            raise  # there is no run to tell about
-        return "fail", str(error)
 
 
 def _show(kept: "Reference | ReferenceHeader", as_json: bool) -> None:

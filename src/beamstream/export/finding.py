@@ -4,12 +4,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from beamstream.archive.documents import decode
+from beamstream.archive.documents import Document, Tail, decode
 from beamstream.errors import ArchiveError
 
 _SHORTEST = 4  # characters of a uid that may stand for all of it
 _LONGEST_SCAN_ID = 7  # digits; longer ones are uids
 _FOLDERS = (".", "filed", "refused")
+_EVERYTHING = 1 << 40  # bytes
+
+
+def read_run(directory: Path, run: str) -> list[Document]:
+    """Return the documents of a run that are there by now; see `find_journal`.
+
+    Raises
+    ------
+    ArchiveError
+        There is no such run, there are several, or its journal is damaged.
+    """
+    while True:
+        try:
+            return list(Tail(find_journal(directory, run)).read(_EVERYTHING))
+        except FileNotFoundError:
+            continue  # it was filed between finding and opening
 
 
 def find_journal(directory: Path, run: str) -> Path:

@@ -1,9 +1,10 @@
 """What one process says to another: a line of JSON each."""
 
 import json
+import os
 import threading
 from collections import deque
-from typing import IO, Any
+from typing import Any
 
 Message = dict[str, Any]
 
@@ -11,22 +12,29 @@ Message = dict[str, Any]
 class Inbox:
     """Take messages from a pipe in a thread, so that whoever sends them need not wait.
 
+    Parameters
+    ----------
+    fd : int
+        Where to read, open as long as the process lives.
+
     Attributes
     ----------
     ended : bool
         Whether nothing more will come: the other end is closed, or its process gone.
     """
 
-    def __init__(self, pipe: IO[bytes]) -> None:
+    def __init__(self, fd: int) -> None:
         self.ended = False
         self._messages: deque[Message] = deque()
         self._came = threading.Condition()
-        threading.Thread(target=self._read, args=(pipe,), name="inbox", daemon=True).start()
+        threading.Thread(target=self._read, args=(fd,), name="inbox", daemon=True).start()
 
-    def _read(self, pipe: IO[bytes]) -> None:
-        for line in pipe:
+    def _read(self, fd: int) -> None:
+        rest = b""
+        while piece := os.read(fd, 1 << 16):  # not by a file object: Python aborts if it ends while one is being read
+            *lines, rest = (rest + piece).split(b"\n")
             with self._came:
-                self._messages.append(json.loads(line))
+                self._messages.extend(map(json.loads, lines))
                 self._came.notify()
         with self._came:
             self.ended = True

@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pipe.write(json.dumps(message) + "\n")
         pipe.flush()
 
-    inbox = Inbox(sys.stdin.buffer)
+    inbox = Inbox(0)
     os.nice(_NICE)
     import matplotlib
 

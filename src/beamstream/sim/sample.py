@@ -61,7 +61,7 @@ def _septa(along: Plane, across: Plane, radius: Plane, width: Plane, end: np.flo
     distance = (bent / step - np.rint(bent / step)) * step * radius
     wall = _line(distance, np.float32(0.018) * width, pixel)
     tube = np.float32(0.6) * _line((across - np.float32(0.1)) * width / 2, np.float32(0.013) * width, pixel)
-    last = np.floor((end - np.float32(_LIVING)) / step) * step + np.float32(0.05)  # just behind a wall
+    last = np.floor((end - np.float32(_LIVING)) / step) * step + np.float32(0.025)  # just behind a wall
     chambers = _ramp((last - bent) * radius / pixel)
     return np.sqrt(_chord(across)) * chambers * np.maximum(wall, tube)
 

@@ -56,8 +56,8 @@ class BeamScene:
     """Draw what a camera in an X-ray beam sees, and say what the truth behind it is.
 
     Counts are ``dark + illumination × transmission`` with the noise of the photons; a few dead pixels are 0.
-    A picture is a pure function of geometry, id and `Beam`. It never saturates. 2048² takes about 5 ms, and 10 ms
-    when the beam has changed. One thread at a time.
+    A picture is a pure function of geometry, id and `Beam`. It never saturates. 2048² takes about 3 ms, and 12 ms
+    where the beam is not that of the picture before. One thread at a time.
 
     Parameters
     ----------
@@ -153,10 +153,10 @@ class BeamScene:
             return
         if self._drawn is None or beam.exposure != self._drawn[-1]:
             self._dark = self.dark(beam.exposure)
-        self._drawn = drawn
         for start in range(0, n_rows, rows := max(1, _TILE // n_cols)):
             self._expose_rows(slice(start, start + rows), beam.shutter_open, shift)
         self._mean.flat[self.dead] = self._deviation.flat[self.dead] = 0.0
+        self._drawn = drawn
 
     def _expose_rows(self, rows: slice, shutter_open: bool, shift: int) -> None:
         mean, deviation = self._mean[rows], self._deviation[rows]
