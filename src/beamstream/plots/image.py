@@ -96,7 +96,7 @@ class ImagePicture(Picture):
 
     def _reshape(self, shape: tuple[int, ...]) -> None:
         """Prepare for images of another shape."""
-        self._shape = shape
+        first, self._shape = not self._shape, shape
         self.stale = True
         n_rows, n_cols = shape[:2]
         factors = [-(-n // arrays.MOST_PIXELS) for n in (n_rows, n_cols)]
@@ -112,7 +112,7 @@ class ImagePicture(Picture):
         for steps in self._bins:
             steps.set_fill(not coloured)
             steps.set_alpha(0.9 if coloured else 0.75)
-        if not _fixed(self.figure):
+        if first or self.figure.canvas.manager is None:  # later, the size of a window is up to its user
             width, height = self._wanted(n_cols / n_rows)
             self.figure.set_size_inches(width, height)
 
@@ -157,8 +157,3 @@ def _positions(n: int, size: int) -> NDArray[Any]:
     """Return the pixel positions of the middles of averaged blocks."""
     factor = -(-size // arrays.MOST_PIXELS)
     return (np.arange(n, dtype=np.float64) + 0.5) * factor - 0.5
-
-
-def _fixed(figure: "Figure") -> bool:
-    """Return whether somebody else decides about the size: a window that a user may have drawn larger."""
-    return figure.canvas.manager is not None
