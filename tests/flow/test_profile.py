@@ -41,6 +41,9 @@ control = "SIM:CAM:cam1:"
 [devices.motor]
 kind = "motor"
 pv = "SIM:MTR1"
+[devices.shutter]
+kind = "signal"
+pv = "SIM:CAM:sim1:Shutter"
 """
 
 
@@ -104,8 +107,8 @@ class Terminal:
 
 @pytest.fixture(scope="module")
 def beamline():
-    camera = CameraSpec(geometry=Geometry((64, 96), "<u2"))
-    with SimProcess(Beamline((camera,), (MotorSpec(),))) as running:
+    camera = CameraSpec(geometry=Geometry((64, 96), "<u2"), scene="beam")
+    with SimProcess(Beamline((camera,), (MotorSpec(velocity=20.0),))) as running:
         yield running
 
 
@@ -158,6 +161,23 @@ def test_every_plan_and_name_that_people_expect_is_there(beamline, terminal):
     assert "scan_id=2" in shown
     assert re.search(r"cam +3 +0 ", shown)
     assert session.end() == 0
+
+
+def test_the_tour_of_the_flat_field_works_as_the_readme_has_it(beamline, terminal):
+    session = terminal()
+    session.until(PROMPT)
+    session.type("close, open_again = lambda: bps.mv(shutter, 'Closed'), lambda: bps.mv(shutter, 'Open')")
+    assert re.search(r"reference: 5 frames", session.type("RE(darks(cam, 5, before=close, after=open_again))"))
+    assert re.search(r"reference: 5 frames", session.type("RE(flats(cam, 5, motor=motor, out=6))"))
+    assert "'dark', 'flat'" in session.type("print(sorted(r.kind for r in references.list()))")
+    session.type("callbacks.add(FlatField(dark='latest', references=references))")
+    session.type("callbacks.add(Recorder(config.recording.directory / 'exports', stream='corrected'))")
+    shown = session.type("RE(record([cam], num=20))")
+    assert "corrected: 20 frames" in shown
+    assert "recorder: 20 frames" in shown
+    assert "Open" in session.type("print(shutter.get())")
+    assert session.end() == 0
+    assert len(list(session.archive.recordings.rglob("frame_000*.tiff"))) == 20
 
 
 def test_a_session_without_a_beamline_is_ready_in_time_and_says_what_is_missing(terminal):

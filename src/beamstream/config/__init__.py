@@ -11,6 +11,7 @@ from beamstream.config.model import (
     MotorConfig,
     PvaDetectorConfig,
     Recording,
+    SignalConfig,
 )
 from beamstream.config.reading import FILE_NAME, VARIABLE, find, load
 from beamstream.config.values import RESERVED, OnLoss
@@ -29,6 +30,7 @@ __all__ = [
     "OnLoss",
     "PvaDetectorConfig",
     "Recording",
+    "SignalConfig",
     "apply_environment",
     "find",
     "load",

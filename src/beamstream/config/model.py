@@ -128,8 +128,19 @@ class MotorConfig(Section):
     pv: PV
 
 
-KINDS: dict[str, type[Section]] = {"pva_detector": PvaDetectorConfig, "motor": MotorConfig}
-DeviceConfig = Annotated[PvaDetectorConfig | MotorConfig, Field(discriminator="kind")]
+class SignalConfig(Section):
+    """Describe one record that plans set and read, such as a shutter; an enumeration goes by its words."""
+
+    kind: Literal["signal"]
+    pv: PV
+
+
+KINDS: dict[str, type[Section]] = {
+    "pva_detector": PvaDetectorConfig,
+    "motor": MotorConfig,
+    "signal": SignalConfig,
+}
+DeviceConfig = Annotated[PvaDetectorConfig | MotorConfig | SignalConfig, Field(discriminator="kind")]
 
 
 class Config(Section):

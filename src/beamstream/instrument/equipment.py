@@ -5,16 +5,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ophyd import Device, EpicsMotor
+from ophyd import Device, EpicsMotor, EpicsSignal
 
-from beamstream.config import Config, MotorConfig, PvaDetectorConfig, Recording
+from beamstream.config import Config, DeviceConfig, MotorConfig, PvaDetectorConfig, Recording, SignalConfig
 from beamstream.errors import BeamstreamError
 from devices.pva_detector import PvaDetector
 
 _SETTLE = 0.02  # s
 
 
-def make_devices(config: Config) -> dict[str, Device]:
+def make_devices(config: Config) -> dict[str, Device | EpicsSignal]:
     """Return the devices by name, in the file's order; connecting goes on in the background.
 
     A PV that does not answer costs no time here: its device says so when it is used.
@@ -44,7 +44,7 @@ def _ask(device: Any, timeout: float) -> None:
         pass  # `connected` says so
 
 
-def _make(name: str, device: PvaDetectorConfig | MotorConfig, recording: Recording) -> Device:
+def _make(name: str, device: DeviceConfig, recording: Recording) -> Device | EpicsSignal:
     match device:
         case PvaDetectorConfig():
             return PvaDetector(
@@ -60,3 +60,5 @@ def _make(name: str, device: PvaDetectorConfig | MotorConfig, recording: Recordi
         case MotorConfig():
             # ophyd may miss the end of a move that begins in the instant another one ends
             return EpicsMotor(device.pv, name=name, settle_time=_SETTLE)
+        case SignalConfig():
+            return EpicsSignal(device.pv, name=name, string=True)

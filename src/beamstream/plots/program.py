@@ -115,7 +115,8 @@ class Program:
 
     def _account(self, run: str) -> Message:
         drawn = sum(view.drawn for view in self._views.values() if view.run == run)
-        return {"run": run, "drawn": drawn, "errors": self._errors[run], "error": self._error}
+        errors = self._errors[run]
+        return {"run": run, "drawn": drawn, "errors": errors, "error": self._error if errors else ""}
 
     def _counted(self, run: str) -> "_Counted":
         return _Counted(partial(self._failed, run))

@@ -70,8 +70,8 @@ def devices(config: Config, rates: dict[str, float]) -> Iterator[Finding]:
     for name, device in config.devices.items():
         if isinstance(device, PvaDetectorConfig):
             yield from _detector(name, device, rates)
-        elif isinstance(device, MotorConfig):
-            yield _records(name, device.pv, {"": "motor record"})
+        else:
+            yield _records(name, device.pv, {"": "motor record" if isinstance(device, MotorConfig) else "record"})
 
 
 def _detector(name: str, device: PvaDetectorConfig, rates: dict[str, float]) -> Iterator[Finding]:
