@@ -1,6 +1,8 @@
 """Recorded frames by row: from the ring, from the file, bit-exact either way."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -76,6 +78,35 @@ def test_a_file_that_grows_is_followed(tmp_path):
             assert len(recorded) == start + 10
             read = images(recorded, start, start + 10)
             assert all(np.array_equal(a, f.image) for a, f in zip(read, frames[start:], strict=False))
+
+
+@pytest.mark.parametrize("geometry", [PLAIN, replace(PLAIN, codec="bslz4")], ids=str)
+def test_a_file_that_another_process_writes_is_followed(tmp_path, geometry):
+    code = (
+        "import sys; from beamstream.recorded import RecordedFrames\n"
+        "recorded = RecordedFrames(sys.argv[1])\n"
+        "for line in sys.stdin:\n"
+        "    stop = int(line)\n"
+        "    print(len(recorded), sum(int(f.image.sum()) for b in recorded.read(0, stop) for f in b), flush=True)\n"
+        "recorded.close()"
+    )
+    plain = made_frames(PLAIN, 0, 9)
+    frames = (
+        [replace(f, payload=encode(f.image, "bslz4"), geometry=geometry) for f in plain] if geometry.codec else plain
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with Hdf5Sink(tmp_path / "run.h5", geometry) as sink:
+        sink.write(frames[:1])
+        with subprocess.Popen([sys.executable, "-c", code, str(sink.path)], **pipes) as reader:
+            said = []
+            for start, stop in ((1, 2), (2, 9)):
+                sink.write(frames[start:stop])
+                reader.stdin.write(f"{stop}\n")
+                reader.stdin.flush()
+                said.append(reader.stdout.readline().split())
+            reader.stdin.close()
+    sums = [sum(int(f.image.sum()) for f in plain[:stop]) for stop in (2, 9)]
+    assert said == [["2", str(sums[0])], ["9", str(sums[1])]]
 
 
 def test_rows_beyond_the_end_are_named(tmp_path):

@@ -84,7 +84,7 @@ class RecordedFrames:
     def __len__(self) -> int:
         """Rows that are on disk now."""
         for dataset in self._scalars:
-            dataset.id.refresh()
+            dataset.refresh()  # not its id's: h5py remembers the length of what it cannot write
         return min(dataset.shape[0] for dataset in self._scalars)
 
     def read(self, start: int, stop: int) -> Iterator[list[Frame]]:
@@ -220,7 +220,7 @@ class _Decoded:
         self._dataset = dataset
 
     def read(self, row: int, out: NDArray[Any]) -> None:
-        self._dataset.id.refresh()
+        self._dataset.refresh()
         self._dataset.read_direct(out, np.s_[row])
 
     def close(self) -> None:
