@@ -1,5 +1,6 @@
 """Reading a ring: every frame or the latest, in the writer's process or in another one."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -66,10 +67,13 @@ class RingView:
         self._segment = self._find()
 
     def _find(self) -> Segment:
-        paths = sorted(SHM.glob(f"{PREFIX}{self.name}.*"), key=lambda p: p.stat().st_mtime_ns)
-        if not paths:
+        found = []
+        for path in SHM.glob(f"{PREFIX}{self.name}.*"):
+            with contextlib.suppress(FileNotFoundError):  # its writer ends it this moment
+                found.append((path.stat().st_mtime_ns, path))
+        if not found:
             raise RingError(f"{self.name}: no ring of this name; is its device staged or watched?")
-        return Segment.attach(paths[-1])
+        return Segment.attach(max(found)[1])
 
     @property
     def closed(self) -> bool:
@@ -79,6 +83,10 @@ class RingView:
     def identity(self, index: int) -> tuple[int, float]:
         """Return the unique_id and timestamp in the slot of a frame, whole or not; much faster than `frame`."""
         return self._segment.identity(index)
+
+    def received(self, index: int) -> float:
+        """Return when the frame in a slot was received, s since 1970-01-01 UTC."""
+        return self._segment.received(index)
 
     def refresh(self) -> bool:
         """Follow the writer into its next epoch; False while there is none."""

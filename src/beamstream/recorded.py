@@ -65,9 +65,9 @@ class RecordedFrames:
             group: Any = self._file[dataset.rpartition("/")[0]]
             self._data: Any = self._file[dataset]
             self._scalars = [group[key] for key in ("unique_id", "timestamp", "received")]
-        mode = ColorMode(str(self._data.attrs.get("color_mode", "mono")))
-        self.geometry = Geometry(self._data.shape[1:], self._data.dtype.str, mode)
-        self.source = str(group.attrs.get("source", self.path.as_uri()))
+            mode = ColorMode(str(self._data.attrs.get("color_mode", "mono")))
+            self.geometry = Geometry(self._data.shape[1:], self._data.dtype.str, mode)
+            self.source = str(group.attrs.get("source", self.path.as_uri()))
         self._pixels = _filtered(self._data) if _has_filters(self._data) else _Placed(self.path, self._data)
         self._ring = _RingRows(ring) if ring else None
         self._most = max(1, min(_MOST_IN_A_BATCH, _BATCH_BYTES // max(1, self.geometry.nbytes)))
@@ -85,6 +85,11 @@ class RecordedFrames:
         """Rows that are on disk now."""
         for dataset in self._scalars:
             dataset.refresh()  # not its id's: h5py remembers the length of what it cannot write
+        return self._known
+
+    @property
+    def _known(self) -> int:
+        """Rows that were there when somebody looked last."""
         return min(dataset.shape[0] for dataset in self._scalars)
 
     def read(self, start: int, stop: int) -> Iterator[list[Frame]]:
@@ -97,7 +102,8 @@ class RecordedFrames:
         SinkError
             The file has not so many rows, or cannot be read.
         """
-        if stop > len(self):
+        # no refresh without need: HDF5 2.0 loses all chunks but the first of a dataset that is open twice in a process
+        if stop > self._known and stop > len(self):
             raise SinkError(
                 f"{self.path}: frames {start}:{stop} asked for, it holds {len(self)}; was it cut off by a full disk?"
             )
@@ -174,6 +180,8 @@ class _RingRows:
     def _find(self, view: RingView, wanted: Frame) -> int | None:
         """Return the index of a frame; mostly it is the one after the last."""
         low, high = view.bounds()
+        if low == high or wanted.received < view.received(low):
+            return None  # it has left the ring
         identity = (wanted.unique_id, wanted.timestamp)
         guess = max(self._next, low)
         for index in (*range(guess, high), *range(low, min(guess, high))):
@@ -196,11 +204,13 @@ class _Placed:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def read(self, row: int, out: NDArray[Any]) -> None:
-        self._dataset.refresh()
+        if row >= self._dataset.shape[0]:
+            self._dataset.refresh()
         info = self._dataset.get_chunk_info_by_coord((row, *self._rest))
-        if info.byte_offset is None:  # it was never written: HDF5 fills it with zeros
-            out[...] = 0
-            return
+        if info.byte_offset is None:
+            raise SinkError(
+                f"{self._path}: frame {row} is there, HDF5 does not find it; read the file in another process"
+            )
         view = memoryview(out.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
         got = 0
         while got < len(view):
@@ -220,7 +230,8 @@ class _Decoded:
         self._dataset = dataset
 
     def read(self, row: int, out: NDArray[Any]) -> None:
-        self._dataset.refresh()
+        if row >= self._dataset.shape[0]:
+            self._dataset.refresh()
         self._dataset.read_direct(out, np.s_[row])
 
     def close(self) -> None:

@@ -190,6 +190,10 @@ class Segment:
         at = PAGE + (index % self.capacity) * _RECORD_STRIDE
         return _IDENTITY.unpack_from(self._buffer, at + _SEQUENCE.size)
 
+    def received(self, index: int) -> float:
+        """Return what stands in a frame's slot as the time of its arrival."""
+        return _RECORD.unpack_from(self._buffer, PAGE + (index % self.capacity) * _RECORD_STRIDE + _SEQUENCE.size)[2]
+
     def frame(self, index: int) -> Frame:
         """Return a frame whose payload is a read-only view of the slot.
 

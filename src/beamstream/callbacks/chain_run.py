@@ -83,8 +83,9 @@ class ChainRun:
 
     def give(self, name: str, doc: Mapping[str, Any], origin: FrameCallback | None) -> None:
         for callback, work in self._works:
-            if callback is origin or any(callback is failed for failed, _ in self._failures):
-                continue
+            failed = any(callback is one for one, _ in self._failures)
+            if callback is origin or (failed and work.error is None):
+                continue  # one whose thread ended still counts what it does not do
             try:
                 work(name, doc)
             except Exception as error:

@@ -118,7 +118,7 @@ class DeriveWork(FrameWork):
         for made in self._made.values():
             if made.stream is not None:
                 try:
-                    made.stream.close()
+                    made.stream.close(complete=self.complete)
                 except Exception as error:
                     errors.append(error)
         if errors:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from beamstream.callbacks.work import DERIVED, Emit, Source
+from beamstream.errors import CallbackFailed
 from beamstream.frames import Frame
 from beamstream.ring import Ring
 from beamstream.sinks.base import Sink
@@ -88,13 +89,13 @@ class DerivedStream:
             for name, doc in self._documents.up_to(self.kept, self._descriptor):
                 self._emit(name, doc)
 
-    def close(self) -> None:
-        """Tell of the rest, and finish the file."""
+    def close(self, *, complete: bool = True) -> None:
+        """Tell of the rest, and finish the file; `complete` says whether all frames are in it."""
         try:
             self._publish()
         finally:
             try:
-                self._sink.__exit__(None, None, None)
+                self._sink.__exit__(None if complete else CallbackFailed, None, None)
             finally:
                 self._close_ring()
 

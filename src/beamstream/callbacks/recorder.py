@@ -177,7 +177,7 @@ class RecorderWork(FrameWork):
         for kept in self._kept.values():
             if kept.stream is not None:
                 try:
-                    kept.stream.close()
+                    kept.stream.close(complete=self.complete)
                 except Exception as error:
                     errors.append(error)
         if errors:

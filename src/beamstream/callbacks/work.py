@@ -140,6 +140,8 @@ class FrameWork:
             resource = self._resources.get(doc["stream_resource"])
             if descriptor is None or resource is None or resource["data_key"] not in image_keys(descriptor):
                 return
+            if not self._select(descriptor, resource["data_key"]):  # others of the same event
+                return
             source = Source(descriptor, resource)
         with self._lock:
             self._sources[doc["stream_resource"]] = source
@@ -176,6 +178,11 @@ class FrameWork:
             self._thread.join(timeout)
             return not self._thread.is_alive()
         return True
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything was done that was announced, so far."""
+        return self.error is None and not self._cancelled
 
     def give_up(self) -> None:
         """Leave undone what is not done yet; what was made stays."""

@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from beamstream.cli import bench, demo, doctor, ending, pipeline, record, recover, runs, serve, session, sim, version
+from beamstream.cli import (
+    bench,
+    demo,
+    doctor,
+    ending,
+    export,
+    pipeline,
+    record,
+    recover,
+    references,
+    runs,
+    serve,
+    session,
+    sim,
+    version,
+)
 from beamstream.cli.console import INTERRUPTED, complain, err
 from beamstream.errors import BeamstreamError
 
@@ -27,6 +42,8 @@ app = typer.Typer(
 for command in (
     demo.demo,
     record.record,
+    references.darks,
+    references.flats,
     recover.recover,
     serve.serve,
     session.session,
@@ -34,6 +51,7 @@ for command in (
     bench.bench,
 ):
     app.command()(command)
+app.command(context_settings={"ignore_unknown_options": True})(export.export)  # its RUN may be -1
 app.add_typer(runs.app, name="runs")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(sim.app, name="sim")

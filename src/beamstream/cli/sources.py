@@ -36,9 +36,9 @@ def with_one_detector(config: "Config", source: str, **options: Any) -> "Config"
     if not found:
         device: dict[str, Any] = _configured(source, config).model_dump()
     elif scheme not in SCHEMES:
-        raise ConfigurationError(f"record: {source} asked for, its scheme is unknown; write {_known(config)}")
+        raise ConfigurationError(f"source: {source} asked for, its scheme is unknown; write {_known(config)}")
     elif len(pv.split()) != 1:
-        raise ConfigurationError(f"record: {source} names no PV; write pva://PREFIX:Pva1:Image")
+        raise ConfigurationError(f"source: {source} names no PV; write pva://PREFIX:Pva1:Image")
     else:
         device = {"kind": "pva_detector", "pv": pv}
     name = said.pop("name", None) or (_NAME if found else source)
@@ -64,7 +64,7 @@ def _configured(name: str, config: "Config") -> "PvaDetectorConfig":
 
     device = config.devices.get(name)
     if not isinstance(device, PvaDetectorConfig):
-        raise ConfigurationError(f"record: {name} asked for, which is no configured detector; write {_known(config)}")
+        raise ConfigurationError(f"source: {name} asked for, which is no configured detector; write {_known(config)}")
     return device
 
 
