@@ -77,11 +77,17 @@ def put(pv: str, value: Any) -> None:
     signal.destroy()
 
 
+@pytest.fixture(scope="module")
+def cameras() -> tuple[CameraSpec, ...]:
+    """What the beamline has; modules may have others."""
+    return (A, RGB)
+
+
 @pytest.fixture(scope="module")  # one at a time: beamlines of one environment share ports
-def beamline(request) -> Iterator[SimProcess]:
+def beamline(request, cameras) -> Iterator[SimProcess]:
     # caproto looks for what it knew from the last beamline every 8 s, unless it looks for something new
     new = MotorSpec(f"CHAIN:{request.path.stem}")
-    with SimProcess(Beamline((A, RGB), (MotorSpec("CHAIN:M", velocity=50.0), new))) as process:
+    with SimProcess(Beamline(cameras, (MotorSpec("CHAIN:M", velocity=50.0), new))) as process:
         put(f"{new.prefix}.VELO", 1.0)
         yield process
 

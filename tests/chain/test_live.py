@@ -29,8 +29,7 @@ from beamstream.plots.arrays import colours_last
 from beamstream.plots.image import ImagePicture
 from beamstream.plots.picture import HEADER, Picture, Shot
 from beamstream.plots.screens import Files
-from beamstream.sim.beamline import Beamline, CameraSpec
-from beamstream.sim.process import SimProcess
+from beamstream.sim.beamline import CameraSpec
 from plans.record import monitor, record
 
 SHAPE = (512, 512)
@@ -40,9 +39,8 @@ TOP = round((HEADER - 0.05) * look.DPI)  # px of text
 
 
 @pytest.fixture(scope="module")
-def beamline() -> Iterator[SimProcess]:
-    with SimProcess(Beamline((FAST, COLOUR), ())) as process:
-        yield process
+def cameras() -> tuple[CameraSpec, ...]:
+    return (FAST, COLOUR)
 
 
 @pytest.fixture
