@@ -62,6 +62,7 @@ def configuration(tmp: Path) -> Path:
             '[devices.camera]\nkind = "pva_detector"\npv = "CLI:CAM:Pva1:Image"\ncontrol = "CLI:CAM:cam1:"\n'
             '[devices.free]\nkind = "pva_detector"\npv = "CLI:FREE:Pva1:Image"\n'
             '[devices.motor]\nkind = "motor"\npv = "CLI:MTR1"\n'
+            '[devices.shutter]\nkind = "signal"\npv = "CLI:CAM:sim1:Shutter"\n'
         )
     return file
 

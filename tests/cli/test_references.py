@@ -39,8 +39,11 @@ def test_a_flat_is_the_mean_of_the_frames_of_its_run_and_the_sample_comes_back(b
     assert found[-1][1]["exit_status"] == "success"
     assert _position() == pytest.approx(0.0, abs=0.01)
 
-    dark = beamstream("darks", "camera", "-n", 3)
+    beamstream("darks", "camera", "-n", 3, "--set", "shutter").failed_with("write NAME=VALUE", status=2)
+    beamstream("darks", "camera", "--set", "shutter=Ajar").failed_with("Ajar asked for", "knows Closed, Open")
+    dark = beamstream("darks", "camera", "-n", 3, "--set", "shutter=Closed")
     assert dark.status == 0, dark.err
+    assert _shutter() == 1, "open again"
     assert "dark camera" in dark.out
     assert "(3 frames)" in dark.out
     (listed,) = beamstream("darks", "--list", "--json").json
@@ -59,6 +62,12 @@ def _position() -> float:
     from caproto.sync.client import read
 
     return float(read("CLI:MTR1.RBV", timeout=5, repeater=False).data[0])
+
+
+def _shutter() -> int:
+    from caproto.sync.client import read
+
+    return int(read("CLI:CAM:sim1:Shutter", timeout=5, repeater=False).data[0])
 
 
 def test_an_imported_reference_is_a_run_and_is_found(beamstream, tmp_path):

@@ -16,6 +16,9 @@ Source = Annotated[
     str | None, typer.Argument(metavar="[DETECTOR]", help="A configured detector or `pva://PREFIX:Pva1:Image`.")
 ]
 Num = Annotated[int, typer.Option("--num", "-n", min=1, help="Frames to average.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a configured signal meanwhile; repeat it.")
+]
 Listed = Annotated[bool, typer.Option("--list", help="List what there is, newest first.")]
 Captured = Annotated[bool, typer.Option("--capture", help="Average the next frames of a run in progress.")]
 Import = Annotated[Path | None, typer.Option("--import", metavar="FILE", help="Take it from a .npy file.")]
@@ -33,6 +36,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def darks(
     source: Source = None,
     num: Num = 20,
+    settings: Settings = None,
     listed: Listed = False,
     captured: Captured = False,
     imported: Import = None,
@@ -44,12 +48,12 @@ def darks(
     archive: Archive = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a dark: the average of frames without light; the shutter is yours to close.
+    """Take a dark: the average of frames without light.
 
     It is kept in `references` beside the recordings, is a run of the archive, and corrects what is recorded from
     then on. Examples:
 
-    `beamstream darks camera --num 50`
+    `beamstream darks camera --num 50 --set shutter=Closed`
 
     `beamstream darks --list camera`
 
@@ -57,12 +61,14 @@ def darks(
     """
     ways = {"--list": listed, "--capture": captured, "--import": imported, "--export": exported}
     options = {"control": control, "name": name, "timeout": timeout}
-    _do("dark", source, num, ways, exposure, options, archive, as_json, motor=None, position=None)
+    how = referencing.How(num, referencing.pairs(settings or []))
+    _do("dark", source, how, ways, exposure, options, archive, as_json)
 
 
 def flats(
     source: Source = None,
     num: Num = 20,
+    settings: Settings = None,
     motor: Annotated[
         str | None, typer.Option(metavar="NAME", help="The configured motor that moves the sample.")
     ] = None,
@@ -95,28 +101,27 @@ def flats(
         raise typer.BadParameter("one of them given; give both or none", param_hint="--motor / --out-position")
     ways = {"--list": listed, "--capture": captured, "--import": imported, "--export": exported}
     options = {"control": control, "name": name, "timeout": timeout}
-    _do("flat", source, num, ways, exposure, options, archive, as_json, motor, position)
+    how = referencing.How(num, referencing.pairs(settings or []), motor, position)
+    _do("flat", source, how, ways, exposure, options, archive, as_json)
 
 
 def _do(
     kind: "Kind",
     source: str | None,
-    num: int,
+    how: referencing.How,
     ways: dict[str, Any],
     exposure: float | None,
     options: dict[str, Any],
     archive: Path | None,
     as_json: bool,
-    motor: str | None,
-    position: float | None,
 ) -> None:
     """Do one of the things that both commands can do."""
     asked = [way for way, value in ways.items() if value not in (None, False)]
     way = asked[0] if asked else ""
     if len(asked) > 1:
         raise typer.BadParameter("only one of them can be done at a time", param_hint=" / ".join(asked))
-    if motor is not None and way:
-        raise typer.BadParameter("moves the sample for frames that are taken only", param_hint="--motor")
+    if way and (how.motor is not None or how.settings):
+        raise typer.BadParameter("goes with frames that are taken only", param_hint="--motor / --set")
     if exposure is not None and way not in ("--import", "--capture"):
         raise typer.BadParameter("goes with --import and --capture only", param_hint="--exposure")
     from beamstream.config import apply_environment, load
@@ -136,11 +141,10 @@ def _do(
     elif way == "--import":
         kept = referencing.import_(one, store, kind, detector, ways[way], exposure)
     elif way == "--capture":
-        kept = referencing.capture(one, store, kind, detector, num, options["timeout"], exposure)
+        kept = referencing.capture(one, store, kind, detector, how.num, options["timeout"], exposure)
     else:
         apply_environment(one)
-        both = referencing.with_motor(one, config, motor)
-        kept = referencing.take(both, store, kind, detector, num, motor, position)
+        kept = referencing.take(how.devices(one, config), store, kind, detector, how)
     _show(kept, as_json)
     if way == "--export" and not as_json:
         out().print(f"its mean is in {ways[way]}")

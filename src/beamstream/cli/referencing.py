@@ -1,5 +1,7 @@
 """The ways to a dark or a flat: a run of its own, the run in progress, a file."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +15,54 @@ if TYPE_CHECKING:
     from beamstream.references import Kind, Reference, ReferenceHeader, ReferenceStore
 
 
-def with_motor(one: "Config", config: "Config", motor: str | None) -> "Config":
-    """Return the configuration of one detector with a motor of the whole one beside it; None adds nothing."""
-    from beamstream.config import MotorConfig
+@dataclass(frozen=True, slots=True)
+class How:
+    """How frames are taken.
+
+    Parameters
+    ----------
+    num : int
+        Frames.
+    settings : dict
+        What configured signals are set to meanwhile, by name.
+    motor : str, optional
+        What moves the sample out of the beam.
+    position : float, optional
+        Where to.
+    """
+
+    num: int
+    settings: dict[str, str]
+    motor: str | None = None
+    position: float | None = None
+
+    def devices(self, one: "Config", config: "Config") -> "Config":
+        """Return the configuration of one detector with what else is needed of the whole one beside it."""
+        wanted = dict.fromkeys(self.settings, "signal") | ({} if self.motor is None else {self.motor: "motor"})
+        return one.model_copy(
+            update={"devices": {**one.devices, **{n: _configured(config, n, kind) for n, kind in wanted.items()}}}
+        )
+
+
+def pairs(texts: list[str]) -> dict[str, str]:
+    """Return ``NAME=VALUE`` as a dictionary."""
+    settings: dict[str, str] = {}
+    for text in texts:
+        name, found, value = text.partition("=")
+        if not (found and name and value):
+            raise typer.BadParameter(f"{text!r} given; write NAME=VALUE, like shutter=Closed", param_hint="--set")
+        settings[name] = value
+    return settings
+
+
+def _configured(config: "Config", name: str, kind: str) -> Any:
     from beamstream.errors import ConfigurationError
 
-    if motor is None:
-        return one
-    if not isinstance(config.devices.get(motor), MotorConfig):
-        known = ", ".join(n for n, d in config.devices.items() if isinstance(d, MotorConfig)) or "none"
-        raise ConfigurationError(f"flats: motor {motor} asked for, which is not configured; configured are {known}")
-    return one.model_copy(update={"devices": {**one.devices, motor: config.devices[motor]}})
+    device = config.devices.get(name)
+    if device is None or device.kind != kind:
+        known = ", ".join(n for n, d in config.devices.items() if d.kind == kind) or "none"
+        raise ConfigurationError(f"{kind} {name} asked for, which is not configured; configured are {known}")
+    return device
 
 
 def take(
@@ -31,9 +70,7 @@ def take(
     store: "ReferenceStore",
     kind: "Kind",
     detector: str,
-    num: int,
-    motor: str | None,
-    position: float | None,
+    how: How,
 ) -> "ReferenceHeader":
     """Take frames with a plan, and return what the engine made of them.
 
@@ -47,7 +84,7 @@ def take(
     from beamstream.cli.acquisition import Acquisition
 
     with Acquisition(config) as acquisition:
-        status, error = _run(acquisition, _plan(acquisition, kind, detector, num, motor, position))
+        status, error = _run(acquisition, _plan(acquisition, kind, detector, how))
         made = [h for h in store.list(kind, detector) if acquisition.uids and h.run == acquisition.uids[-1]]
     if acquisition.interrupted:
         raise typer.Exit(128 + acquisition.interrupted)
@@ -57,24 +94,58 @@ def take(
     return made[0]
 
 
-def _plan(
-    acquisition: "Acquisition", kind: str, detector: str, num: int, motor: str | None, position: float | None
-) -> Any:
+def _plan(acquisition: "Acquisition", kind: str, detector: str, how: How) -> Any:
     from plans import references
 
-    device = acquisition.devices[detector]
+    devices = acquisition.devices
+    for name in (*how.settings, *([] if how.motor is None else [how.motor])):
+        _wait_for(name, devices[name])
+    for name, value in how.settings.items():
+        _check_word(name, value, devices[name])
+    before, after = _hooks({devices[name]: value for name, value in how.settings.items()})
     if kind == "dark":
-        return references.darks([device], num)
-    if motor is None:
-        return references.flats([device], num)
-    moved = acquisition.devices[motor]
-    try:
-        moved.wait_for_connection(timeout=10)
-    except TimeoutError as error:
-        from beamstream.errors import NotConnected
+        return references.darks([devices[detector]], how.num, before=before, after=after)
+    moved = {} if how.motor is None else {"motor": devices[how.motor], "out": how.position}
+    return references.flats([devices[detector]], how.num, before=before, after=after, **moved)
 
-        raise NotConnected(f"{motor}: {moved.prefix} did not answer within 10 s; is its IOC running?") from error
-    return references.flats([device], num, motor=moved, out=position)
+
+def _wait_for(name: str, device: Any) -> None:
+    from beamstream.errors import NotConnected
+
+    try:
+        device.wait_for_connection(timeout=10)
+    except TimeoutError as error:
+        pv = getattr(device, "prefix", "") or device.pvname
+        raise NotConnected(f"{name}: {pv} did not answer within 10 s; is its IOC running?") from error
+
+
+def _check_word(name: str, value: str, signal: Any) -> None:
+    from beamstream.errors import ConfigurationError
+
+    words = signal.enum_strs
+    if words and value not in words:
+        raise ConfigurationError(
+            f"{name}: {value} asked for, {signal.pvname} knows {', '.join(words)}; use one of them"
+        )
+
+
+def _hooks(settings: dict[Any, str]) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """Return what sets signals, and what sets them back."""
+    import bluesky.plan_stubs as bps
+
+    found: dict[Any, Any] = {}
+
+    def before() -> Any:
+        for signal, value in settings.items():
+            found[signal] = yield from bps.rd(signal)
+            yield from bps.mv(signal, value)
+
+    def after() -> Any:
+        for signal, value in found.items():
+            yield from bps.mv(signal, value)
+        yield from bps.null()
+
+    return before, after
 
 
 def _run(acquisition: "Acquisition", plan: Any) -> tuple[str, str]:
