@@ -121,7 +121,7 @@ def test_a_silent_camera_makes_no_dark(beamstream, tmp_path):
         (["flats", "camera", "--capture", "--list"], "only one of them can be done at a time", 2),
         (["flats", "camera", "--motor", "motor"], "one of them given; give both or none", 2),
         (["flats", "camera", "--exposure", 1], "goes with --import and --capture only", 2),
-        (["flats", "camera", "--capture", "--motor", "motor", "--out-position", 1], "moves the sample", 2),
+        (["flats", "camera", "--capture", "--motor", "motor", "--out-position", 1], "frames that are taken only", 2),
         (["flats", "camera", "--motor", "free", "--out-position", 1], "configured are motor", 1),
         (["darks", "nobody", "--import", "x.npy"], "nobody asked for, which is no configured detector", 1),
         (["darks", "camera", "--import", "x.npy"], "No such file or directory; check the path", 1),
