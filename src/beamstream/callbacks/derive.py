@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream.callbacks.derived import DerivedStream
+from beamstream.callbacks.derived import DerivedStream, close_all
 from beamstream.callbacks.work import Emit, FrameWork, Source, wanted
 from beamstream.errors import ProcessorFailed
 from beamstream.frames import ColorMode, Frame, Geometry
@@ -114,15 +114,7 @@ class DeriveWork(FrameWork):
 
     def ended(self) -> None:
         """Finish the files, all of them."""
-        errors = []
-        for made in self._made.values():
-            if made.stream is not None:
-                try:
-                    made.stream.close(complete=self.complete)
-                except Exception as error:
-                    errors.append(error)
-        if errors:
-            raise errors[0]
+        close_all((made.stream for made in self._made.values()), complete=self.complete)
 
 
 class _Made:

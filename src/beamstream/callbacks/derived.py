@@ -1,7 +1,7 @@
 """A stream that is made of another one of the same run: where its frames go, and its documents."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -102,6 +102,19 @@ class DerivedStream:
     def _close_ring(self) -> None:
         if self._ring is not None:
             self._ring.close()
+
+
+def close_all(streams: Iterable[DerivedStream | None], *, complete: bool) -> None:
+    """Close streams, all of them, and raise the first error of those that cannot be."""
+    errors: list[Exception] = []
+    for stream in streams:
+        try:
+            if stream is not None:
+                stream.close(complete=complete)
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def descriptor_of(

@@ -11,7 +11,7 @@ import numpy as np
 
 from beamstream.callbacks.flatfield import FlatField, exposure_of
 from beamstream.callbacks.live_work import LiveWork
-from beamstream.callbacks.work import Emit, is_derived, object_name
+from beamstream.callbacks.work import Emit, object_name, wanted
 from beamstream.exits import before_exit
 from beamstream.frames import ColorMode, Geometry
 from beamstream.plots.inbox import Message
@@ -65,7 +65,8 @@ class LivePlot:
             raise ValueError(f"{name}: percentile {(low, high)} given; use two of 0 to 100, the smaller one first")
         self.name = name
         self.flat_field = flat_field
-        self._detectors, self._stream = detectors, stream
+        self.wants = wanted(stream, detectors)
+        """``wants(descriptor, data_key)``: whether these images are to be drawn."""
         self._options: Message = {
             "kind": kind,
             "look": dict(look),
@@ -124,17 +125,6 @@ class LivePlot:
             arrays.cleanup()
 
     # for its work
-
-    def wants(self, descriptor: Mapping[str, Any], data_key: str) -> bool:
-        """Return whether these images are to be drawn."""
-        detector = object_name(descriptor, data_key)
-        if is_derived(descriptor, data_key) != (self._stream != "raw"):
-            return False
-        if self._stream != "raw":
-            if not detector.endswith(f"_{self._stream}"):
-                return False
-            detector = detector.removesuffix(f"_{self._stream}")
-        return self._detectors is None or detector in self._detectors
 
     def began(self, run: str) -> None:
         """Hear which run is the last one."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream.callbacks.derived import DerivedStream
+from beamstream.callbacks.derived import DerivedStream, close_all
 from beamstream.callbacks.work import Emit, FrameWork, Source, wanted
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.ops.axes import rows_and_columns
@@ -173,15 +173,7 @@ class RecorderWork(FrameWork):
 
     def ended(self) -> None:
         """Finish the files, all of them."""
-        errors = []
-        for kept in self._kept.values():
-            if kept.stream is not None:
-                try:
-                    kept.stream.close(complete=self.complete)
-                except Exception as error:
-                    errors.append(error)
-        if errors:
-            raise errors[0]
+        close_all((kept.stream for kept in self._kept.values()), complete=self.complete)
 
 
 class _Kept:
