@@ -1,6 +1,7 @@
 """Recorded frames by row: from the ring, from the file, bit-exact either way."""
 
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -107,6 +108,23 @@ def test_a_file_that_another_process_writes_is_followed(tmp_path, geometry):
             reader.stdin.close()
     sums = [sum(int(f.image.sum()) for f in plain[:stop]) for stop in (2, 9)]
     assert said == [["2", str(sums[0])], ["9", str(sums[1])]]
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (8, 8), (33, 65)], ids=str)  # pages and some, less than a page
+def test_rows_are_found_wherever_batches_of_any_size_put_them(tmp_path, shape):
+    chance = random.Random(3)
+    geometry = Geometry(shape, "<u2")
+    frames = made_frames(geometry, 0, 6000)
+    with Hdf5Sink(tmp_path / "run.h5", geometry) as sink:
+        kept = 0
+        while kept < len(frames):  # further than one chunk of the numbers beside them
+            kept = sink.write(frames[kept : kept + chance.randint(1, 64)])
+        with RecordedFrames(sink.path) as recorded:
+            for _ in range(20):
+                start = chance.randrange(len(frames))
+                stop = min(start + chance.choice((1, 2, 3, 50, 2000)), len(frames))
+                for image, frame in zip(images(recorded, start, stop), frames[start:stop], strict=True):
+                    assert np.array_equal(image, frame.image)
 
 
 def test_rows_beyond_the_end_are_named(tmp_path):

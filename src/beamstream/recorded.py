@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from beamstream.errors import RingError, RingOverrun, SinkError
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.readers import RingView
 from beamstream.sinks.disk import explained
+from beamstream.sinks.hdf5_reading import row_reader
 
 _BATCH_BYTES = 8 * 2**20
 _MOST_IN_A_BATCH = 64
@@ -68,7 +68,7 @@ class RecordedFrames:
             mode = ColorMode(str(self._data.attrs.get("color_mode", "mono")))
             self.geometry = Geometry(self._data.shape[1:], self._data.dtype.str, mode)
             self.source = str(group.attrs.get("source", self.path.as_uri()))
-        self._pixels = _filtered(self._data) if _has_filters(self._data) else _Placed(self.path, self._data)
+        self._pixels = row_reader(self.path, self._data)
         self._ring = _RingRows(ring) if ring else None
         self._most = max(1, min(_MOST_IN_A_BATCH, _BATCH_BYTES // max(1, self.geometry.nbytes)))
         self._buffers = np.empty((self._most, *self.geometry.shape), self.geometry.dtype)
@@ -109,16 +109,16 @@ class RecordedFrames:
             )
         with explained("recorded frames", f"read {start}:{stop} of", self.path):
             for first in range(start, stop, self._most):
-                yield self._batch(first, min(first + self._most, stop))
+                yield self._batch(first, min(first + self._most, stop), stop)
 
-    def _batch(self, start: int, stop: int) -> list[Frame]:
+    def _batch(self, start: int, stop: int, end: int) -> list[Frame]:
         ids, timestamps, received = (dataset[start:stop].tolist() for dataset in self._scalars)
         frames = []
         for i in range(stop - start):
             frame = Frame(self._buffers[i], self.geometry, ids[i], timestamps[i], received[i], self.source)
             found = self._ring.copy(frame) if self._ring is not None else None
             if found is None:
-                self._pixels.read(start + i, self._buffers[i])
+                self._pixels.read(start + i, end, self._buffers[i])
                 self.origins.file += 1
             else:
                 frame = found
@@ -192,57 +192,3 @@ class _RingRows:
     def close(self) -> None:
         if self._view is not None:
             self._view.close()
-
-
-class _Placed:
-    """Plain chunks, read from their place in the file around HDF5 and its lock."""
-
-    def __init__(self, path: Path, dataset: Any) -> None:
-        self._dataset = dataset.id
-        self._rest = (0,) * (len(dataset.shape) - 1)
-        self._path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def read(self, row: int, out: NDArray[Any]) -> None:
-        if row >= self._dataset.shape[0]:
-            self._dataset.refresh()
-        info = self._dataset.get_chunk_info_by_coord((row, *self._rest))
-        if info.byte_offset is None:
-            raise SinkError(
-                f"{self._path}: frame {row} is there, HDF5 does not find it; read the file in another process"
-            )
-        view = memoryview(out.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
-        got = 0
-        while got < len(view):
-            count = os.preadv(self._fd, [view[got:]], info.byte_offset + got)
-            if not count:
-                raise SinkError(f"{self._path}: frame {row} ends in the middle; the file was cut off")
-            got += count
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-
-class _Decoded:
-    """Compressed chunks, decoded by HDF5."""
-
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def read(self, row: int, out: NDArray[Any]) -> None:
-        if row >= self._dataset.shape[0]:
-            self._dataset.refresh()
-        self._dataset.read_direct(out, np.s_[row])
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-def _has_filters(dataset: Any) -> bool:
-    return bool(dataset.id.get_create_plist().get_nfilters())
-
-
-def _filtered(dataset: Any) -> _Decoded:
-    import hdf5plugin  # noqa: F401  # registers its filters
-
-    return _Decoded(dataset)
