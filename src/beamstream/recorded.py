@@ -68,7 +68,7 @@ class RecordedFrames:
             mode = ColorMode(str(self._data.attrs.get("color_mode", "mono")))
             self.geometry = Geometry(self._data.shape[1:], self._data.dtype.str, mode)
             self.source = str(group.attrs.get("source", self.path.as_uri()))
-        self._pixels = row_reader(self.path, self._data)
+        self._pixels = row_reader(self.path, self._data, live=bool(ring))
         self._ring = _RingRows(ring) if ring else None
         self._most = max(1, min(_MOST_IN_A_BATCH, _BATCH_BYTES // max(1, self.geometry.nbytes)))
         self._buffers = np.empty((self._most, *self.geometry.shape), self.geometry.dtype)

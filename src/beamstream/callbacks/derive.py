@@ -104,6 +104,12 @@ class DeriveWork(FrameWork):
             made.stream = self._open(source, fresh[0].geometry, described(made.op))
         made.stream.write(fresh)
 
+    def caught_up(self, source: Source) -> None:
+        """Tell at once what is kept: who reads it finds it in the ring."""
+        made = self._made.get(source.data_key)
+        if made is not None and made.stream is not None:
+            made.stream.publish()
+
     def _open(self, source: Source, geometry: Geometry, about: dict[str, Any]) -> DerivedStream:
         """Open a stream, its file beside the one that its frames are made of."""
         name = self._of.name

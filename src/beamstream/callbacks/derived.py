@@ -81,9 +81,10 @@ class DerivedStream:
                 self._ring.put(frame)
         self.kept = self._sink.write(frames)
         if time.monotonic() - self._published > _PUBLISH:
-            self._publish()
+            self.publish()
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Tell of what is kept."""
         self._published = time.monotonic()
         if self._emit is not None:
             for name, doc in self._documents.up_to(self.kept, self._descriptor):
@@ -92,7 +93,7 @@ class DerivedStream:
     def close(self, *, complete: bool = True) -> None:
         """Tell of the rest, and finish the file; `complete` says whether all frames are in it."""
         try:
-            self._publish()
+            self.publish()
         finally:
             try:
                 self._sink.__exit__(None if complete else CallbackFailed, None, None)

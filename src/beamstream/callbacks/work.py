@@ -115,6 +115,9 @@ class FrameWork:
         """Work on frames, in order; they are valid until this returns."""
         raise NotImplementedError
 
+    def caught_up(self, source: Source) -> None:
+        """Hear that all that was announced of a source was taken, for now."""
+
     def ended(self) -> None:
         """Finish: every frame was taken, or `error` says why not."""
 
@@ -248,6 +251,7 @@ class FrameWork:
             self.take(source, frames)
             source.done += len(frames)
             self.moved = time.monotonic()
+        self.caught_up(source)
 
 
 def image_keys(descriptor: Mapping[str, Any]) -> list[str]:
