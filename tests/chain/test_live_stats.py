@@ -3,6 +3,7 @@
 import matplotlib.image
 import numpy as np
 import pytest
+from bluesky.callbacks import LiveTable
 from bluesky.plans import count, scan
 from ophyd import EpicsMotor
 
@@ -75,11 +76,22 @@ def test_corrected_frames_have_numbers_too(engine, chain, docs, cam):
     assert last["cam_doubled_live_total"] == 2 * docs.images("cam_image")[-1].astype(np.float64).sum()
 
 
-def test_a_table_of_a_flight_shows_them(engine, chain, docs, cam, curves, capsys):
+def test_tables_and_curves_of_a_flight_show_them(engine, chain, docs, cam, curves, capsys):
     chain.add(LiveStats())
+    chain.add(LiveTable(["cam_live_max"], stream_name="primary_live"))
     chain.add(curves)
     engine(record([cam], num=100, flush_period=0.2))
-    assert "primary_live" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "cam_live_max" in table
+    assert f"{docs.events('primary_live')[-1]['data']['cam_live_max']:.3f}" in table
+    assert list(curves.directory.glob("*.png"))
+
+
+def test_a_flight_without_numbers_prints_no_table(engine, chain, docs, cam, curves, capsys):
+    chain.add(curves)
+    engine(record([cam], num=10))
+    assert capsys.readouterr().out == ""
+    assert not curves.directory.exists()
 
 
 def test_a_scan_prints_a_table_and_keeps_its_curve_where_there_is_no_display(

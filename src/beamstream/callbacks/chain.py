@@ -73,6 +73,9 @@ class Chain:
         """The callbacks in use, in their order."""
         return [c.callback if isinstance(c, Plain) else c for c in self._callbacks]
 
+    def __repr__(self) -> str:
+        return f"Chain: {', '.join(c.name for c in self._callbacks) or 'no callbacks'}"
+
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document; in the RunEngine's thread.
 

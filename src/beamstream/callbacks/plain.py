@@ -14,7 +14,7 @@ class Plain:
     def __init__(self, callback: Callable[[str, Any], object], required: bool) -> None:
         self.callback = callback
         self.required = required
-        self.name = getattr(callback, "__name__", type(callback).__name__)
+        self.name = str(getattr(callback, "__name__", type(callback).__name__))
 
     def begin(self, start: Mapping[str, Any], _emit: Emit, /) -> "PlainWork":
         """Give the start document."""

@@ -43,6 +43,9 @@ class _About:
         """How long ago it was taken, s; negative if the detector's clock is ahead of ours."""
         return time.time() - self.taken
 
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
     @property
     def name(self) -> str:
         """What people call it: ``flat camera 2026-11-21T18:40:00Z (20 frames) 1f0c8a3e``."""
@@ -51,7 +54,7 @@ class _About:
         return f"{self.kind} {self.detector} {when} ({frames}) {self.run[:8]}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ReferenceHeader(_About):
     """A kept reference without its pixels; the fields are those of `Reference`."""
 
@@ -66,7 +69,7 @@ class ReferenceHeader(_About):
     path: Path
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reference(_About):
     """A dark or a flat: frames averaged pixel by pixel, and what they were.
 

@@ -39,6 +39,10 @@ class ReferenceStore:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory).absolute()
 
+    def __repr__(self) -> str:
+        there = self.list()
+        return "\n".join(about.name for about in there) if there else f"no references in {self.directory}"
+
     def keep(self, reference: Reference) -> Reference:
         """Write a reference to a new file; when this returns it survives a power cut.
 
