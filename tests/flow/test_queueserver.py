@@ -135,7 +135,7 @@ def test_a_plan_from_the_queue_records_every_frame(beamline, queue, tmp_path, wa
         return set(queue.ask(f"{what}_allowed", user_group="primary")[f"{what}_allowed"])
 
     wait_for(lambda: allowed("plans") and allowed("devices"), what="the lists, which come after the worker is open")
-    assert {"record", "monitor", "count", "scan", "grid_scan"} <= allowed("plans")
+    assert {"record", "monitor", "darks", "flats", "count", "scan", "grid_scan"} <= allowed("plans")
     devices = allowed("devices")
     assert {"cam", "motor"} <= devices
     assert "cat" not in devices
