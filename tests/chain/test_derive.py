@@ -7,8 +7,9 @@ import pytest
 from bluesky.plans import count
 
 from beamstream.callbacks.derive import Derive
-from beamstream.errors import ProcessorFailed
+from beamstream.errors import ProcessorFailed, RingError
 from beamstream.frames import ColorMode
+from beamstream.ring import Ring
 from plans.record import record
 
 
@@ -126,3 +127,20 @@ def test_only_chosen_detectors_are_worked_on(engine, chain, docs, cam, make):
     engine(record([cam, make("CHAIN:C", name="colour")], num=5))
     assert [d["name"] for d in docs.of("descriptor")].count("cam_inverted") == 1
     assert "colour_inverted" not in {d["name"] for d in docs.of("descriptor")}
+
+
+def test_where_shared_memory_is_short_derived_frames_are_in_the_file_only(
+    engine, chain, docs, cam, caplog, monkeypatch
+):
+    prepare = Ring.prepare
+
+    def short(ring, geometry):
+        if ring.name == "cam_inverted":
+            raise RingError("ring cam_inverted: no space left on device")
+        prepare(ring, geometry)
+
+    monkeypatch.setattr(Ring, "prepare", short)
+    chain.add(Derive("inverted", Inverted))
+    engine(record([cam], num=20))
+    assert np.array_equal(docs.images("cam_inverted_image"), 65535 - docs.images("cam_image"))
+    assert "they are read from the file" in caplog.text

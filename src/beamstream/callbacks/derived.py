@@ -1,16 +1,19 @@
 """A stream that is made of another one of the same run: where its frames go, and its documents."""
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
 from beamstream.callbacks.work import DERIVED, Emit, Source
-from beamstream.errors import CallbackFailed
-from beamstream.frames import Frame
+from beamstream.errors import CallbackFailed, RingError
+from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.ring import Ring
 from beamstream.sinks.base import Sink
 from beamstream.sinks.documents import SinkDocuments
+
+log = logging.getLogger(__name__)
 
 _PUBLISH = 0.5  # s between two sets of documents
 
@@ -40,7 +43,7 @@ class DerivedStream:
 
     Raises
     ------
-    SinkError, RingError
+    SinkError
         There is no place for them.
     """
 
@@ -60,7 +63,7 @@ class DerivedStream:
         self._emit = emit
         self._published = time.monotonic()
         uri = f"{source.descriptor['uid']}/{source.data_key}"
-        self._ring = Ring(self.name, memory=ring_memory, source=uri) if ring_memory else None
+        self._ring = _ring(self.name, ring_memory, uri, sink) if ring_memory else None
         try:
             self._sink = sink.__enter__()
         except BaseException:
@@ -103,6 +106,18 @@ class DerivedStream:
     def _close_ring(self) -> None:
         if self._ring is not None:
             self._ring.close()
+
+
+def _ring(name: str, memory: int, source: str, sink: Sink) -> Ring | None:
+    """Return a ring that is ready, or None where the shared memory is too small: the file has the frames as well."""
+    ring = Ring(name, memory=memory, source=source)
+    pixels = sink.arrays["data"]
+    try:
+        ring.prepare(Geometry(pixels.shape, pixels.dtype_numpy, ColorMode(pixels.color_mode)))
+    except RingError as error:
+        log.warning("%s; they are read from the file", error)
+        return None
+    return ring
 
 
 def close_all(streams: Iterable[DerivedStream | None], *, complete: bool) -> None:
