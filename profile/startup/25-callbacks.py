@@ -6,6 +6,7 @@ from beamstream.callbacks.live import LiveImage, LiveWaterfall
 from beamstream.callbacks.live_stats import LiveStats
 from beamstream.callbacks.recorder import Recorder
 from beamstream.instrument.callbacks import reference_store
+from beamstream.pipeline import Pipeline
 
 callbacks = instrument.chain
 references = reference_store(config)

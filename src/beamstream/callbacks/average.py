@@ -6,7 +6,8 @@ from typing import Any
 
 from beamstream.callbacks.derived import descriptor_of
 from beamstream.callbacks.flatfield import exposure_of
-from beamstream.callbacks.work import DERIVED, Emit, FrameWork, Source, wanted
+from beamstream.callbacks.images import DERIVED, Emit, Source, wanted
+from beamstream.callbacks.work import FrameWork
 from beamstream.errors import CalibrationError
 from beamstream.frames import Frame
 from beamstream.references import Average, Kind, Reference, ReferenceStore, stored

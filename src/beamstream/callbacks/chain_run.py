@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from beamstream.callbacks.derived import descriptor_of, event_of
-from beamstream.callbacks.work import Emit
+from beamstream.callbacks.images import Emit
 from beamstream.errors import CallbackFailed
 
 log = logging.getLogger(__name__)

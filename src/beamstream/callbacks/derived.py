@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from beamstream.callbacks.work import DERIVED, Emit, Source
+from beamstream.callbacks.images import DERIVED, Emit, Source
 from beamstream.errors import CallbackFailed, RingError
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.ring import Ring

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstream.callbacks.derive import Derive
-from beamstream.callbacks.work import Source, object_name
+from beamstream.callbacks.images import Source, object_name
 from beamstream.errors import CalibrationError, WrongGeometry
 from beamstream.frames import ColorMode, Geometry
 from beamstream.ops.flatfield import FlatField as FlatFieldOp

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from beamstream.callbacks.flatfield import FlatField, exposure_of
+from beamstream.callbacks.images import Emit, object_name, wanted
 from beamstream.callbacks.live_work import LiveWork
-from beamstream.callbacks.work import Emit, object_name, wanted
 from beamstream.exits import before_exit
 from beamstream.frames import ColorMode, Geometry
 from beamstream.plots.inbox import Message

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from beamstream.callbacks.derived import descriptor_of, event_of
-from beamstream.callbacks.work import DERIVED, Emit, FrameWork, Source, wanted
+from beamstream.callbacks.images import DERIVED, Emit, Source, wanted
+from beamstream.callbacks.work import FrameWork
 from beamstream.frames import Frame
 
 Region = tuple[int, int, int, int]

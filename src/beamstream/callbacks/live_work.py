@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from beamstream.callbacks.work import image_keys, object_name
+from beamstream.callbacks.images import image_keys, object_name
 from beamstream.plots.inbox import Message
 from beamstream.plots.process import PlotProcess
 from beamstream.sinks.hdf5 import MIMETYPE

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from beamstream.callbacks.work import Emit
+from beamstream.callbacks.images import Emit
 
 
 class Plain:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstream.callbacks.derived import DerivedStream, close_all
-from beamstream.callbacks.work import Emit, FrameWork, Source, wanted
+from beamstream.callbacks.images import Emit, Source, wanted
+from beamstream.callbacks.work import FrameWork
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.ops.axes import rows_and_columns
 from beamstream.ops.base import Op, described, meta_of

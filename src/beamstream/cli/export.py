@@ -93,7 +93,7 @@ def _run(documents: "list[Document]", recorder: "Recorder") -> "ExportResult":
 
 
 def _has_corrected(documents: "list[Document]") -> bool:
-    from beamstream.callbacks.work import image_keys, wanted
+    from beamstream.callbacks.images import image_keys, wanted
 
     select = wanted(_CORRECTED, None)
     return any(select(doc, key) for name, doc in documents if name == "descriptor" for key in image_keys(doc))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from beamstream.callbacks.images import Source, image_keys, wanted
 from beamstream.callbacks.recorder import Recorder, RecorderWork
-from beamstream.callbacks.work import Source, image_keys, wanted
 from beamstream.errors import ArchiveError
 from beamstream.export.ahead import ReadAhead
 from beamstream.export.part import Part
