@@ -108,3 +108,19 @@ def test_an_interrupted_run_is_told_from_one_that_is_open(beamstream, tmp_path):
     finally:
         alive.close()
     assert texts == ["1 interrupted runs: dead-run", "1 runs open, 0 wait to be filed"]
+
+
+def test_what_callbacks_lack_is_found_before_a_run(beamstream, tmp_path):
+    (tmp_path / "beamstream.toml").write_text(
+        '[archive]\ndirectory = "archive"\nport = 0\n[callbacks.flat_field]\ndark = "dark.npy"\n'
+        '[callbacks.pipeline]\nfile = "processors.json"\n'
+        '[devices.lonely]\nkind = "pva_detector"\npv = "NO:CAM:Pva1:Image"\n'
+    )
+    done = beamstream("doctor", "--json")
+    flat, dark = findings(done, "flat field")
+    assert (flat["level"], flat["text"]) == ("fail", "there is no flat of lonely")
+    assert flat["advice"] == "RE(flats(lonely, 20))"
+    assert "there is no dark" in dark["text"]
+    (pipeline,) = findings(done, "pipeline")
+    assert pipeline["level"] == "fail"
+    assert "processors.json" in pipeline["text"]

@@ -54,11 +54,13 @@ def examine() -> "Iterator[Finding]":
         return
     yield ok("config", str(config.file or "no file, the defaults"))
     from beamstream.cli.checks.archive import archive
+    from beamstream.cli.checks.callbacks import callbacks
     from beamstream.cli.checks.cameras import devices
     from beamstream.cli.checks.disk import disk, memory
 
     rates: dict[str, float] = {}
     yield from _safely("devices", lambda: devices(config, rates))
+    yield from _safely("callbacks", lambda: callbacks(config))
     yield from _safely("memory", lambda: memory(config))
     yield from _safely("disk", lambda: disk(config, rates))
     yield from _safely("archive", lambda: archive(config))
