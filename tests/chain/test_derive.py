@@ -122,6 +122,16 @@ def test_several_detectors_are_derived_each_for_itself(engine, chain, docs, cam,
     assert descriptor["data_keys"]["colour_inverted_image"]["color_mode"] == ColorMode.RGB2
 
 
+def test_what_is_derived_can_be_worked_on_in_turn(engine, chain, docs, cam):
+    chain.add(Derive("inverted", Inverted))
+    chain.add(Derive("again", Inverted, stream="inverted"))
+    engine(record([cam], num=60, flush_period=0.1))
+    assert np.array_equal(docs.images("cam_inverted_again_image"), docs.images("cam_image"))
+    assert docs.stop["num_events"]["primary_inverted_again"] == 60
+    about = docs.descriptor("primary_inverted_again")["configuration"]["cam_inverted_again"]["data"]
+    assert about["derived_from"] == "cam_inverted_image"
+
+
 def test_only_chosen_detectors_are_worked_on(engine, chain, docs, cam, make):
     chain.add(Derive("inverted", Inverted, detectors=["cam"]))
     engine(record([cam, make("CHAIN:C", name="colour")], num=5))

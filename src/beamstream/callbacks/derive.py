@@ -34,6 +34,8 @@ class Derive:
         ``"filtered"``: of the stream, and of the account.
     make_op : callable
         Returns a new op for each detector and run: an op may have memory.
+    stream : str
+        ``"raw"``, or the name of what is derived in the same run by a callback before this one, like ``"corrected"``.
     required : bool
         Whether a failure of the whole, not of one frame, fails the run.
     detectors : collection of str, optional
@@ -49,11 +51,13 @@ class Derive:
         name: str,
         make_op: Callable[[], Op],
         *,
+        stream: str = "raw",
         required: bool = False,
         detectors: Collection[str] | None = None,
         ring_memory: int = 128 * 2**20,
     ) -> None:
         self.name = name
+        self.stream = stream
         self.required = required
         self._make_op = make_op
         self.detectors = detectors
@@ -77,7 +81,7 @@ class DeriveWork(FrameWork):
     """What `Derive` does for one run."""
 
     def __init__(self, of: Derive, start: Mapping[str, Any], emit: Emit, ring_memory: int) -> None:
-        super().__init__(of.name, start, emit, wanted("raw", of.detectors))
+        super().__init__(of.name, start, emit, wanted(of.stream, of.detectors))
         self._of = of
         self._ring_memory = ring_memory
         self._made: dict[str, _Made] = {}

@@ -58,12 +58,15 @@ class PipelineConfig(Section):
     ----------
     file : Path
         See ``beamstream pipeline check``.
+    stream : str
+        ``"raw"`` or ``"corrected"``.
     required : bool
         Whether its failure as a whole fails the run.
     detectors : list of str, optional
     """
 
     file: Directory
+    stream: Literal["raw", "corrected"] = "raw"
     required: Switch = False
     detectors: Names | None = None
 

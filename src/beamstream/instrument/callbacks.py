@@ -77,7 +77,8 @@ def _processed(asked: PipelineConfig) -> Any:
         return Pipeline.load(asked.file, reload=False)  # what a stream's descriptor says holds to its end
 
     load()  # what is wrong in it is said now, and not when the first frame comes
-    return Derive("processed", load, required=asked.required, detectors=asked.detectors)
+    options = {"stream": asked.stream, "required": asked.required, "detectors": asked.detectors}
+    return Derive("processed", load, **options)
 
 
 def _recorder(asked: RecorderConfig, config: Config) -> Any:
