@@ -7,6 +7,7 @@ import dask
 import numpy as np
 import pytest
 from bluesky.plans import count
+from bluesky_tiled_plugins import TiledWriter
 
 from beamstream.archive.catalog import connect, wait_for_run
 from beamstream.archive.documents import Tail
@@ -14,9 +15,11 @@ from beamstream.archive.interrupted import InterruptedRun
 from beamstream.archive.layout import Layout
 from beamstream.archive.process import running_server
 from beamstream.callbacks.average import ReferenceAverage
+from beamstream.callbacks.chain import Chain
 from beamstream.callbacks.flatfield import FlatField
 from beamstream.callbacks.live_stats import LiveStats
 from beamstream.callbacks.recorder import Recorder
+from plans.ledger import ledger_wrapper
 from plans.record import record
 from plans.references import darks, flats
 
@@ -91,3 +94,14 @@ def test_frames_derived_by_a_session_that_was_killed_are_found_again(engine, cha
     unannounced = InterruptedRun(kept).unannounced()
     stops = {d["indices"]["stop"] for d in unannounced if d["stream_resource"] in {doc["uid"] for _, doc in kept}}
     assert 5 in stops
+
+
+def test_a_chain_feeds_a_tiled_writer_as_well_as_a_journal(engine, cam, client, docs):
+    mine = Chain(TiledWriter(client, batch_size=1), [FlatField(np.full((48, 64), 2.0)), docs])
+    engine.dispatcher.unsubscribe_all()
+    engine.preprocessors[:] = [ledger_wrapper]  # without the wrapper that waits: the stop document waits as well
+    engine.subscribe(mine)
+    engine(record([cam], num=10))
+    run = client[docs.of("start")[-1]["uid"]]
+    assert np.array_equal(run["primary_corrected/cam_corrected_image"].read(), docs.images("cam_corrected_image"))
+    assert run.metadata["stop"]["num_events"]["primary_corrected"] == 10
