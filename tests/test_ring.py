@@ -240,3 +240,23 @@ def test_any_shape_and_type_survives(shape, dtype, n):
             np.testing.assert_array_equal(frame.image, image)
     finally:
         ring.close()
+
+
+def test_of_two_rings_of_one_name_that_of_the_asked_process_is_found():
+    name = f"twice-{os.getpid()}"
+    code = (
+        "import sys; from beamstream.frames import Geometry; from beamstream.ring import Ring\n"
+        "ring = Ring(sys.argv[1], memory=1 << 16); ring.prepare(Geometry((2, 3), '|u1'))\n"
+        "print('there', flush=True); sys.stdin.read(); ring.close()"
+    )
+    ours = Ring(name, memory=1 << 16)
+    ours.prepare(Geometry((4, 5), "|u1"))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code, name], **pipes) as other:
+        assert other.stdout.readline() == "there\n"
+        for owner, shape in ((os.getpid(), (4, 5)), (other.pid, (2, 3)), (None, (2, 3))):
+            view = RingView(name, owner)
+            assert view._segment.geometry.shape == shape
+            view.close()
+        other.stdin.close()
+    ours.close()

@@ -60,15 +60,18 @@ class RingView:
     ----------
     name : str
         As given to `Ring`; of several living rings of that name the youngest is taken.
+    owner : int, optional
+        Id of the process whose ring it has to be; any by default.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, owner: int | None = None) -> None:
         self.name = name
+        self._pattern = f"{PREFIX}{name}.{'' if owner is None else f'{owner}-'}*"
         self._segment = self._find()
 
     def _find(self) -> Segment:
         found = []
-        for path in SHM.glob(f"{PREFIX}{self.name}.*"):
+        for path in SHM.glob(self._pattern):
             with contextlib.suppress(FileNotFoundError):  # its writer ends it this moment
                 found.append((path.stat().st_mtime_ns, path))
         if not found:

@@ -1,5 +1,6 @@
 """The newest frame: from the ring, from the file when there is no ring, never twice."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -27,7 +28,7 @@ def ring() -> Iterator[Ring]:
 
 @pytest.fixture
 def newest() -> Iterator[Newest]:
-    newest = Newest("newest")
+    newest = Newest("newest", os.getpid())
     yield newest
     newest.close()
 

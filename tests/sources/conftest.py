@@ -1,5 +1,6 @@
 """Cameras of every kind on one simulated beamline, and a listener that keeps all it is told."""
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -107,6 +108,9 @@ def _found(ask: Callable[[], Any]) -> Any:
             return ask()
         except CaprotoTimeoutError as error:
             if "search" not in str(error):
+                raise
+        except OSError as error:  # seen once: bind to any port said EINVAL while pvaccess closed its sockets
+            if error.errno != errno.EINVAL:
                 raise
     return ask()
 

@@ -19,6 +19,8 @@ class Newest:
     ----------
     ring : str
         Name of the ring.
+    owner : int
+        Id of its process: another session may have a camera of that name.
 
     Attributes
     ----------
@@ -28,10 +30,10 @@ class Newest:
         Frames of the ring that were never returned.
     """
 
-    def __init__(self, ring: str) -> None:
+    def __init__(self, ring: str, owner: int) -> None:
         self.announced = 0
         self.skipped = 0
-        self._ring = ring
+        self._ring, self._owner = ring, owner
         self._view: RingView | None = None
         self._latest: Latest | None = None
         self._first = 0
@@ -80,7 +82,7 @@ class Newest:
     def _from_ring(self) -> Frame | None:
         try:
             if self._view is None:
-                self._view = RingView(self._ring)
+                self._view = RingView(self._ring, owner=self._owner)
                 self._first = self._view.bounds()[1]
                 self._latest = Latest(self._view)
             assert self._latest is not None

@@ -1,5 +1,6 @@
 """View: what is drawn of one detector, run after run."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ class View:
         self._ring, self._screen, self._make = ring, screen, make
         self._period, self._pipeline = period, pipeline
         self._about: Message = {}
-        self._newest = Newest(ring)
+        self._newest = Newest(ring, os.getppid())
         self._treatment = Treatment({})
         self._shot: Shot | None = None
         self._rendered = True
@@ -73,7 +74,7 @@ class View:
             self._picture = self._make(self._screen.figure(f"{self._ring} – live"))
         self._picture.clear()
         self._newest.close()
-        self._newest = Newest(self._ring)
+        self._newest = Newest(self._ring, os.getppid())
         self._treatment = Treatment(correction, self._pipeline)
         self._shot, self._rendered, self._render_at = None, True, 0.0
         self._about, self.run, self.drawn, self.due = about, about["run"], 0, 0.0
