@@ -160,6 +160,16 @@ def test_colour_and_pixel_type_are_known_from_the_file(tmp_path):
             first.image[0] = 0
 
 
+def test_closing_twice_leaves_the_files_of_others_alone(tmp_path):
+    with Hdf5Sink(tmp_path / "run.h5", PLAIN) as sink:
+        sink.write(made_frames(PLAIN, 0, 1))
+    recorded = RecordedFrames(tmp_path / "run.h5")
+    recorded.close()
+    with (tmp_path / "other").open("wb", buffering=0) as other:
+        recorded.close()
+        assert other.write(b"still mine") == 10
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SinkError, match=r"nothing\.h5"):
         RecordedFrames(tmp_path / "nothing.h5")

@@ -80,7 +80,9 @@ class BurstWriter:
 
     def close(self) -> None:
         """Close; what was written stays."""
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:  # twice would close whatever has that number by now
+            os.close(fd)
         self._placed.close()
 
 

@@ -89,7 +89,9 @@ class _Placed:
         return place
 
     def close(self) -> None:
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:  # twice would close whatever has that number by now
+            os.close(fd)
 
 
 class _Decoded:
