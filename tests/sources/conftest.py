@@ -2,6 +2,7 @@
 
 import errno
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -104,14 +105,16 @@ def _found(ask: Callable[[], Any]) -> Any:
     from caproto import CaprotoTimeoutError
 
     for _ in range(5):
-        try:
-            return ask()
-        except CaprotoTimeoutError as error:
-            if "search" not in str(error):
-                raise
-        except OSError as error:  # seen once: bind to any port said EINVAL while pvaccess closed its sockets
-            if error.errno != errno.EINVAL:
-                raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # it leaves its socket open when that cannot be bound
+            try:
+                return ask()
+            except CaprotoTimeoutError as error:
+                if "search" not in str(error):
+                    raise
+            except OSError as error:  # EINVAL: pvaccess, closing, sent something on a socket's number that is ours now
+                if error.errno != errno.EINVAL:
+                    raise
     return ask()
 
 
