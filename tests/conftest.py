@@ -71,7 +71,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     deadline = time.monotonic() + 5.0
     while True:
-        gc.collect()  # also for pvaccess: a channel that is given back in the middle of the next test disturbs its search
+        gc.collect()  # a channel that pvaccess gives back in the middle of the next test disturbs its search
         left = [now - then for now, then in zip((_threads(), _segments(), _children()), before, strict=True)]
         if not any(left) or time.monotonic() > deadline:
             break
