@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from beamstream.errors import ArchiveError
+from beamstream.sinks.disk import sync_directory
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class Journal:
             run = _OpenRun(uid, path, fd)
             self._append(run, line)
             hidden.rename(path)
-            _sync_directory(self.directory)
+            sync_directory(self.directory)
         except (OSError, ArchiveError) as error:
             if fd >= 0:
                 os.close(fd)
@@ -223,11 +224,3 @@ def _unwritable(path: Path, error: OSError) -> ArchiveError:
         f"journal: {path} cannot be written: {error.strerror}; make room or choose another directory, "
         "then run `beamstream recover`"
     )
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

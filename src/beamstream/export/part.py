@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from beamstream.errors import SinkError
-from beamstream.sinks.disk import explained
+from beamstream.sinks.disk import explained, sync_directory
 
 
 class Part:
@@ -68,7 +68,7 @@ class Part:
                 self._refuse_existing(self.target.with_name(path.name))
             for path in made:
                 path.rename(self.target.with_name(path.name))
-            _sync(self.target.parent)
+            sync_directory(self.target.parent)
 
     def _refuse_existing(self, path: Path) -> None:
         if os.path.lexists(path):
@@ -101,11 +101,3 @@ class Part:
 
 def _escaped(name: str) -> str:
     return "." + "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from beamstream.sinks.disk import sync_directory
+
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
 _ABANDONED = 3600.0  # s; nobody writes one file for an hour
 
@@ -29,7 +31,7 @@ def published(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         _appear(draft, path)
-        _sync(path.parent)
+        sync_directory(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -45,7 +47,7 @@ def make(directory: Path) -> None:
     if not directory.is_dir():
         make(directory.parent)
         directory.mkdir(exist_ok=True)
-        _sync(directory.parent)
+        sync_directory(directory.parent)
 
 
 def sweep(directory: Path) -> None:
@@ -65,11 +67,3 @@ def _appear(draft: Path, path: Path) -> None:
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
         draft.rename(path)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -35,6 +35,15 @@ def explained(who: str, what: str, path: Path) -> Iterator[None]:
         raise kind(f"{who}: to {what} {path}: {_reason(code, error, path)}") from error
 
 
+def sync_directory(directory: Path) -> None:
+    """Return when the names in a directory would survive a power cut."""
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _code(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
