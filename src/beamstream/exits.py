@@ -2,8 +2,12 @@
 
 import concurrent.futures.thread  # noqa: F401, its hook must be there before ours: the last comes first
 import logging
+import sys
 import threading
+import time
 from collections.abc import Callable
+
+_ANSWER = 2.0  # s that a server has for questions which are under way
 
 
 def before_exit(function: Callable[[], object]) -> None:
@@ -15,9 +19,22 @@ def before_exit(function: Callable[[], object]) -> None:
     threading._register_atexit(function)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _quiet() -> None:
-    """Keep caproto from printing that its pool has ended; what was to be done over its connections is done."""
+def _end_channel_access() -> None:
+    """Let ophyd end what it asks a server, and keep caproto and it from printing what they could not do any more.
+
+    ophyd asks for units and limits in threads of its own; without an answer one would wait its 10 s, and complain.
+    """
     logging.getLogger("caproto.circ").disabled = True
+    shim = sys.modules.get("ophyd._caproto_shim")
+    dispatcher = shim.get_dispatcher() if shim is not None else None
+    if dispatcher is None:
+        return
+    dispatcher.stop_event.set()
+    deadline = time.monotonic() + _ANSWER
+    for thread in dispatcher.threads.values():
+        thread.join(max(0.0, deadline - time.monotonic()))
+    dispatcher.logger.disabled = True
+    dispatcher._threads.clear()  # ophyd would wait for them without a deadline
 
 
-before_exit(_quiet)
+before_exit(_end_channel_access)
