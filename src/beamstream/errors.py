@@ -8,6 +8,7 @@
     │   ├── NotConnected       no server answers for the name asked for
     │   ├── NotAnImage         the name answers, but not with an NTNDArray
     │   ├── MalformedFrame     a frame contradicts itself (sizes, types, dimensions)
+    │   │   └── MalformedMessage   what came over a socket is no message of its protocol
     │   ├── GeometryChanged    shape, pixel type or codec changed during a run
     │   └── SilentSource       no frame came within the deadline
     ├── CodecError             a compressed frame cannot be decoded
@@ -51,6 +52,14 @@ class NotAnImage(SourceError):
 
 class MalformedFrame(SourceError):
     """A frame contradicts itself: sizes, types or dimensions do not fit each other."""
+
+
+class MalformedMessage(MalformedFrame):
+    """What came over a socket is no message of its protocol; `kind` is one word for what is wrong with it."""
+
+    def __init__(self, message: str, *, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class GeometryChanged(SourceError):

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Recording:
-    """Keep the frames of one run: a `beamstream.sources.pva.Listener` in front, a `Sink` behind.
+    """Keep the frames of one run: a `beamstream.sources.base.Listener` in front, a `Sink` behind.
 
     Frames come in the source's thread, which copies them into the ring and never waits. A thread of its own
     takes them from there to the sink. `arm` opens a window of frames; what arrives outside is put in the ring for

@@ -41,13 +41,16 @@ class Ring:
         Room for pixels, bytes. The number of slots follows from it, 4 to 4096.
     source : str
         Copied into the frames that readers get.
+    slots : int, optional
+        In place of `memory`: keep just so many frames.
     """
 
-    def __init__(self, name: str, *, memory: int = 512 * 2**20, source: str = "") -> None:
+    def __init__(self, name: str, *, memory: int = 512 * 2**20, source: str = "", slots: int | None = None) -> None:
         if not name.replace("-", "").replace("_", "").isalnum():
             raise ValueError(f"ring: name {name!r} given; use letters, digits, - and _")
         self.name = name
         self._memory = memory
+        self._slots = slots
         self._source = source
         self._segment: Segment | None = None
         self._previous: Segment | None = None
@@ -69,7 +72,8 @@ class Ring:
         """
         if self._segment is not None and self._segment.geometry == geometry:
             return
-        capacity = max(_LEAST_SLOTS, min(_MOST_SLOTS, self._memory // slot_bytes(geometry)))
+        fitting = min(_MOST_SLOTS, self._memory // slot_bytes(geometry))
+        capacity = max(_LEAST_SLOTS, fitting if self._slots is None else self._slots)
         path = SHM / f"{PREFIX}{self.name}.{os.getpid()}-{next(_serial)}"
         fresh = Segment.create(path, geometry, capacity, self._next, self._source)
         if self._segment is not None:

@@ -27,6 +27,8 @@ class StoredArray:
         The index of the first frame in this format's own count: 1 where file names begin with 1.
     uri : str
         Of this array, where the format has one for each; otherwise the sink's counts.
+    dims : tuple of str
+        What the axes of the part that belongs to one frame are, where they have names.
     """
 
     dtype_numpy: str
@@ -36,6 +38,7 @@ class StoredArray:
     color_mode: str = ""
     first: int = 0
     uri: str = ""
+    dims: tuple[str, ...] = ()
 
 
 class Stored(Protocol):

@@ -20,12 +20,16 @@ class SinkDocuments:
         Of who keeps frames there: ``cam`` has the data keys ``cam_image``, ``cam_unique_id``, …
     start : dict, optional
         The run; a RunEngine puts its own in, elsewhere it is needed.
+    pixels : str
+        What the pixels are called: ``cam_image``.
     """
 
-    def __init__(self, sink: Stored, name: str, *, start: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, sink: Stored, name: str, *, start: Mapping[str, Any] | None = None, pixels: str = "image"
+    ) -> None:
         self._sink = sink
         self._start = start
-        self.arrays = {f"{name}_{'image' if key == 'data' else key}": array for key, array in sink.arrays.items()}
+        self.arrays = {f"{name}_{pixels if key == 'data' else key}": array for key, array in sink.arrays.items()}
         self._bundles: list[ComposeStreamResourceBundle] = []
         self.told = 0
         """Rows that documents were made of."""
@@ -78,4 +82,6 @@ def _data_key(array: StoredArray, source: str) -> DataKey:
     for about in ("units", "color_mode"):
         if getattr(array, about):
             key[about] = getattr(array, about)
+    if array.dims:
+        key["dims"] = list(array.dims)
     return key  # pyright: ignore[reportReturnType]

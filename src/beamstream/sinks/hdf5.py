@@ -2,11 +2,12 @@
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beamstream.frames import Frame, Geometry
 from beamstream.sinks.direct import PlacedWriter
@@ -93,7 +94,7 @@ class Hdf5Sink(OneRun):
         file.swmr_mode = True
         data = file[self._layout.pixels]
         self._ids, self._data = file.id, data.id
-        self._scalars = [file[self._layout.where(key)].id for key in SCALARS]
+        self._scalars = [file[self._layout.where(column.name)].id for column in self._layout.numbers]
         self._complete = h5py.h5a.open(file[self._layout.root].id, b"complete")
         self._writer = PlacedWriter(self.path, direct=self._direct)  # locks: possible now that HDF5 let go
         try:
@@ -118,20 +119,26 @@ class Hdf5Sink(OneRun):
         for dataset in self._scalars:
             dataset.set_extent((start + count,))
         self._writer.reserve(before, self._ids.get_filesize())
-        for key, dataset in zip(SCALARS, self._scalars, strict=True):
-            values = np.array([getattr(frame, key) for frame in frames], self.arrays[key].dtype_numpy)
+        for values, dataset in zip(self._numbers(frames), self._scalars, strict=True):
             place = dataset.get_space()
             place.select_hyperslab((start,), (count,))
             dataset.write(memory, place, values)
             dataset.flush()
 
+    def _numbers(self, frames: Sequence[Frame]) -> Iterator[NDArray[Any]]:
+        """Yield what `Layout.numbers` are of some frames."""
+        for column in SCALARS:
+            yield np.array([getattr(frame, column.name) for frame in frames], column.dtype_numpy)
+        for column in self._layout.columns:
+            yield np.array([frame.attributes.get(column.name, 0) for frame in frames], column.dtype_numpy)
+
     def _take_back(self) -> None:
-        """Take frames that do not count off the datasets, so that all four are of one length again."""
+        """Take frames that do not count off the datasets, so that all are of one length again."""
         for dataset, shape in [
             (self._data, self.geometry.shape),
             *((scalar, ()) for scalar in self._scalars),
         ]:
-            with contextlib.suppress(Exception):  # the disk is full or gone: readers take the shortest of the four
+            with contextlib.suppress(Exception):  # the disk is full or gone: readers take the shortest
                 dataset.set_extent((self.kept, *shape))
                 dataset.flush()
 
@@ -157,7 +164,7 @@ def frames_kept(path: str | os.PathLike[str]) -> int:
     import h5py
 
     with explained("frames kept", "read", Path(path)), h5py.File(path, "r", swmr=True) as file:
-        datasets: list[Any] = [file[NEXUS.where(key)] for key in ("data", *SCALARS)]
+        datasets: list[Any] = [file[NEXUS.where(key)] for key in ("data", *(c.name for c in SCALARS))]
         return min(dataset.shape[0] for dataset in datasets)
 
 

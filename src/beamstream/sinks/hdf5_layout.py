@@ -17,11 +17,23 @@ from beamstream.sinks.direct import PAGE
 if TYPE_CHECKING:
     import h5py
 
-SCALARS = ("unique_id", "timestamp", "received")
 _SCALAR_CHUNK = 4096
 # Metadata goes into blocks of its own. Never a multiple of a frame's place, so that the growth of the file
 # tells whether a batch of frames, and nothing else, was appended to it (see `hdf5_pixels`).
 _METADATA_BLOCK = (1 << 20) + 512
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A number of each frame, from its attribute of the same name; 0 where a frame has none."""
+
+    name: str
+    dtype_numpy: str
+    units: str = ""
+
+
+SCALARS = (Column("unique_id", "<i8"), Column("timestamp", "<f8", "s"), Column("received", "<f8", "s"))
+"""What every file keeps of a frame; its fields of these names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +51,29 @@ class Layout:
     furnish : callable
         ``furnish(file, name, geometry, attributes)`` puts the rest into the file, which has nothing but its
         datasets then: attributes, and everything that a growing file cannot be given later.
+    columns : tuple of Column
+        Further numbers of each frame, beside `SCALARS`.
+    units : str
+        Of the pixels.
+    dims : tuple of str
+        What the axes of one frame are, where they have names.
     """
 
     pixels: str
     scalars: str
     root: str
     furnish: "Callable[[h5py.File, str, Geometry, Mapping[str, Any]], None]"
+    columns: tuple[Column, ...] = ()
+    units: str = "counts"
+    dims: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[Column, ...]:
+        """Everything that is kept of a frame beside its pixels."""
+        return (*SCALARS, *self.columns)
 
     def where(self, key: str) -> str:
-        """Return the path of one of the four datasets."""
+        """Return the path of one of the datasets that grow."""
         return self.pixels if key == "data" else f"{self.scalars}/{key}"
 
 
@@ -75,14 +101,13 @@ def now() -> str:
 
 
 def stored_arrays(geometry: Geometry, layout: Layout = NEXUS) -> dict[str, StoredArray]:
-    """Name what is kept of each frame: ``data`` (the pixels), ``unique_id``, ``timestamp``, ``received``."""
+    """Name what is kept of each frame: ``data`` (the pixels), ``unique_id``, ``timestamp``, ``received``, columns."""
     pixels = _parameters(layout.pixels, (1, *geometry.shape))
-    scalars = {key: _parameters(layout.where(key), (_SCALAR_CHUNK,)) for key in SCALARS}
-    return {
-        "data": StoredArray(geometry.dtype, geometry.shape, "counts", pixels, color_mode=str(geometry.color_mode)),
-        "unique_id": StoredArray("<i8", (), "", scalars["unique_id"]),
-        "timestamp": StoredArray("<f8", (), "s", scalars["timestamp"]),
-        "received": StoredArray("<f8", (), "s", scalars["received"]),
+    colours = str(geometry.color_mode)
+    data = StoredArray(geometry.dtype, geometry.shape, layout.units, pixels, color_mode=colours, dims=layout.dims)
+    return {"data": data} | {
+        c.name: StoredArray(c.dtype_numpy, (), c.units, _parameters(layout.where(c.name), (_SCALAR_CHUNK,)))
+        for c in layout.numbers
     }
 
 
@@ -122,8 +147,8 @@ def _create_datasets(file: "h5py.File", geometry: Geometry, layout: Layout) -> N
     file.require_group(layout.root).attrs["complete"] = np.int8(0)
     arrays = stored_arrays(geometry, layout)
     _describe(create_growing(file, arrays["data"], hdf5_filters.stored_codec(geometry.codec)), geometry)
-    for key in SCALARS:
-        create_growing(file, arrays[key])
+    for column in layout.numbers:
+        create_growing(file, arrays[column.name])
 
 
 def create_growing(file: "h5py.File", array: StoredArray, codec: str = "") -> "h5py.Dataset":

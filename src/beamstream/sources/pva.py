@@ -7,13 +7,14 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import pvaccess
 
 from beamstream.errors import BeamstreamError, NotAnImage, NotConnected, SourceError
-from beamstream.frames import Frame, Geometry
+from beamstream.frames import Geometry
 from beamstream.ledger import UniqueIds
+from beamstream.sources.base import Listener
 from beamstream.sources.ntndarray import Decoder
 
 logger = logging.getLogger(__name__)
@@ -23,30 +24,6 @@ _SUBSCRIBER = "beamstream"
 _LOOK = 0.05  # s
 _GRACE = 0.1  # s, for callbacks that are under way at exit
 _open: "weakref.WeakSet[PvaSource]" = weakref.WeakSet()
-
-
-class Listener(Protocol):
-    """Who wants the frames of a source; called from the source's thread, which must not be held up."""
-
-    def frame(self, frame: Frame, missing: int | None) -> None:
-        """Take a frame and the number missing before it; None when the count ran backwards."""
-        ...
-
-    def repeated(self) -> None:
-        """Hear of an update that brought nothing new."""
-        ...
-
-    def malformed(self, error: BeamstreamError) -> None:
-        """Hear of an update that is no frame."""
-        ...
-
-    def connection(self, up: bool) -> None:
-        """Hear that the server went away or came back."""
-        ...
-
-    def failed(self, error: Exception) -> None:
-        """Hear that this listener itself raised."""
-        ...
 
 
 @dataclass(slots=True)
@@ -85,7 +62,7 @@ class PvaSource:
         self.counters = PvaCounters()
         self._listener: Listener | None = None
         self._request = f"record[queueSize={queue_size}]field({_FIELDS})"
-        self._decoder = Decoder(source=f"pva://{pv}")
+        self._decoder = Decoder(source=self.uri)
         self._ids = UniqueIds()
         self._first = True
         self._id_first = False  # whether the server was seen to post an id before its image
@@ -97,6 +74,11 @@ class PvaSource:
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         _open.add(self)
+
+    @property
+    def uri(self) -> str:
+        """What documents call it."""
+        return f"pva://{self.pv}"
 
     @property
     def connected(self) -> bool:

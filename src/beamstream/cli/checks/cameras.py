@@ -17,7 +17,7 @@ _PATIENCE = 3.0  # s for a PV to answer
 
 @dataclass(slots=True)
 class _Count:
-    """Count frames; a `beamstream.sources.pva.Listener`."""
+    """Count frames; a `beamstream.sources.base.Listener`."""
 
     frames: int = 0
     nbytes: int = 0
