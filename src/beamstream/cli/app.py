@@ -15,6 +15,7 @@ from beamstream.cli import (
     ending,
     export,
     pipeline,
+    publish,
     record,
     recover,
     references,
@@ -54,6 +55,7 @@ for command in (
 app.command(context_settings={"ignore_unknown_options": True})(export.export)  # its RUN may be -1
 app.add_typer(runs.app, name="runs")
 app.add_typer(pipeline.app, name="pipeline")
+app.add_typer(publish.app, name="publish")
 app.add_typer(sim.app, name="sim")
 
 

@@ -1,4 +1,4 @@
-"""`beamstream sim`: cameras and motors that are not there, over real EPICS."""
+"""`beamstream sim`: instruments that are not there; here cameras and motors, over real EPICS."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from beamstream.cli import ending
+from beamstream.cli import ending, sim_spectra
 from beamstream.cli.console import err, out
 from beamstream.errors import ConfigurationError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from beamstream.sim.beamline import Beamline
 
 app = typer.Typer(no_args_is_help=True, help="Run simulated instruments until Ctrl-C.", rich_markup_mode="markdown")
+app.command()(sim_spectra.spectra)
 
 SceneName = Literal["pattern", "beam"]
 Isolated = Annotated[

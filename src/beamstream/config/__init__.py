@@ -6,12 +6,14 @@ from beamstream.config.model import (
     KINDS,
     Archive,
     Config,
+    DetectorConfig,
     DeviceConfig,
     Epics,
     MotorConfig,
     PvaDetectorConfig,
     Recording,
     SignalConfig,
+    SpectrometerConfig,
 )
 from beamstream.config.reading import FILE_NAME, VARIABLE, find, load
 from beamstream.config.values import RESERVED, OnLoss
@@ -24,6 +26,7 @@ __all__ = [
     "VARIABLE",
     "Archive",
     "Config",
+    "DetectorConfig",
     "DeviceConfig",
     "Epics",
     "MotorConfig",
@@ -31,6 +34,7 @@ __all__ = [
     "PvaDetectorConfig",
     "Recording",
     "SignalConfig",
+    "SpectrometerConfig",
     "apply_environment",
     "find",
     "load",

@@ -12,6 +12,7 @@ from beamstream.config.values import (
     Addresses,
     DeviceName,
     Directory,
+    Endpoint,
     OnLoss,
     Prefix,
     Seconds,
@@ -19,6 +20,7 @@ from beamstream.config.values import (
     Whole,
     is_loopback,
 )
+from beamstream.ops.spectra import Band
 
 
 class Archive(Section):
@@ -121,6 +123,40 @@ class PvaDetectorConfig(Section):
     on_loss: OnLoss | None = None
 
 
+class SpectrometerConfig(Section):
+    """Describe a publisher of averaged spectra over ZeroMQ.
+
+    Parameters
+    ----------
+    address : str
+        Where it publishes, ``tcp://127.0.0.1:9798``.
+    polarization : {"all", "I", "V"} or int
+        What to record of each spectrum.
+    channel_averaging : int
+        Record the mean of so many neighbouring channels.
+    first_mhz, step_mhz : float
+        Where the publisher's channels lie: channel i at first + i × step. OVRO-LWA's by default.
+    timeout : float
+        Longest silence, s, beyond twice the time between two spectra.
+    on_loss : {"mark", "fail"}, optional
+        None: as `Recording.on_loss` says.
+    """
+
+    kind: Literal["zmq_spectrometer"]
+    address: Endpoint
+    polarization: Literal["all", "I", "V"] | Whole = "all"
+    channel_averaging: Whole = Field(default=1, ge=1)
+    first_mhz: float = Field(default=Band().first, strict=True, allow_inf_nan=False)
+    step_mhz: float = Field(default=Band().step, strict=True, allow_inf_nan=False)
+    timeout: Seconds = 10.0
+    on_loss: OnLoss | None = None
+
+    @property
+    def band(self) -> Band:
+        """Where the channels lie."""
+        return Band(self.first_mhz, self.step_mhz)
+
+
 class MotorConfig(Section):
     """Describe an EPICS motor record; `pv` is the record's name."""
 
@@ -137,10 +173,13 @@ class SignalConfig(Section):
 
 KINDS: dict[str, type[Section]] = {
     "pva_detector": PvaDetectorConfig,
+    "zmq_spectrometer": SpectrometerConfig,
     "motor": MotorConfig,
     "signal": SignalConfig,
 }
-DeviceConfig = Annotated[PvaDetectorConfig | MotorConfig | SignalConfig, Field(discriminator="kind")]
+DetectorConfig = PvaDetectorConfig | SpectrometerConfig
+"""What records."""
+DeviceConfig = Annotated[DetectorConfig | MotorConfig | SignalConfig, Field(discriminator="kind")]
 
 
 class Config(Section):

@@ -43,6 +43,15 @@ def _one_word(pv: str) -> str:
     return pv
 
 
+def _tcp(address: str) -> str:
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    if not address.startswith("tcp://") or not host or address.split() != [address]:
+        raise ValueError("an address reads tcp://HOST:PORT, like tcp://127.0.0.1:9798")
+    if not port.isdigit() or not 1 <= int(port) <= 65535:
+        raise ValueError(f"the port {port!r} is none; use a number from 1 to 65535, like tcp://127.0.0.1:9798")
+    return address
+
+
 def _ends_in_colon(prefix: str) -> str:
     if not prefix.endswith(":"):
         raise ValueError(f"a PV prefix ends in a colon; write {prefix + ':'!r}")
@@ -65,6 +74,7 @@ def _file_name(name: str) -> str:
 
 Directory = Annotated[Path, AfterValidator(from_the_file)]
 PV = Annotated[str, AfterValidator(_one_word)]
+Endpoint = Annotated[str, AfterValidator(_tcp)]
 Prefix = Annotated[PV, AfterValidator(_ends_in_colon)]
 Whole = Annotated[int, Field(strict=True)]  # TOML has types: `port = true` is a mistake, not 1
 Switch = Annotated[bool, Field(strict=True)]

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from beamstream.archive.layout import Layout
-from beamstream.config import Config, PvaDetectorConfig
+from beamstream.config import Config, DetectorConfig, PvaDetectorConfig, SpectrometerConfig
 
 
 def show(
@@ -53,7 +53,7 @@ def _devices(config: Config, connected: Mapping[str, bool]) -> list[Text]:
         line = Text("devices  " if number == 0 else "         ")
         line.append(f"{name:{width}}  ", "bold")
         line.append("connected    " if answers else "NOT CONNECTED", "green" if answers else "bold red")
-        line.append(f"  {device.pv}")
+        line.append(f"  {device.address if isinstance(device, SpectrometerConfig) else device.pv}")
         if isinstance(device, PvaDetectorConfig) and device.control:
             line.append(f", control {device.control}")
         lines.append(line)
@@ -77,7 +77,7 @@ def _archive(config: Config, url: str | None, expected_url: str | None) -> Text:
 
 
 def _begin(config: Config) -> list[Text]:
-    detectors = [name for name, device in config.devices.items() if isinstance(device, PvaDetectorConfig)]
+    detectors = [name for name, device in config.devices.items() if isinstance(device, DetectorConfig)]
     if not detectors:
         return []
     line = Text("begin    ").append(f"RE(record([{detectors[0]}], num=100))", "bold cyan")

@@ -7,9 +7,19 @@ from typing import Any
 
 from ophyd import Device, EpicsMotor, EpicsSignal
 
-from beamstream.config import Config, DeviceConfig, MotorConfig, PvaDetectorConfig, Recording, SignalConfig
+from beamstream.config import (
+    Config,
+    DetectorConfig,
+    DeviceConfig,
+    MotorConfig,
+    PvaDetectorConfig,
+    Recording,
+    SignalConfig,
+    SpectrometerConfig,
+)
 from beamstream.errors import BeamstreamError
 from devices.pva_detector import PvaDetector
+from devices.spectrometer import ZmqSpectrometer
 
 _SETTLE = 0.02  # s
 
@@ -51,14 +61,30 @@ def _make(name: str, device: DeviceConfig, recording: Recording) -> Device | Epi
                 device.pv,
                 name=name,
                 control=device.control,
-                directory=recording.directory,
-                on_loss=device.on_loss or recording.on_loss,
-                timeout=device.timeout,
-                ring_memory=recording.ring_memory,
                 queue_size=recording.queue_size,
+                **_recorded(device, recording),
+            )
+        case SpectrometerConfig():
+            return ZmqSpectrometer(
+                device.address,
+                name=name,
+                polarization=device.polarization,
+                channel_averaging=device.channel_averaging,
+                band=device.band,
+                **_recorded(device, recording),
             )
         case MotorConfig():
             # ophyd may miss the end of a move that begins in the instant another one ends
             return EpicsMotor(device.pv, name=name, settle_time=_SETTLE)
         case SignalConfig():
             return EpicsSignal(device.pv, name=name, string=True)
+
+
+def _recorded(device: DetectorConfig, recording: Recording) -> dict[str, Any]:
+    """Return what every detector is told about keeping its frames."""
+    return {
+        "directory": recording.directory,
+        "on_loss": device.on_loss or recording.on_loss,
+        "timeout": device.timeout,
+        "ring_memory": recording.ring_memory,
+    }

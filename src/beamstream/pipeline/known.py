@@ -28,6 +28,7 @@ OURS = {
     "flip": "beamstream.ops.orient:Flip",
     "transpose": "beamstream.ops.orient:Transpose",
     "statistics": "beamstream.ops.observe:CollectStatistics",
+    "publish": "beamstream.pipeline.publish:PublishSpectra",
 }
 
 

@@ -2,21 +2,15 @@
 
 import json
 import os
-import select
-import signal
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Self
 
-from beamstream.errors import NotConnected
 from beamstream.sim.beamline import Beamline
+from beamstream.sim.child import ChildProcess
 
 
-class SimProcess:
+class SimProcess(ChildProcess):
     """Run a beamline as a child process; ``with SimProcess() as beamline:`` starts and ends it.
 
     The child gets a copy of the environment, EPICS variables included, and ends when this process is
@@ -31,11 +25,6 @@ class SimProcess:
         In place of ``os.environ`` at the time of the start.
     timeout : float
         s until it must be ready, and s that it has to end.
-
-    Attributes
-    ----------
-    names : dict
-        The line that the child printed: PV names and pid; of the last start.
     """
 
     def __init__(
@@ -46,140 +35,21 @@ class SimProcess:
         timeout: float = 20.0,
     ) -> None:
         self.beamline = beamline or Beamline()
-        self.names: dict[str, Any] = {}
-        self._environment = environment
-        self._timeout = timeout
-        self._process: subprocess.Popen[bytes] | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115, a pipe would fill up
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__("simulated beamline", (), environment=environment, timeout=timeout)
 
     @property
-    def pid(self) -> int:
-        """The child's process id; also after its end."""
-        return self._child().pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the child lives, suspended included."""
-        return self._process is not None and self._process.poll() is None
+    def names(self) -> dict[str, Any]:
+        """The line that the child printed: PV names and pid; of the last start."""
+        return self.ready
 
     def start(self) -> Self:
-        """Start the child and wait until its PVs answer.
+        """Start the child and wait until its PVs answer: same names, same ports, ids from 1.
 
         Raises
         ------
         NotConnected
             It ended, or was not ready in time; the message has the end of its error output.
         """
-        if self.running:
-            return self
-        command = [sys.executable, "-m", "beamstream.sim.beamline", "--parent", str(os.getpid())]
-        command += ["--json", json.dumps(self.beamline.to_dict())]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=dict(os.environ if self._environment is None else self._environment),
-            # a group of its own: Ctrl-C is ours to pass on, and when we die while it is suspended,
-            # the kernel wakes orphaned groups with SIGHUP and SIGCONT
-            process_group=0,
-        )
-        try:
-            self.names = json.loads(self._first_line(self._process))
-        except BaseException:
-            self.kill()
-            raise
-        return self
-
-    def stop(self) -> int:
-        """End the child with SIGTERM; return its exit status, 0 after a clean end.
-
-        Raises
-        ------
-        subprocess.TimeoutExpired
-            It did not end in time; it is killed then.
-        """
-        child = self._child()
-        try:
-            if child.poll() is None:
-                child.send_signal(signal.SIGCONT)  # a suspended process takes no SIGTERM
-                child.terminate()
-            return child.wait(self._timeout)
-        finally:
-            self.kill()
-
-    def kill(self) -> None:
-        """End the child with SIGKILL, as a crash would; nothing happens when it is gone."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            if self._process.stdout is not None:
-                self._process.stdout.close()
-
-    def restart(self) -> Self:
-        """Kill the child and start it again: same names, same ports, ids from 1."""
-        self.kill()
-        return self.start()
-
-    def suspend(self) -> None:
-        """Stop the child without ending it (SIGSTOP); it stands still when this returns.
-
-        Connections stay, nothing comes.
-        """
-        self._child().send_signal(signal.SIGSTOP)
-        # until it is really so: the kernel wakes an orphaned group only if it was stopped before
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-
-    def resume(self) -> None:
-        """Let a suspended child go on (SIGCONT)."""
-        self._child().send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """End the child, by force if need be, and let go of everything."""
-        try:
-            if self.running:
-                self.stop()
-        finally:
-            self.kill()
-            self._errors.close()
-
-    def error_output(self) -> str:
-        """Return the last 2000 characters that the child wrote to its error output."""
-        size = os.fstat(self._errors.fileno()).st_size
-        start = max(0, size - 2000)  # by pread: the child shares the file position
-        return os.pread(self._errors.fileno(), size - start, start).decode(errors="replace").strip()
-
-    def _child(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise NotConnected("simulated beamline: its process asked for, it was not started; call start()")
-        return self._process
-
-    def _first_line(self, process: subprocess.Popen[bytes]) -> bytes:
-        assert process.stdout is not None
-        deadline, line = time.monotonic() + self._timeout, b""
-        while not line.endswith(b"\n"):
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-                raise NotConnected(self._failure(f"not ready within {self._timeout} s"))
-            piece = os.read(process.stdout.fileno(), 65536)
-            if not piece:
-                raise NotConnected(
-                    self._failure(f"ended with status {process.wait(self._timeout)} before it was ready")
-                )
-            line += piece
-        return line
-
-    def _failure(self, what: str) -> str:
-        return f"simulated beamline: {what}; its error output ends with: {self.error_output() or 'nothing'}"
+        self.command = [sys.executable, "-m", "beamstream.sim.beamline", "--parent", str(os.getpid())]
+        self.command += ["--json", json.dumps(self.beamline.to_dict())]
+        return super().start()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from beamstream.cli.checks.finding import Finding, fail, ok, warn
-from beamstream.config import Config, PvaDetectorConfig
+from beamstream.config import Config, DetectorConfig
 from beamstream.config.callbacks import FlatFieldConfig
 from beamstream.errors import PipelineError
 from beamstream.references import Kind, ReferenceStore
@@ -29,7 +29,7 @@ def callbacks(config: Config) -> Iterator[Finding]:
 
 def _flat_field(asked: FlatFieldConfig, config: Config) -> Iterator[Finding]:
     store = ReferenceStore(config.recording.directory / "references")
-    detectors = asked.detectors or [n for n, d in config.devices.items() if isinstance(d, PvaDetectorConfig)]
+    detectors = asked.detectors or [n for n, d in config.devices.items() if isinstance(d, DetectorConfig)]
     kinds: tuple[tuple[Kind, str], ...] = (("flat", asked.flat), ("dark", asked.dark))
     for kind, which in kinds:
         if which == "latest":

@@ -1,4 +1,4 @@
-"""Devices: do their PVs answer, with images, how fast, and are any missing?"""
+"""Devices: do they answer, with frames, how fast, and are any missing?"""
 
 import os
 import threading
@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from beamstream.cli.checks.finding import Finding, fail, ok, warn
-from beamstream.config import Config, MotorConfig, PvaDetectorConfig
+from beamstream.config import Config, DetectorConfig, MotorConfig, PvaDetectorConfig, SpectrometerConfig
 from beamstream.errors import BeamstreamError, SourceError
 from beamstream.frames import Frame
+from beamstream.sources.base import Source
 
 _LOOK = 1.5  # s that frames are counted
 _PATIENCE = 3.0  # s for a PV to answer
@@ -68,38 +69,50 @@ def devices(config: Config, rates: dict[str, float]) -> Iterator[Finding]:
     if not config.devices:
         yield warn("devices", "the configuration describes none", "describe them in beamstream.toml, [devices.NAME]")
     for name, device in config.devices.items():
-        if isinstance(device, PvaDetectorConfig):
+        if isinstance(device, DetectorConfig):
             yield from _detector(name, device, rates)
         else:
             yield _records(name, device.pv, {"": "motor record" if isinstance(device, MotorConfig) else "record"})
 
 
-def _detector(name: str, device: PvaDetectorConfig, rates: dict[str, float]) -> Iterator[Finding]:
+def _source(name: str, device: DetectorConfig) -> Source:
+    if isinstance(device, SpectrometerConfig):
+        from beamstream.sources.spectra import SpectraSource
+
+        return SpectraSource(device.address, name=name)
     from beamstream.sources.pva import PvaSource
 
-    source = PvaSource(device.pv, name=name)
+    return PvaSource(device.pv, name=name)
+
+
+def _detector(name: str, device: DetectorConfig, rates: dict[str, float]) -> Iterator[Finding]:
+    source = _source(name, device)
+    place = source.uri.partition("://")[2]
     try:
         geometry = source.connect(min(device.timeout, _PATIENCE))
         if geometry is None:
-            yield warn(name, f"{device.pv} answers, and has no frame yet", "acquire one frame with it")
+            yield warn(name, f"{place} answers, and has no frame yet", "acquire one frame with it")
             return
-        yield ok(name, f"{device.pv} sends {geometry}")
+        yield ok(name, f"{place} sends {geometry}")
         count = _Count()
         source.start(count, _PATIENCE)
         threading.Event().wait(_LOOK)
     except SourceError as error:
         text, _, advice = str(error).partition("; ")
-        yield fail(name, text, f"{advice}; EPICS_PVA_ADDR_LIST is {os.environ.get('EPICS_PVA_ADDR_LIST', 'not set')}")
+        if isinstance(device, PvaDetectorConfig):
+            advice += f"; EPICS_PVA_ADDR_LIST is {os.environ.get('EPICS_PVA_ADDR_LIST', 'not set')}"
+        yield fail(name, text, advice)
         return
     finally:
-        source.stop()
+        source.close()
     rates[name] = count.data_rate
-    yield _seen(name, device, count)
-    if device.control:
-        yield _records(name, device.control, {"Acquire": "control", "DetectorState_RBV": "", "ImageMode": ""})
+    control = device.control if isinstance(device, PvaDetectorConfig) else None
+    yield _seen(name, control, count)
+    if control:
+        yield _records(name, control, {"Acquire": "control", "DetectorState_RBV": "", "ImageMode": ""})
 
 
-def _seen(name: str, device: PvaDetectorConfig, count: _Count) -> Finding:
+def _seen(name: str, control: str | None, count: _Count) -> Finding:
     if count.lost or count.bad:
         return warn(
             name,
@@ -108,9 +121,9 @@ def _seen(name: str, device: PvaDetectorConfig, count: _Count) -> Finding:
         )
     if count.frames > 1:
         return ok(name, f"{count.rate:.1f} frames/s, {count.data_rate / 1e6:.1f} MB/s, none lost in {_LOOK} s")
-    if device.control:
-        return ok(name, f"no new frame in {_LOOK} s: it waits for {device.control}Acquire")
-    return warn(name, f"{count.frames} new frames in {_LOOK} s", "is the camera acquiring? nothing here starts it")
+    if control:
+        return ok(name, f"no new frame in {_LOOK} s: it waits for {control}Acquire")
+    return warn(name, f"{count.frames} new frames in {_LOOK} s", "is the detector acquiring? nothing here starts it")
 
 
 def _records(name: str, prefix: str, records: dict[str, str]) -> Finding:

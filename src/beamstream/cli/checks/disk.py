@@ -10,7 +10,7 @@ from pathlib import Path
 
 from beamstream.cli.checks.finding import Finding, fail, ok, warn
 from beamstream.cli.console import size
-from beamstream.config import Config, PvaDetectorConfig
+from beamstream.config import Config, DetectorConfig
 
 _SHM = Path("/dev/shm")
 _TEST = 256 * 2**20  # bytes written
@@ -21,7 +21,7 @@ _MARGIN = 1.5  # times the cameras' rate
 
 def memory(config: Config) -> Iterator[Finding]:
     """Look whether the rings of all detectors fit into shared memory."""
-    detectors = sum(isinstance(device, PvaDetectorConfig) for device in config.devices.values())
+    detectors = sum(isinstance(device, DetectorConfig) for device in config.devices.values())
     wanted, free = detectors * config.recording.ring_memory, shutil.disk_usage(_SHM).free
     text = f"{size(free)} free in {_SHM}, {size(wanted)} for the rings of {detectors} detectors"
     if free < wanted:

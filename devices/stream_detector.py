@@ -1,0 +1,316 @@
+"""What every detector that streams does for bluesky: step and fly, recorded on the way."""
+
+import time
+import uuid
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from event_model import DataKey
+from ophyd import Component as Cpt
+from ophyd import Device, Signal
+from ophyd.signal import AttributeSignal
+from ophyd.status import DeviceStatus
+
+from beamstream.errors import SinkError
+from beamstream.exits import before_exit
+from beamstream.frames import Geometry
+from beamstream.ledger import OnLoss
+from beamstream.recording import Recording
+from beamstream.ring import Ring
+from beamstream.sinks.documents import SinkDocuments
+from beamstream.sinks.hdf5 import Hdf5Sink
+from beamstream.sources.base import Source
+from beamstream.window import Window
+from devices.frame_status import FrameStatus
+from devices.ledger import LedgerDevice
+
+_staged: "weakref.WeakSet[StreamDetector]" = weakref.WeakSet()
+_DRAIN_TIMEOUT = 5.0  # s; a ring full of frames takes the disk less than one
+
+
+class StreamDetector(Device):
+    """Record every frame of a source, in step scans and in flight.
+
+    To be derived from, for one kind of source. The source runs by itself unless a derived class starts it: a
+    trigger takes the first frame that was begun after it.
+
+    Parameters
+    ----------
+    prefix : str
+    source : Source
+        Closed with the device.
+    name : str
+    directory : str or Path
+        Where files go; made if missing. One subdirectory a day.
+    on_loss : {"mark", "fail"}
+        Whether a lost frame fails the run or is marked in its ledger, with a warning.
+    timeout : float
+        Longest silence, s, beyond two frame times where these are known.
+    ring_memory : int
+        Bytes of shared memory for frames that wait for the disk or are looked at.
+
+    Attributes
+    ----------
+    num_images : Signal
+        Frames a kickoff; 0: until completed.
+    ledger : LedgerDevice
+        Received, recorded, lost since the last stage.
+    path : Path or None
+        The file of the present run, or of the last one.
+    """
+
+    num_images = Cpt(Signal, value=0, kind="config")
+    on_loss = Cpt(Signal, value="mark", kind="config")
+    timeout = Cpt(Signal, value=10.0, kind="config")
+    lost = Cpt(AttributeSignal, attr="ledger.account.lost", write_access=False, kind="normal")
+    ledger = Cpt(LedgerDevice, kind="omitted")
+    stats: Any  # a component that is a `devices.statistics.LastFrame`
+
+    _pixels = "image"  # what the frames are called in data keys
+    _exact = False  # whether it is started for each flight, and makes just as many frames as asked for
+
+    def __init__(
+        self,
+        prefix: str,
+        source: Source,
+        *,
+        name: str = "",
+        directory: str | Path = "data/recordings",
+        on_loss: OnLoss = "mark",
+        timeout: float = 10.0,
+        ring_memory: int = 512 * 2**20,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(prefix, name=name, **kwargs)
+        if on_loss not in ("mark", "fail"):
+            raise ValueError(f"{name}: on_loss {on_loss!r} given; use 'mark' or 'fail'")
+        self.on_loss.put(on_loss)
+        self.timeout.put(timeout)
+        self._directory = Path(directory).absolute()
+        self._source = source
+        self._ring = Ring(name or "detector", memory=ring_memory, source=source.uri)
+        self._recording: Recording | None = None
+        self._documents: SinkDocuments | None = None
+        self._flight: FrameStatus | None = None
+        self._numbers_described = True
+        self.path: Path | None = None
+
+    # what kinds of detectors differ in
+
+    def _geometry(self, timeout: float) -> Geometry:
+        """Ask the source what its frames are like."""
+        raise NotImplementedError
+
+    def _sink(self, path: Path, geometry: Geometry) -> Hdf5Sink:
+        return Hdf5Sink(path, geometry, name=self.name, attributes={"source": self._source.uri})
+
+    def _prepare(self, timeout: float) -> None:
+        """Do what has to be done before frames are followed."""
+
+    def _window(self, number: int | None, status: FrameStatus, *, exact: bool) -> Window:
+        """Return what to ask the recording for."""
+        discard = 0 if self._exact else 1
+        return Window(number, status.settle, self._deadline, self._frame_time, discard, exact)
+
+    def _begin(self, number: int | None) -> None:
+        """Start the detector, where it does not run by itself."""
+
+    def _halt(self) -> None:
+        """Stop the detector, where it does not run by itself."""
+
+    def _leave(self) -> None:
+        """Leave the detector as it was found."""
+
+    @property
+    def _frame_time(self) -> float:
+        """From one frame to the next, s, as far as that is known."""
+        return 0.0
+
+    # the rest is the same for all
+
+    @property
+    def connected(self) -> bool:
+        """Whether the source answers now."""
+        return self._source.connected
+
+    @property
+    def ring(self) -> Ring:
+        """The last frames, for whoever looks at them."""
+        return self._ring
+
+    # staging
+
+    def stage(self) -> list[object]:
+        """Ask the source for its geometry, open file and ring, follow the stream.
+
+        Raises
+        ------
+        SourceError
+            The source does not answer, or not with frames.
+        SinkError, RingError
+            There is no place to record to.
+        """
+        timeout = float(_value(self.timeout))
+        geometry = self._geometry(timeout)
+        staged = super().stage()
+        _staged.add(self)
+        try:
+            self._prepare(timeout)
+            self._source.start(self._open(geometry), timeout)
+        except BaseException:
+            self.unstage()
+            raise
+        return staged
+
+    def _open(self, geometry: Geometry) -> Recording:
+        day = self._directory / time.strftime("%Y/%m/%d")
+        try:
+            day.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise SinkError(f"{self.name}: {day} cannot be made: {e.strerror}; choose another directory") from None
+        self.path = day / f"{self.name}_{time.strftime('%H%M%S')}_{uuid.uuid4().hex[:8]}.h5"
+        sink = self._sink(self.path, geometry)
+        self._recording = Recording(self.name, self._ring, sink, geometry, on_loss=_value(self.on_loss))
+        self.ledger.account = self._recording.ledger
+        self._documents = SinkDocuments(sink, self.name, pixels=self._pixels)
+        self.stats.reset()
+        self._numbers_described = True
+        return self._recording
+
+    def unstage(self) -> list[object]:
+        """Stop following, finish the file, leave the detector as it was found. Calling it again does no harm."""
+        _staged.discard(self)
+        recording, self._recording = self._recording, None
+        self._flight = None
+        try:
+            self._source.stop()
+        finally:
+            try:
+                if recording is not None:
+                    recording.close()
+            finally:
+                self._leave()
+        return super().unstage()
+
+    # what both ways of taking frames share
+
+    def _arm(self, number: int | None, *, exact: bool, timeout: float | None = None) -> FrameStatus:
+        recording = self._require_recording()
+        before = recording.ledger.recorded
+        status = FrameStatus(self, recorded=lambda: recording.ledger.recorded - before, number=number, timeout=timeout)
+        recording.arm(self._window(number, status, exact=exact))
+        self._begin(number)
+        return status
+
+    def _require_recording(self) -> Recording:
+        if self._recording is None:
+            raise RuntimeError(f"{self.name}: asked for frames, but it is not staged; stage it first")
+        return self._recording
+
+    @property
+    def _deadline(self) -> float:
+        return float(_value(self.timeout)) + 2 * self._frame_time
+
+    # step
+
+    def trigger(self) -> DeviceStatus:
+        """Take one frame; the status is done when it is on disk."""
+        status = self._arm(1, exact=False, timeout=2 * self._deadline + 30)
+        assert self._recording is not None
+        assert self.path is not None
+        self.stats.follow(status, self._recording, self.path)
+        return status
+
+    def describe(self) -> dict[str, DataKey]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Describe what an event carries, external arrays included."""
+        arrays = self.describe_collect()
+        self._numbers_described = True
+        return dict(super().describe()) | arrays  # pyright: ignore[reportReturnType]
+
+    @property
+    def hints(self) -> dict[str, Any]:
+        """Name what is worth a curve, of what was described last: a flight has no numbers in its events."""
+        # the RunEngine asks for it right after describe or describe_collect, and without telling for which
+        return super().hints if self._numbers_described else {"fields": []}
+
+    # fly
+
+    def kickoff(self) -> DeviceStatus:
+        """Begin to take `num_images` frames, or all until `complete` when that is 0."""
+        number = int(_value(self.num_images)) or None
+        self.stats.reset()
+        self._flight = self._arm(number, exact=self._exact)
+        status = DeviceStatus(self)
+        status.set_finished()
+        return status
+
+    def complete(self) -> DeviceStatus:
+        """Return the status of the flight; one without a number ends now, when all of it is on disk."""
+        if self._flight is None:
+            raise RuntimeError(f"{self.name}: complete without kickoff; kick it off first")
+        if not int(_value(self.num_images)):
+            self._finish()
+        return self._flight
+
+    def describe_collect(self) -> dict[str, DataKey]:
+        """Describe the arrays that stream datums refer to."""
+        self._numbers_described = False
+        if self._documents is None:
+            return {}
+        return self._documents.data_keys(self._source.uri)
+
+    def get_index(self) -> int:
+        """Return the number of frames on disk."""
+        return self.ledger.account.recorded
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the documents of the frames that are on disk and were not told of yet."""
+        if self._documents is not None:
+            recorded = self.get_index()
+            yield from self._documents.up_to(recorded if index is None else min(index, recorded))
+
+    # interruptions
+
+    def stop(self, *, success: bool = False) -> None:
+        """Take no more frames, and wait until those that were accepted are on disk."""
+        self._finish()
+        if self._recording is not None:
+            self._recording.drain(_DRAIN_TIMEOUT)
+
+    def _finish(self) -> None:
+        if self._recording is not None:
+            self._halt()
+            self._recording.finish()
+
+    def pause(self) -> None:
+        """Let frames pass while the RunEngine is paused."""
+        if self._recording is not None:
+            self._recording.pause()
+
+    def resume(self) -> None:
+        """Go on taking frames."""
+        if self._recording is not None:
+            self._recording.resume(discard=0 if self._exact else 1)
+
+    def destroy(self) -> None:
+        """Give everything back; the device cannot be used again."""
+        self.unstage()
+        self._source.close()
+        self._ring.close()
+        super().destroy()
+
+
+def _value(signal: Any) -> Any:
+    """Return a signal's value; ophyd's annotations have a sentinel in the way."""
+    return signal.get()
+
+
+def _unstage_all() -> None:
+    """Finish files and free detectors when the session ends inside a run."""
+    for detector in list(_staged):
+        detector.unstage()
+
+
+before_exit(_unstage_all)
