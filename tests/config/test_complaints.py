@@ -49,14 +49,17 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_known_one(complai
         (CAMERA + "control = 'X:cam1'\n", "4: [devices.cam] control = 'X:cam1': a PV prefix ends in a colon"),
         ("[devices.m]\nkind = 'motor'\npv = ''\n", "3: [devices.m] pv = '': a PV is one word"),
         ("[devices.m]\nkind = 'motor'\n", "1: [devices.m] pv is missing; add it"),
-        ("[devices.m]\npv = 'X'\n", "1: [devices.m] kind is missing; add one of pva_detector, motor, signal"),
+        (
+            "[devices.m]\npv = 'X'\n",
+            "1: [devices.m] kind is missing; add one of pva_detector, zmq_spectrometer, motor, signal",
+        ),
         (
             "[devices.m]\nkind = 'moter'\npv = 'X'\n",
             "2: [devices.m] kind = 'moter' is not known; did you mean motor?",
         ),
         (
             "[devices.m]\nkind = 3\npv = 'X'\n",
-            "2: [devices.m] kind = 3 is not known; known are pva_detector, motor, signal",
+            "2: [devices.m] kind = 3 is not known; known are pva_detector, zmq_spectrometer, motor, signal",
         ),
         ("[devices]\ncam = 3\n", "2: [devices] cam is a value, a section was expected; write [devices.cam]"),
         ("archive = 3\n", "1: archive is a value, a section was expected; write [archive]"),

@@ -1,12 +1,23 @@
 """What a file may say, and what holds where it says nothing."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from beamstream.config import Archive, Config, Epics, MotorConfig, PvaDetectorConfig, Recording, load
+from beamstream.config import (
+    Archive,
+    Config,
+    Epics,
+    MotorConfig,
+    PvaDetectorConfig,
+    Recording,
+    SpectrometerConfig,
+    load,
+)
+from beamstream.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
 MOTOR = '[devices.m1]\nkind = "motor"\npv = "SIM:MTR1"\n'
@@ -86,3 +97,30 @@ def test_what_the_profile_shows_as_default_is_the_default(write):
     assert shown.devices["camera"] == bare.devices["camera"].model_copy(update={"on_loss": "fail"})
     for section in (Archive, Recording, Epics, PvaDetectorConfig):
         assert all(f"{key} = " in uncommented for key in section.model_fields), section
+
+
+def test_a_spectrometer_has_the_band_of_ovro_lwa_unless_it_says_another(write):
+    section = '[devices.sun]\nkind = "zmq_spectrometer"\naddress = "tcp://127.0.0.1:9798"\n'
+    sun = load(write(section)).devices["sun"]
+    assert isinstance(sun, SpectrometerConfig)
+    assert (sun.polarization, sun.channel_averaging, sun.timeout, sun.on_loss) == ("all", 1, 10.0, None)
+    assert sun.band.axis(3072)[0] == 196 * 600 / 8192
+    other = load(write(section + "polarization = 2\nfirst_mhz = 30.0\nstep_mhz = -0.5\n")).devices["sun"]
+    assert isinstance(other, SpectrometerConfig)
+    assert (other.polarization, other.band.axis(3).tolist()) == (2, [30.0, 29.5, 29.0])
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('address = "127.0.0.1:9798"', "an address reads tcp://HOST:PORT"),
+        ('address = "tcp://127.0.0.1"', "an address reads tcp://HOST:PORT"),
+        ('address = "tcp://127.0.0.1:0"', "the port '0' is none"),
+        ('address = "tcp://a:9798"\npolarization = "Q"', "polarization"),
+        ('address = "tcp://a:9798"\nchannel_averaging = 0', "channel_averaging"),
+        ('address = "tcp://a:9798"\npolarisation = "I"', "polarization"),
+    ],
+)
+def test_what_a_spectrometer_cannot_be_is_named(write, line, words):
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        load(write(f'[devices.sun]\nkind = "zmq_spectrometer"\n{line}\n'))
