@@ -163,7 +163,7 @@ def _config_of(archive: Path) -> Path:
         (["pva://"], "pva:// names no PV; write pva://PREFIX:Pva1:Image"),
         (
             ["motor"],
-            "motor asked for, which is no configured detector; write pva://PREFIX:Pva1:Image or zmq://HOST:PORT or camera",
+            "which is no configured detector; write pva://PREFIX:Pva1:Image or zmq://HOST:PORT or camera",
         ),
         ([SOURCE, "--control", "CLI:CAM:cam1"], "a PV prefix ends in a colon; write 'CLI:CAM:cam1:'"),
         ([SOURCE, "--name", "RE"], "the session has something else of this name; choose another"),
