@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from beamstream.sources.spectra import SpectraSource
 from event_model import DataKey
 from numpy.typing import NDArray
 from ophyd import Component as Cpt
@@ -15,6 +14,7 @@ from beamstream.frames import Geometry
 from beamstream.ops.spectra import Band, Polarization, Selection
 from beamstream.sinks.hdf5 import Hdf5Sink
 from beamstream.sinks.hdf5_spectra import spectra_layout
+from beamstream.sources.spectra import SpectraSource
 from devices.statistics import SpectrumStatistics
 from devices.stream_detector import StreamDetector
 

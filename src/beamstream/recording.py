@@ -14,6 +14,7 @@ from beamstream.errors import (
     FrameLoss,
     GeometryChanged,
     MalformedFrame,
+    MalformedMessage,
     RingOverrun,
     SilentSource,
     SinkError,
@@ -26,7 +27,7 @@ from beamstream.window import Window
 
 logger = logging.getLogger(__name__)
 
-_MOST_IN_A_BATCH = 64
+_MOST_IN_A_BATCH = 256
 _WORTH_A_TRIP = 8 * 2**20  # bytes: writing less costs as much CPU time
 _COLLECT = 0.05  # s that a frame waits for others at most
 _DRAIN = 60.0  # s without a single frame written, then closing gives up
@@ -208,7 +209,7 @@ class Recording:
     def malformed(self, error: BeamstreamError) -> None:
         """Count an update that is no frame, and say it once."""
         self.ledger.malformed += 1
-        if self.ledger.malformed == 1:
+        if self.ledger.malformed == 1 and not isinstance(error, MalformedMessage):  # its source names each kind
             logger.warning("%s: %s", self.name, error)
         if self._on_loss == "fail" and self._window is not None:
             self.fail(error)
@@ -255,8 +256,11 @@ class Recording:
             window.lost += missing or 0
             self._last_accepted = index
             self._pending.append((index, unique_id))
-            self._ring.guard = self._pending[0][0]
-            self._lock.notify_all()
+            if len(self._pending) == 1:
+                self._ring.guard = index
+                self._lock.notify_all()
+            elif self._worth_writing():
+                self._lock.notify_all()
         if missing is None:
             self._doubt(f"unique_id ran back from {self._last_id} to {unique_id}")
         elif missing:

@@ -11,9 +11,10 @@ import mmap
 import os
 import struct
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import orjson
 
 from beamstream.errors import MalformedFrame, RingError, RingOverrun
 from beamstream.frames import Frame, Geometry
@@ -173,7 +174,7 @@ class Segment:
         if not frame.attributes:
             return b""
         if frame.attributes != self._last_attributes:
-            encoded = json.dumps(dict(frame.attributes)).encode()
+            encoded = _as_json(dict(frame.attributes))
             if len(encoded) > ATTRIBUTE_BYTES:
                 self.attributes_dropped += 1
                 return b""
@@ -208,7 +209,7 @@ class Segment:
             raise RingOverrun(f"frame {index} is not in the ring")
         unique_id, timestamp, received, nbytes, n_attributes = _RECORD.unpack_from(self._buffer, at + 8)
         begin = at + 8 + _RECORD.size
-        attributes = json.loads(self._buffer[begin : begin + n_attributes]) if n_attributes else {}
+        attributes = _from_json(self._buffer[begin : begin + n_attributes]) if n_attributes else {}
         start = self._slots_at + slot * self._stride
         payload = self._bytes[start : start + nbytes]
         if not self.geometry.codec:
@@ -227,6 +228,21 @@ class Segment:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _as_json(attributes: dict[str, Any]) -> bytes:
+    try:
+        encoded = orjson.dumps(attributes)  # ten times as fast as json
+    except TypeError:
+        return json.dumps(attributes).encode()
+    return json.dumps(attributes).encode() if b"null" in encoded else encoded  # NaN would become null
+
+
+def _from_json(encoded: bytes) -> dict[str, Any]:
+    try:
+        return orjson.loads(encoded)
+    except orjson.JSONDecodeError:  # NaN
+        return json.loads(encoded)
 
 
 def sweep(prefix: str) -> list[Path]:

@@ -79,8 +79,10 @@ def decode(parts: Sequence[bytes]) -> Spectrum:
     if len(values) != expected:
         raise MalformedMessage(f"{shape} {dtype.name} is {expected} bytes, {len(values)} came", kind="size")
     timestamp = _number(said, "timestamp")
+    array = np.frombuffer(values, dtype).reshape(shape)
+    array.flags.writeable = False
     return Spectrum(
-        np.frombuffer(values, dtype).reshape(shape),
+        array,
         _integer(said, "time_tag"),
         timestamp,
         _block_time(said, timestamp),
@@ -161,7 +163,7 @@ def _integer(said: dict[str, Any], key: str) -> int:
 
 def _number(said: dict[str, Any], key: str) -> float:
     value = said.get(key)
-    if type(value) not in (float, int):
+    if not isinstance(value, float | int) or isinstance(value, bool):
         raise MalformedMessage(f"{key} is {_quoted(value)}, a number expected", kind=key)
     return float(value)
 
@@ -180,5 +182,8 @@ def _block_time(said: dict[str, Any], otherwise: float) -> float:
 
 
 def _quoted(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "something deep"
     return text if len(text) <= 60 else f"{text[:57]}…"

@@ -41,30 +41,34 @@ class Cadence:
     def see(self, spectrum: Spectrum) -> tuple[int, int | None]:
         """Take the next spectrum; return its number and how many are missing before it, None if nobody can tell.
 
-        That is so when count or time ran back, when the publisher began to count, and when the time jumped together
-        with a ``time_tag`` that used to stand still: that is a new sequence.
+        That is so when count or time ran back, when the publisher began to count, and when either jumped together
+        with a ``time_tag`` that used to stand still: a new sequence.
         """
         before, self._before = self._before, spectrum
         self._whole = self._whole + 1 if spectrum.last_block_time.is_integer() else 0
         if before is None:
-            number, missing = spectrum.sequence or 0, 0
-        elif spectrum.sequence is not None:
-            number, missing = spectrum.sequence, self._by_count(before, spectrum)
-        else:
-            missing = self._by_time(before, spectrum)
-            number = (self.last or 0) + 1 + (missing or 0)
-            if number > _LARGEST_ID:
-                number, missing = 0, None
+            self.last = spectrum.sequence or 0
+            return self.last, 0
+        missing = self._by_time(before, spectrum) if spectrum.sequence is None else self._by_count(before, spectrum)
+        if missing and (missing > _MOST_MISSING or self._renewed(before, spectrum)):
+            missing = None
         if missing is None:
             self._steps.clear()
-        self.last = number
-        return number, missing
+        self._tag_changed = spectrum.time_tag != before.time_tag
+        self.last = (self.last or 0) + 1 + (missing or 0) if spectrum.sequence is None else spectrum.sequence
+        if self.last > _LARGEST_ID:
+            self.last, missing = 0, None
+        return self.last, missing
+
+    def _renewed(self, before: Spectrum, spectrum: Spectrum) -> bool:
+        """Whether a new sequence began: its tag is new, and used to stand still."""
+        return spectrum.time_tag != before.time_tag and not self._tag_changed
 
     def _by_count(self, before: Spectrum, spectrum: Spectrum) -> int | None:
         if before.sequence is None or spectrum.sequence is None:
             return None
         counted = spectrum.sequence - before.sequence
-        if not 0 < counted <= _MOST_MISSING:
+        if counted <= 0:
             return None
         step = spectrum.last_block_time - before.last_block_time
         if step >= 0:
@@ -77,10 +81,6 @@ class Cadence:
             return None
         missing = self._skipped(step, spectrum.timestamp - before.timestamp)
         self._steps.append(step)
-        changed, changed_before = spectrum.time_tag != before.time_tag, self._tag_changed
-        self._tag_changed = changed
-        if missing > _MOST_MISSING or (missing and changed and not changed_before):
-            return None
         return missing
 
     @property

@@ -5,36 +5,23 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from beamstream.errors import MalformedMessage, NotConnected, SourceError
 from beamstream.frames import Geometry
 from beamstream.sources.base import Listener
-from beamstream.sources.spectra_frames import SpectraDecoder, Treat
+from beamstream.sources.spectra_frames import SpectraCounters, SpectraDecoder, Treat
 from beamstream.sources.spectra_socket import Ended, Endpoint, News, Subscription
 from beamstream.spectra_wire import MOST_BYTES
 
 logger = logging.getLogger(__name__)
 
 _LOOK = 0.05  # s
-_UNKNOWN = 2**20  # bytes, a message that none was seen of
+_UNKNOWN = 2**16  # bytes, a message that none was seen of
 _LARGER = 4  # times what was expected: still a message, of another shape
 _LEAST_LIMIT = 2**22  # bytes
 _open: "weakref.WeakSet[SpectraSource]" = weakref.WeakSet()
-
-
-@dataclass(slots=True)
-class SpectraCounters:
-    """What came over the wire since the source was started; `malformed_kinds` counts by what was wrong."""
-
-    messages: int = 0
-    frames: int = 0
-    repeated: int = 0
-    malformed: int = 0
-    disconnects: int = 0
-    malformed_kinds: dict[str, int] = field(default_factory=dict)
 
 
 class SpectraSource:
@@ -95,7 +82,7 @@ class SpectraSource:
         """Seconds from one spectrum to the next, from their times; None until it is known."""
         return self._decoder.cadence.period or self._period
 
-    def connect(self, timeout: float) -> Geometry | None:
+    def connect(self, timeout: float) -> Geometry:
         """Wait for a spectrum; return what its frame will look like. May be called while the source is started.
 
         Raises
@@ -202,7 +189,7 @@ class SpectraSource:
         except Ended:
             pass
         except Exception as e:
-            self._tell_failure(e, listener)
+            self._tell_failure(listener, e)
         finally:
             subscription.close()
 
@@ -217,50 +204,49 @@ class SpectraSource:
             if message is not None and now < look:
                 continue
             look = now + _LOOK
-            for each in subscription.notice():
-                self._tell_news(each, listener)
+            for news in subscription.notice():
+                self._tell_news(news, listener)
             if was_up or message is not None:  # the publisher has had time to learn of us; it does not confirm
                 self._begun.set()
 
     def _take(self, parts: Sequence[Any], number: int, listener: Listener) -> None:
-        """Deliver a message as what it is; what the listener raises must not end the thread."""
+        """Deliver a message as what it is."""
         self.counters.messages += 1
         try:
             taken = self._decoder(parts, number, time.time())
-            if taken is None:
-                self.counters.repeated += 1
-                listener.repeated()
-            else:
-                self.counters.frames += 1
-                listener.frame(*taken)
         except MalformedMessage as e:
-            self._tell_news(e, listener)
-        except Exception as e:
-            self._tell_failure(e, listener)
+            self._tell_malformed(e, listener)
+            return
+        if taken is None:
+            self.counters.repeated += 1
+            self._tell(listener, listener.repeated)
+        else:
+            self.counters.frames += 1
+            self._tell(listener, listener.frame, *taken)
 
-    def _count_malformed(self, error: MalformedMessage) -> None:
-        """Count, and name each kind in the log once."""
-        self.counters.malformed += 1
-        kinds = self.counters.malformed_kinds
-        kinds[error.kind] = kinds.get(error.kind, 0) + 1
+    def _tell_news(self, news: News, listener: Listener) -> None:
+        if isinstance(news, MalformedMessage):
+            self._tell_malformed(news, listener)
+        elif self._begun.is_set():
+            self.counters.disconnects += not news
+            self._tell(listener, listener.connection, news)
+
+    def _tell_malformed(self, error: MalformedMessage, listener: Listener) -> None:
+        """Count it, name it in the log if it is the first of its kind, and tell."""
+        self.counters.count_malformed(error.kind)
         if error.kind not in self._named:
             self._named.add(error.kind)
             logger.warning("%s: malformed message: %s; more of this kind are counted only", self.name, error)
+        self._tell(listener, listener.malformed, error)
 
-    def _tell_news(self, news: News, listener: Listener) -> None:
-        if not self._begun.is_set():
-            return
+    def _tell(self, listener: Listener, call: Callable[..., None], *args: Any) -> None:
+        """Call the listener; what it raises must not end the thread."""
         try:
-            if isinstance(news, MalformedMessage):
-                self._count_malformed(news)
-                listener.malformed(news)
-                return
-            self.counters.disconnects += not news
-            listener.connection(news)
+            call(*args)
         except Exception as e:
-            self._tell_failure(e, listener)
+            self._tell_failure(listener, e)
 
-    def _tell_failure(self, error: Exception, listener: Listener) -> None:
+    def _tell_failure(self, listener: Listener, error: Exception) -> None:
         try:
             listener.failed(error)
         except Exception:

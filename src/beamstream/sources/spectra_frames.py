@@ -1,6 +1,7 @@
 """From a message to a frame: checked, treated, numbered; pure, so that a test needs no socket."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,23 @@ from beamstream.spectra_wire import PARTS, Spectrum, decode
 
 Treat = Callable[[NDArray[Any]], NDArray[Any]]
 """Make of (n_beams, n_channels, n_polarizations) what is wanted of it: a `beamstream.ops.spectra.Selection`."""
+
+
+@dataclass(slots=True)
+class SpectraCounters:
+    """What came over the wire since the source was started; `malformed_kinds` counts by what was wrong."""
+
+    messages: int = 0
+    frames: int = 0
+    repeated: int = 0
+    malformed: int = 0
+    disconnects: int = 0
+    malformed_kinds: dict[str, int] = field(default_factory=dict)
+
+    def count_malformed(self, kind: str) -> None:
+        """Count one more that was none."""
+        self.malformed += 1
+        self.malformed_kinds[kind] = self.malformed_kinds.get(kind, 0) + 1
 
 
 class SpectraDecoder:

@@ -1,14 +1,16 @@
 """What a peer sends beyond what it may: the bound on memory that libzmq does not have."""
 
 import contextlib
+import fcntl
 import os
 import socket
 import struct
+import termios
 
 _BYTES_RECEIVED = struct.Struct("<128xQ")  # of Linux' struct tcp_info
 _SHORT = 255  # bytes; longer parts have a longer frame around them
 _HEADER = 64 * 2**10  # bytes, more than any
-_IN_THE_KERNEL = 16 * 2**20  # bytes, at most
+_COUNT = struct.Struct("i")
 
 
 class Inflow:
@@ -32,15 +34,15 @@ class Inflow:
 
     def __init__(self, fd: int, port: int, *, largest: int, memory: int) -> None:
         self._whole = largest + _HEADER
-        self._most = memory + self._whole + _IN_THE_KERNEL
+        self._most = memory + self._whole
         self._taken = 0
-        self._idle_since: int | None = None
+        self._idle: tuple[int, int] | None = None  # bytes that had come when that began, and at the last look
         self._connection = _same_connection(fd, port)
 
     def take(self, nbytes: int) -> None:
         """Take a part of a message off the account."""
         self._taken += nbytes + (9 if nbytes > _SHORT else 2)
-        self._idle_since = None
+        self._idle = None
 
     def excess(self, *, idle: bool) -> int:
         """Return how many bytes came that cannot be what they should be, 0 if all is well.
@@ -48,14 +50,17 @@ class Inflow:
         Parameters
         ----------
         idle : bool
-            Whether no message waits: what came since the last one is part of a single message, then.
+            Whether no message waited just now: what had come when we last looked is part of a single one, then.
+            What came since may be whole messages already.
         """
         received = self._received()
         if not idle:
             return _beyond(received - self._taken, self._most)
-        if self._idle_since is None:
-            self._idle_since = self._taken = received
-        return _beyond(received - self._idle_since, self._whole)
+        if self._idle is None:
+            self._idle, self._taken = (received, received), received
+        since, before = self._idle
+        self._idle = since, received
+        return _beyond(before - since, self._whole)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -64,10 +69,12 @@ class Inflow:
             self._connection = None
 
     def _received(self) -> int:
+        """Return how many bytes libzmq has read; a few too few while more come."""
         if self._connection is not None:
             with contextlib.suppress(OSError, struct.error):
                 info = self._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED.size)
-                return _BYTES_RECEIVED.unpack(info)[0]
+                unread = fcntl.ioctl(self._connection, termios.FIONREAD, bytes(_COUNT.size))
+                return _BYTES_RECEIVED.unpack(info)[0] - _COUNT.unpack(unread)[0]
         return self._taken
 
 

@@ -146,6 +146,12 @@ def test_a_jump_with_a_new_time_tag_is_a_new_sequence_and_not_a_loss():
     assert [lost for _, lost in seen(spectra)] == [*[0] * 10, None, *[0] * 9]
 
 
+def test_a_count_that_jumps_with_a_new_time_tag_is_another_publishers():
+    counts, tags = (5, 6, 7, 40, 41, 43), (1, 1, 1, 2, 2, 2)
+    spectra = [a_spectrum(START + n, sequence=n, tag=tag) for n, tag in zip(counts, tags, strict=True)]
+    assert seen(spectra) == [(5, 0), (6, 0), (7, 0), (40, None), (41, 0), (43, 1)]
+
+
 def test_a_publisher_whose_time_tag_always_changes_still_shows_its_losses():
     numbers = [0, 1, 2, 3, 4, 5, 8, 9]
     assert seen([a_spectrum(START + n, tag=n) for n in numbers])[6] == (8, 2)
