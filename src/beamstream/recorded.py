@@ -13,6 +13,7 @@ from beamstream.errors import RingError, RingOverrun, SinkError
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.readers import RingView
 from beamstream.sinks.disk import explained
+from beamstream.sinks.hdf5_layout import SCALARS
 from beamstream.sinks.hdf5_reading import row_reader
 
 _BATCH_BYTES = 8 * 2**20
@@ -64,7 +65,9 @@ class RecordedFrames:
             self._file = h5py.File(self.path, "r", swmr=True)  # also right for one that is complete
             group: Any = self._file[dataset.rpartition("/")[0]]
             self._data: Any = self._file[dataset]
-            self._scalars = [group[key] for key in ("unique_id", "timestamp", "received")]
+            self._scalars = [group[column.name] for column in SCALARS]
+            known = {column.name for column in SCALARS} | {dataset.rpartition("/")[2]}
+            self._columns = {key: data for key, data in group.items() if key not in known and _grows(data)}
             mode = ColorMode(str(self._data.attrs.get("color_mode", "mono")))
             self.geometry = Geometry(self._data.shape[1:], self._data.dtype.str, mode)
             self.source = str(group.attrs.get("source", self.path.as_uri()))
@@ -113,9 +116,12 @@ class RecordedFrames:
 
     def _batch(self, start: int, stop: int, end: int) -> list[Frame]:
         ids, timestamps, received = (dataset[start:stop].tolist() for dataset in self._scalars)
+        numbers = {key: _rows(data, start, stop) for key, data in self._columns.items()}
         frames = []
         for i in range(stop - start):
             frame = Frame(self._buffers[i], self.geometry, ids[i], timestamps[i], received[i], self.source)
+            if numbers:
+                frame = replace(frame, attributes={key: values[i] for key, values in numbers.items()})
             found = self._ring.copy(frame) if self._ring is not None else None
             if found is None:
                 self._pixels.read(start + i, end, self._buffers[i])
@@ -134,6 +140,17 @@ class RecordedFrames:
         self._file.close()
         if self._ring is not None:
             self._ring.close()
+
+
+def _grows(dataset: Any) -> bool:
+    """Return whether a dataset has a number for each frame."""
+    return len(getattr(dataset, "maxshape", ())) == 1 and dataset.maxshape[0] is None
+
+
+def _rows(dataset: Any, start: int, stop: int) -> list[Any]:
+    if dataset.shape[0] < stop:
+        dataset.refresh()
+    return dataset[start:stop].tolist()
 
 
 class _RingRows:

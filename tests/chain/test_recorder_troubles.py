@@ -47,8 +47,8 @@ class SlowSink(Hdf5Sink):
 def slow(monkeypatch) -> str:
     """The name of a format that is ten times too slow."""
 
-    def make(path, geometry, _prefix, name, attributes) -> SlowSink:
-        return SlowSink(path, geometry, name=name, attributes=attributes)
+    def make(path, wanted) -> SlowSink:
+        return SlowSink(path, wanted.geometry, name=wanted.name, attributes=wanted.attributes)
 
     monkeypatch.setitem(FORMATS, "slow", Format("slow", ".h5", "ten times too slow", make))
     return "slow"

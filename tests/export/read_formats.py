@@ -16,6 +16,19 @@ def h5(path: Path, where: str = "entry/data/data") -> NDArray[Any]:
         return file[where][:]  # type: ignore[index]
 
 
+def npz(path: Path, name: str) -> NDArray[Any]:
+    with np.load(path, allow_pickle=False) as file:
+        return file[name]
+
+
+def csv_images(path: Path) -> NDArray[Any]:
+    """Return images of uint16 that have a column a pixel."""
+    last = path.read_text().partition("\n")[0].rpartition(",")[2]
+    shape = [int(place) + 1 for place in last.split("_")]
+    rows = np.loadtxt(path, delimiter=",", skiprows=1, usecols=range(2, 2 + int(np.prod(shape))), ndmin=2)
+    return rows.reshape(-1, *shape).astype("<u2")
+
+
 READ: dict[str, Callable[[Path], NDArray[Any]]] = {
     "tiff": lambda path: np.stack([tifffile.imread(file) for file in sorted(path.iterdir())]),
     "bigtiff": tifffile.imread,
@@ -24,6 +37,8 @@ READ: dict[str, Callable[[Path], NDArray[Any]]] = {
     "dxchange": lambda path: h5(path, "exchange/data"),
     "zarr": lambda path: zarr.open_group(path, mode="r")["data"][:],  # type: ignore[index]
     "npy": np.load,
+    "npz": lambda path: npz(path, "image"),
+    "csv": csv_images,
 }
 """What returns all frames of a file or directory, by the name of its format."""
 

@@ -15,6 +15,7 @@ from tiled.media_type_registration import default_serialization_registry
 from tiled.server.app import build_app
 from tiled.utils import ensure_uri
 
+from beamstream.archive.hdf5_rows import RecordedHdf5
 from beamstream.archive.layout import Layout
 from beamstream.archive.logs import quiet_logs
 
@@ -40,6 +41,7 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
         writable_storage=[ensure_uri(str(layout.data)), _tables_uri(layout)],
         readable_storage=[ensure_uri(str(p)) for p in (layout.recordings, *recordings)],
         specs=[{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],  # databroker's Broker looks for it
+        adapters_by_mimetype={"application/x-hdf5": RecordedHdf5},  # tiled's own takes 1 ms a frame of a slice
         cache_config=StreamingCacheConfig(uri="memory").model_dump(),
     )
     formats = copy.deepcopy(default_serialization_registry)

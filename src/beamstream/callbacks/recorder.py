@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.callbacks.axes import axes_of, columns_of, treatment_of
 from beamstream.callbacks.derived import DerivedStream, close_all
 from beamstream.callbacks.images import Emit, Source, wanted
 from beamstream.callbacks.work import FrameWork
@@ -16,14 +17,15 @@ from beamstream.ops.axes import rows_and_columns
 from beamstream.ops.base import Op, described, meta_of
 from beamstream.sinks.disk import explained
 from beamstream.sinks.file_names import safe_name
-from beamstream.sinks.formats import FORMATS, Format
+from beamstream.sinks.formats import FORMATS, Format, Wanted
+from beamstream.sinks.hdf5_layout import Column
 
 Region = tuple[int, int, int, int]
 """First row, first column, rows, columns; pixels."""
 
 
 class Recorder:
-    """Record every frame as TIFF, Zarr, NPY or in another HDF5 layout, while the run goes on.
+    """Record every frame as TIFF, Zarr, NPY, CSV or in another HDF5 layout, while the run goes on.
 
     It reads by reference, from the ring or from the recorded file: a recorder that is too slow for the camera is
     late, and still ends with every frame, in order. Files go to
@@ -36,7 +38,7 @@ class Recorder:
         Made if it is missing.
     format : str
         A name of `beamstream.sinks.formats.FORMATS`: ``"tiff"``, ``"bigtiff"``, ``"ome-tiff"``, ``"hdf5"``,
-        ``"dxchange"``, ``"zarr"``, ``"npy"``.
+        ``"dxchange"``, ``"zarr"``, ``"npy"``, ``"npz"``, ``"csv"``.
     prefix : str
         Begins file names; no separators.
     stream : str
@@ -156,12 +158,26 @@ class RecorderWork(FrameWork):
             "run": self.start["uid"],
             "scan_id": self.start.get("scan_id", 0),
             "detector": source.name,
+            **treatment_of(source.descriptor, source.data_key),
             **about,
         }
         with explained(of.name, "make the directory of", path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        sink = of.format.make(path, geometry, of.prefix, source.name, attributes)
+        sink = of.format.make(path, self._wanted(source, geometry, attributes))
         return DerivedStream(self.start, source, of.format.name.replace("-", "_"), sink, about, self._emit)
+
+    def _wanted(self, source: Source, geometry: Geometry, attributes: Mapping[str, Any]) -> Wanted:
+        """Say what is to be kept; where the values of spectra lie as well, unless an op made something else of them."""
+        axes, region = axes_of(source.descriptor, source.data_key), self._of.region
+        if axes is not None:
+            whole = np.broadcast_to(False, source.descriptor["data_keys"][source.data_key]["shape"])
+            index = tuple(slice(None) for _ in whole.shape) if region is None else _place(whole, region, "")
+            axes = axes.cut(index) if whole[index].shape == geometry.shape else None
+        return Wanted(geometry, source.name, self._of.prefix, attributes, axes, self.columns(source))
+
+    def columns(self, source: Source) -> tuple[Column, ...]:
+        """Return which attributes of the frames of a source are kept."""
+        return columns_of(source.descriptor, source.data_key)
 
     def place(self, source: Source) -> Path:
         """Return where the frames of a source go."""
@@ -201,6 +217,11 @@ class _Kept:
 
 def _cut(image: NDArray[Any], region: Region, color_mode: str) -> NDArray[Any]:
     """Return a region of an image, all of its colours."""
+    return image[_place(image, region, color_mode)]
+
+
+def _place(image: NDArray[Any], region: Region, color_mode: str) -> tuple[slice, ...]:
+    """Return the index of a region of an image."""
     axes = rows_and_columns("recorder", image, {"color_mode": color_mode})
     whole = [slice(None)] * image.ndim
     for axis, start, length in zip(axes, region[:2], region[2:], strict=True):
@@ -211,7 +232,7 @@ def _cut(image: NDArray[Any], region: Region, color_mode: str) -> NDArray[Any]:
                 f"{n_cols} columns; use first row, first column, rows, columns inside of them"
             )
         whole[axis] = slice(start, start + length)
-    return image[tuple(whole)]
+    return tuple(whole)
 
 
 def _nobody(_name: str, _doc: dict[str, Any]) -> None:

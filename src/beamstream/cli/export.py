@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from beamstream.config import Config
     from beamstream.export import ExportResult
 
-To = Literal["tiff", "bigtiff", "ome-tiff", "hdf5", "dxchange", "zarr", "npy"]
+To = Literal["tiff", "bigtiff", "ome-tiff", "hdf5", "dxchange", "zarr", "npy", "npz", "csv"]
 _CORRECTED = "corrected"
 
 
@@ -54,6 +54,8 @@ def export(
     `beamstream export 3f9a --to zarr --corrected --region 0,512,1024,1024`
 
     `beamstream export 17 --to npy --flat flat.npy --output raw --stride 10`
+
+    `beamstream export -1 --to csv`  of spectra: time, unique_id, a column a channel, in MHz
     """
     from beamstream.config import load
 

@@ -91,7 +91,7 @@ class RecorderConfig(Section):
     """
 
     directory: Directory | None = None
-    format: Literal["tiff", "bigtiff", "ome-tiff", "hdf5", "dxchange", "zarr", "npy"] = "tiff"
+    format: Literal["tiff", "bigtiff", "ome-tiff", "hdf5", "dxchange", "zarr", "npy", "npz", "csv"] = "tiff"
     prefix: FileName = "frame"
     stream: str = "raw"
     region: Region | None = None

@@ -12,9 +12,11 @@ from beamstream.callbacks.recorder import Recorder, RecorderWork
 from beamstream.errors import ArchiveError
 from beamstream.export.ahead import ReadAhead
 from beamstream.export.part import Part
+from beamstream.export.readings import Readings, RowReadings
 from beamstream.recorded import RecordedFrames
 from beamstream.sinks.disk import explained
 from beamstream.sinks.hdf5 import MIMETYPE
+from beamstream.sinks.hdf5_layout import Column
 
 Progress = Callable[[int, int], object]
 """``progress(done, announced)``, frames."""
@@ -60,6 +62,9 @@ def export_run(
 
     What is being written is hidden and appears under its name when it is complete; nothing is left of an export
     that fails, and what a killed one left is removed by the next. Nothing is ever overwritten.
+
+    Numbers that the run's events say beside each frame, like the positions of motors in a step scan, come along in
+    the formats that have a place for them.
 
     Parameters
     ----------
@@ -115,6 +120,8 @@ def count_frames(documents: Iterable[tuple[str, Mapping[str, Any]]], recorder: R
 class _File(Source):
     """One recorded file of a run that was; no ring has its frames."""
 
+    readings = RowReadings((), {})
+
     @property
     def frames(self) -> RecordedFrames:
         if self._frames is None:
@@ -133,10 +140,14 @@ class _Export(RecorderWork):
     def place(self, source: Source) -> Path:
         return self._parts[source.name].path
 
+    def columns(self, source: Source) -> tuple[Column, ...]:
+        readings = source.readings.columns if isinstance(source, _File) else ()
+        return super().columns(source) + readings
+
 
 def _announced(
     documents: Iterable[tuple[str, Mapping[str, Any]]], recorder: Recorder
-) -> tuple[Mapping[str, Any], list[Source]]:
+) -> tuple[Mapping[str, Any], list[_File]]:
     """Return the start document, and the recorded files with frames that the recorder wants.
 
     Raises
@@ -147,8 +158,10 @@ def _announced(
     start: Mapping[str, Any] = {}
     descriptors: dict[str, Mapping[str, Any]] = {}
     resources: dict[str, Mapping[str, Any]] = {}
-    sources: dict[str, Source] = {}
+    sources: dict[str, _File] = {}
+    readings = Readings()
     for name, doc in documents:
+        readings.take(name, doc)
         match name:
             case "start":
                 start = doc
@@ -164,7 +177,8 @@ def _announced(
                     source.announced = max(source.announced, doc["indices"]["stop"])
     if not sources:
         raise ArchiveError(_nothing(start, descriptors, recorder))
-    for source in sources.values():
+    for resource, source in sources.items():
+        source.readings = readings.of(source.descriptor, resource)
         if not source.path.is_file():
             raise ArchiveError(
                 f"export: frames of {source.name} asked for, {source.path} is not on this machine; run the export "
@@ -190,9 +204,9 @@ def _nothing(start: Mapping[str, Any], descriptors: Mapping[str, Mapping[str, An
     )
 
 
-def _copy(source: Source, work: RecorderWork, tell: Callable[[], object]) -> None:
+def _copy(source: _File, work: RecorderWork, tell: Callable[[], object]) -> None:
     for batch in source.frames.read(0, source.announced):
-        work.take(source, batch)
+        work.take(source, source.readings.beside(batch, source.done))
         source.done += len(batch)
         tell()
 

@@ -24,7 +24,7 @@ class Band:
 
     def axis(self, number: int) -> NDArray[np.float64]:
         """Return the frequencies of so many channels, MHz."""
-        return self.first + self.step * np.arange(number)
+        return self.first + self.step * np.arange(number, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,45 @@
 """The formats that frames can be recorded in, by name."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from beamstream.frames import Geometry
+from beamstream.frames import NO_ATTRIBUTES, Geometry
+from beamstream.sinks.axes import Axes
 from beamstream.sinks.base import Sink
+from beamstream.sinks.hdf5_layout import NEXUS, Column, Layout
 
-Make = Callable[[Path, Geometry, str, str, Mapping[str, Any]], Sink]
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be kept.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of every frame.
+    name : str
+        Of the detector.
+    prefix : str
+        Begins the names of files, where there is one a frame.
+    attributes : Mapping
+        Of the run; for formats that have a place for them.
+    axes : Axes, optional
+        Of spectra; for formats that have a place for them.
+    columns : tuple of Column
+        Numbers of each frame beside its unique_id and times, from its attributes; for formats that have a place.
+    """
+
+    geometry: Geometry
+    name: str = "image"
+    prefix: str = "frame"
+    attributes: Mapping[str, Any] = field(default_factory=lambda: NO_ATTRIBUTES)
+    axes: Axes | None = None
+    columns: tuple[Column, ...] = ()
+
+
+Make = Callable[[Path, Wanted], Sink]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +54,7 @@ class Format:
     about : str
         Half a sentence for people who choose.
     make : callable
-        ``make(path, geometry, prefix, name, attributes)`` returns a sink.
+        ``make(path, wanted)`` returns a sink.
     """
 
     name: str
@@ -32,46 +63,67 @@ class Format:
     make: Make
 
 
-def _tiff(path: Path, geometry: Geometry, prefix: str, name: str, attributes: Mapping[str, Any]) -> Sink:
+def _tiff(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.tiff_sequence import TiffSequenceSink
 
-    return TiffSequenceSink(path, geometry, prefix=prefix, name=name, attributes=attributes)
+    return TiffSequenceSink(path, of.geometry, prefix=of.prefix, name=of.name, attributes=of.attributes)
 
 
-def _bigtiff(path: Path, geometry: Geometry, _prefix: str, name: str, attributes: Mapping[str, Any]) -> Sink:
+def _bigtiff(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.tiff_file import TiffFileSink
 
-    return TiffFileSink(path, geometry, name=name, attributes=attributes, ome=False)
+    return TiffFileSink(path, of.geometry, name=of.name, attributes=of.attributes, ome=False)
 
 
-def _ome(path: Path, geometry: Geometry, _prefix: str, name: str, attributes: Mapping[str, Any]) -> Sink:
+def _ome(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.tiff_file import TiffFileSink
 
-    return TiffFileSink(path, geometry, name=name, attributes=attributes, ome=True)
+    return TiffFileSink(path, of.geometry, name=of.name, attributes=of.attributes, ome=True)
 
 
-def _hdf5(path: Path, geometry: Geometry, _prefix: str, name: str, attributes: Mapping[str, Any]) -> Sink:
+def _hdf5(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.hdf5 import Hdf5Sink
 
-    return Hdf5Sink(path, geometry, name=name, attributes=attributes)
+    return Hdf5Sink(path, of.geometry, name=of.name, attributes=of.attributes, layout=_layout(of))
 
 
-def _dxchange(path: Path, geometry: Geometry, _prefix: str, name: str, attributes: Mapping[str, Any]) -> Sink:
+def _layout(of: Wanted) -> Layout:
+    from beamstream.sinks.hdf5_spectra import spectra_layout
+
+    layout = NEXUS if of.axes is None else spectra_layout(of.axes.frequency, of.axes.dims, of.axes.units)
+    known = {column.name for column in layout.columns}
+    more = tuple(column for column in of.columns if column.name not in known)
+    return replace(layout, columns=layout.columns + more)
+
+
+def _dxchange(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.dxchange import DxchangeSink
 
-    return DxchangeSink(path, geometry, name=name, attributes=attributes)
+    return DxchangeSink(path, of.geometry, name=of.name, attributes=of.attributes)
 
 
-def _zarr(path: Path, geometry: Geometry, _prefix: str, name: str, attributes: Mapping[str, Any]) -> Sink:
+def _zarr(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.zarr import ZarrSink
 
-    return ZarrSink(path, geometry, name=name, attributes=attributes)
+    return ZarrSink(path, of.geometry, name=of.name, attributes=of.attributes, axes=of.axes, columns=of.columns)
 
 
-def _npy(path: Path, geometry: Geometry, _prefix: str, name: str, attributes: Mapping[str, Any]) -> Sink:
+def _npy(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.npy import NpySink
 
-    return NpySink(path, geometry, name=name, attributes=attributes)
+    return NpySink(path, of.geometry, name=of.name, attributes=of.attributes)
+
+
+def _npz(path: Path, of: Wanted) -> Sink:
+    from beamstream.sinks.npz import NpzSink
+
+    return NpzSink(path, of.geometry, name=of.name, attributes=of.attributes, axes=of.axes, columns=of.columns)
+
+
+def _csv(path: Path, of: Wanted) -> Sink:
+    from beamstream.sinks.csv import CsvSink
+
+    return CsvSink(path, of.geometry, name=of.name, attributes=of.attributes, axes=of.axes, columns=of.columns)
 
 
 _ALL = (
@@ -82,5 +134,7 @@ _ALL = (
     Format("dxchange", ".h5", "one HDF5 file in the layout of Data Exchange", _dxchange),
     Format("zarr", ".zarr", "one Zarr v3 group, sharded", _zarr),
     Format("npy", ".npy", "one NumPy file", _npy),
+    Format("npz", ".npz", "one NumPy file with times and frequencies", _npz),
+    Format("csv", ".csv", "one text file, a line a spectrum", _csv),
 )
 FORMATS: dict[str, Format] = {format.name: format for format in _ALL}

@@ -10,14 +10,17 @@ import numpy as np
 
 from beamstream.errors import SinkError
 from beamstream.frames import Frame, Geometry
+from beamstream.sinks.axes import TIME as TIME_OF_SPECTRA
+from beamstream.sinks.axes import Axes, times
 from beamstream.sinks.base import StoredArray
 from beamstream.sinks.direct import Bytes, as_bytes
+from beamstream.sinks.hdf5_layout import SCALARS, Column
 from beamstream.sinks.one_run import OneRun
 from beamstream.sinks.zarr_layout import (
     BLOSC,
-    COLUMNS,
     DTYPES,
     PER_CHUNK,
+    TIME,
     ZSTD,
     Compression,
     GrowingDocument,
@@ -25,14 +28,17 @@ from beamstream.sinks.zarr_layout import (
     group_document,
     pixels_document,
     put,
+    put_frequency,
 )
-from beamstream.sinks.zarr_shards import Column, Shards
+from beamstream.sinks.zarr_shards import Column as Numbers
+from beamstream.sinks.zarr_shards import Shards
 
 MIMETYPE = "application/x-zarr"
 """What a stream_resource document calls this format."""
 
 _SHARD = 256 << 20  # bytes
 _MOST_PER_SHARD = 1024
+_SINCE_1970 = ("timestamp", "received", TIME_OF_SPECTRA)
 _LAST_BLOSC1 = 2  # the format version in the first byte of a chunk; Zarr's codec does not know Blosc2's
 
 
@@ -42,7 +48,8 @@ class ZarrSink(OneRun):
     A `beamstream.sinks.base.Sink`. The group has the arrays ``data`` (the pixels; one chunk a frame, many chunks a
     shard file), ``unique_id``, ``timestamp`` and ``received`` (s since 1970-01-01 UTC). Whoever opens it finds
     all frames that were kept by then: ``zarr.open_group(path, mode="r")``, also after a kill; open again to
-    see newer ones. Should the four lengths differ, `data` has the right one.
+    see newer ones. Should the lengths differ, `data` has the right one. Of spectra it has ``time`` and ``frequency``
+    as well, so that ``xarray.open_zarr(path, consolidated=False)`` knows where each value lies.
 
     Frames that a camera compressed with blosc stay as they are; other compressed frames are decoded. Pixels of
     big-endian types are stored as they came; the reader gets them in its own byte order.
@@ -62,6 +69,10 @@ class ZarrSink(OneRun):
     compression : {"", "zstd", "blosc"}
         Lossless; zstd packs tighter, blosc (lz4 after a bit shuffle) is faster. Without it, pixels go to the disk
         from the frame's own memory.
+    axes : Axes, optional
+        Of spectra.
+    columns : sequence of Column
+        What else is kept of each frame, from its attributes.
 
     Attributes
     ----------
@@ -89,6 +100,8 @@ class ZarrSink(OneRun):
         attributes: Mapping[str, Any] | None = None,
         frames_per_shard: int | None = None,
         compression: Compression = "",
+        axes: Axes | None = None,
+        columns: Sequence[Column] = (),
     ) -> None:
         if frames_per_shard is not None and frames_per_shard < 1:
             raise ValueError(f"{name}: {frames_per_shard} frames per shard asked for; give at least 1, or none")
@@ -98,14 +111,17 @@ class ZarrSink(OneRun):
         self.frames_per_shard = frames_per_shard or min(max(_SHARD // geometry.nbytes, 1), _MOST_PER_SHARD)
         self.compression: Compression = "blosc" if geometry.codec == "blosc" else compression
         stored_dtype = np.dtype(geometry.dtype).newbyteorder("<").str
+        self._axes = axes
+        self._kept_of_each = (*SCALARS, *columns)
         chunk = {"chunk_shape": [1, *geometry.shape]}
-        pixels = StoredArray(stored_dtype, geometry.shape, "counts", chunk, color_mode=str(geometry.color_mode))
-        self.arrays = {"data": pixels} | {key: self._column(key, dtype) for key, dtype in COLUMNS.items()}
+        units, dims = ("counts", ()) if axes is None else (axes.units, axes.dims)
+        mode = str(geometry.color_mode)
+        pixels = StoredArray(stored_dtype, geometry.shape, units, chunk, color_mode=mode, dims=dims)
+        self.arrays = {"data": pixels} | {column.name: self._column(column) for column in self._kept_of_each}
 
-    def _column(self, key: str, dtype: str) -> StoredArray:
-        units = "" if key == "unique_id" else "s"
-        uri = f"file://localhost{(self.path / key).as_posix()}"
-        return StoredArray(dtype, (), units, {"chunk_shape": [PER_CHUNK]}, uri=uri)
+    def _column(self, column: Column) -> StoredArray:
+        uri = f"file://localhost{(self.path / column.name).as_posix()}"
+        return StoredArray(column.dtype_numpy, (), column.units, {"chunk_shape": [PER_CHUNK]}, uri=uri)
 
     @property
     def uri(self) -> str:
@@ -123,12 +139,16 @@ class ZarrSink(OneRun):
             raise
 
     def _create(self) -> None:
-        documents = {key: column_document(key) for key in COLUMNS}
-        documents["data"] = pixels_document(self.geometry, self.frames_per_shard, self.compression)
+        documents = {c.name: column_document(c.dtype_numpy, _about(c), self._axes) for c in self._kept_of_each}
+        columns = {c.name: c.dtype_numpy for c in self._kept_of_each}
+        if self._axes is not None:
+            put_frequency(self.path / "frequency", self._axes)
+            documents["time"], columns["time"] = column_document("<i8", TIME, self._axes), "<i8"
+        documents["data"] = pixels_document(self.geometry, self.frames_per_shard, self.compression, self._axes)
         self._group = group_document(self.name, self._attributes)
         self._documents: list[GrowingDocument] = []
         self._shards = Shards(self.path / "data", 1 + len(self.geometry.shape), self.frames_per_shard)
-        self._columns = {key: Column(self.path / key, dtype, PER_CHUNK) for key, dtype in COLUMNS.items()}
+        self._columns = {key: Numbers(self.path / key, dtype, PER_CHUNK) for key, dtype in columns.items()}
         try:
             for key, document in documents.items():
                 (self.path / key).mkdir()
@@ -141,8 +161,15 @@ class ZarrSink(OneRun):
     def _append(self, frames: Sequence[Frame]) -> None:
         self._shards.append([_chunk(frame, self.compression) for frame in frames], self.kept)
         for key, column in self._columns.items():
-            column.append([getattr(frame, key) for frame in frames], self.kept)
+            column.append(self._numbers(key, frames), self.kept)
         self._publish(self.kept + len(frames))
+
+    def _numbers(self, key: str, frames: Sequence[Frame]) -> Sequence[float]:
+        if any(key == column.name for column in SCALARS):
+            return [getattr(frame, key) for frame in frames]
+        if key == "time":
+            return times(frames).view("<i8").tolist()
+        return [frame.attributes.get(key, 0) for frame in frames]
 
     def _take_back(self) -> None:
         with contextlib.suppress(OSError):  # the disk is gone: `data` has the right length anyway
@@ -178,3 +205,9 @@ def _chunk(frame: Frame, compression: Compression) -> Bytes:
     options = {"compressor": BLOSC["cname"], "shuffle": BLOSC["shuffle"]}
     itemsize = np.dtype(frame.geometry.dtype).itemsize
     return np.frombuffer(imagecodecs.blosc_encode(pixels, BLOSC["clevel"], typesize=itemsize, **options), np.uint8)
+
+
+def _about(column: Column) -> dict[str, Any]:
+    """Return the attributes of a column: its unit, and since when seconds are counted."""
+    since = {"start": "1970-01-01T00:00:00Z"} if column.name in _SINCE_1970 else {}
+    return ({"units": column.units} if column.units else {}) | since

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from beamstream.frames import ColorMode, Geometry
+from beamstream.sinks.axes import Axes
 
 Compression = Literal["", "zstd", "blosc"]
 
@@ -21,8 +22,8 @@ DTYPES = frozenset(
     | {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
 )
 """Pixel types that Zarr v3 knows, by numpy's name."""
-COLUMNS = {"unique_id": "<i8", "timestamp": "<f8", "received": "<f8"}
-"""What is kept of each frame beside its pixels."""
+TIME = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+"""Attributes of times that are whole numbers; xarray knows them."""
 PER_CHUNK = 4096
 """Numbers in one file of a column."""
 ZSTD = {"level": 1, "checksum": False}
@@ -136,11 +137,13 @@ def _exchange(first: bytes, second: bytes) -> bool:
 def group_document(name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ``zarr.json`` of a group, not yet complete."""
     ours = {"creator": "beamstream", "detector": name, "complete": False}
-    given = {str(key): _jsonable(value) for key, value in attributes.items()}
+    given = {str(key): jsonable(value) for key, value in attributes.items()}
     return {"zarr_format": 3, "node_type": "group", "attributes": {**given, **ours}}
 
 
-def pixels_document(geometry: Geometry, per_shard: int, compression: Compression) -> dict[str, Any]:
+def pixels_document(
+    geometry: Geometry, per_shard: int, compression: Compression, axes: Axes | None = None
+) -> dict[str, Any]:
     """Return the ``zarr.json`` of the pixels: one chunk a frame, `per_shard` of them a file."""
     dtype = np.dtype(geometry.dtype)
     sharding = {
@@ -149,26 +152,48 @@ def pixels_document(geometry: Geometry, per_shard: int, compression: Compression
         "index_codecs": [_bytes_codec(np.dtype("<u8"))],
         "index_location": "start",
     }
-    axes = _AXES[geometry.color_mode]
-    if len(axes) != len(geometry.shape):
-        axes = tuple(f"axis_{number}" for number in range(len(geometry.shape)))
-    attributes = {"units": "counts", "color_mode": str(geometry.color_mode), "received_codec": geometry.codec}
+    dims = _AXES[geometry.color_mode] if axes is None else axes.dims
+    if len(dims) != len(geometry.shape):
+        dims = tuple(f"axis_{number}" for number in range(len(geometry.shape)))
+    attributes: dict[str, Any] = {"color_mode": str(geometry.color_mode), "received_codec": geometry.codec}
+    attributes["units"] = "counts" if axes is None else axes.units
+    if axes is not None and axes.polarizations:
+        attributes["polarizations"] = list(axes.polarizations)
     codecs = [{"name": "sharding_indexed", "configuration": sharding}]
-    return _array(dtype, (per_shard, *geometry.shape), codecs, axes, attributes)
+    return _array(dtype, (per_shard, *geometry.shape), codecs, (_along(axes), *dims), attributes)
 
 
-def column_document(key: str) -> dict[str, Any]:
-    """Return the ``zarr.json`` of one of `COLUMNS`."""
-    dtype = np.dtype(COLUMNS[key])
-    attributes = {} if key == "unique_id" else {"units": "s", "start": "1970-01-01T00:00:00Z"}
-    return _array(dtype, (PER_CHUNK,), [_bytes_codec(dtype)], (), attributes)
+def column_document(dtype_numpy: str, attributes: Mapping[str, Any], axes: Axes | None = None) -> dict[str, Any]:
+    """Return the ``zarr.json`` of one number a frame."""
+    dtype = np.dtype(dtype_numpy)
+    return _array(dtype, (PER_CHUNK,), [_bytes_codec(dtype)], (_along(axes),), dict(attributes))
+
+
+def put_frequency(directory: Path, axes: Axes) -> None:
+    """Put the frequencies of spectra beside them, as xarray and others look for the values along a dimension.
+
+    Raises
+    ------
+    OSError
+        As the system says it.
+    """
+    channels = axes.frequency.astype("<f8")
+    document = _array(channels.dtype, channels.shape, [_bytes_codec(channels.dtype)], ("frequency",), {"units": "MHz"})
+    (directory / "c").mkdir(parents=True)
+    (directory / "c" / "0").write_bytes(channels.tobytes())
+    put(directory, document | {"shape": list(channels.shape)})
+
+
+def _along(axes: Axes | None) -> str:
+    """Return what the dimension is called along which frames follow each other."""
+    return "frame" if axes is None else "time"
 
 
 def _array(
     dtype: np.dtype[Any],
     chunk: tuple[int, ...],
     codecs: list[dict[str, Any]],
-    axes: tuple[str, ...],
+    dims: tuple[str, ...],
     attributes: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the ``zarr.json`` of an array that grows along its first dimension, the frames."""
@@ -181,7 +206,7 @@ def _array(
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": _FILL.get(dtype.kind, 0),
         "codecs": codecs,
-        "dimension_names": ["frame", *axes],
+        "dimension_names": list(dims),
         "attributes": attributes,
     }
 
@@ -199,14 +224,14 @@ def _compressor(compression: Compression, dtype: np.dtype[Any]) -> list[dict[str
     return []
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """Return what JSON can carry: NaN and infinity, and whatever it does not know, as text."""
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _jsonable(value.tolist())
+        return jsonable(value.tolist())
     if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, str | bool | int | float) else str(value)

@@ -1,0 +1,40 @@
+"""What documents say about spectra: where their values lie, and what is kept of each beside them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from beamstream.callbacks.images import object_name
+from beamstream.sinks.axes import Axes
+from beamstream.sinks.hdf5_layout import SCALARS, Column
+
+
+def axes_of(descriptor: Mapping[str, Any], data_key: str) -> Axes | None:
+    """Return where the values of spectra lie; None of what are none, or do not say it."""
+    about = descriptor["data_keys"][data_key]
+    frequency = settings_of(descriptor, data_key).get("frequency", ())
+    return Axes.of(tuple(about["shape"]), tuple(about.get("dims", ())), frequency, about.get("units", ""))
+
+
+def settings_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:
+    """Return the configuration of the detector that a data key is of, by name without the detector's."""
+    name = object_name(descriptor, data_key)
+    said = descriptor.get("configuration", {}).get(name, {}).get("data", {})
+    return {key.removeprefix(f"{name}_"): value for key, value in said.items()}
+
+
+def treatment_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:
+    """Return what a spectrometer was told to record of each spectrum; nothing for others."""
+    settings = settings_of(descriptor, data_key)
+    return {key: settings[key] for key in ("polarization", "channel_averaging") if key in settings}
+
+
+def columns_of(descriptor: Mapping[str, Any], data_key: str) -> tuple[Column, ...]:
+    """Return which numbers are in the file beside the frames, those aside that every file has."""
+    name = object_name(descriptor, data_key)
+    known = {column.name for column in SCALARS}
+    found = []
+    for key in descriptor.get("object_keys", {}).get(name, ()):
+        about, short = descriptor["data_keys"][key], key.removeprefix(f"{name}_")
+        if "external" in about and not about["shape"] and key != short and short not in known:
+            found.append(Column(short, about.get("dtype_numpy", "<f8"), about.get("units", "")))
+    return tuple(found)

@@ -1,0 +1,92 @@
+"""What the events of a run say beside each frame: where the motor stood, what the point detector read."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from math import nan
+from typing import Any
+
+from event_model import unpack_event_page
+
+from beamstream.frames import Frame
+from beamstream.sinks.file_names import safe_name
+from beamstream.sinks.hdf5_layout import SCALARS, Column
+
+_TAKEN = {"data", "image", "spectrum", "time", "beam", "polarization", "frequency", "frequency_mhz", "about"}
+_TAKEN |= {column.name for column in SCALARS}
+_NUMBERS = ("number", "integer", "boolean")
+
+
+class Readings:
+    """Gather the numbers in a run's events while its documents pass, for the frames of the same events.
+
+    In a step scan each event goes with one frame of each detector. In flight there are no such events.
+    """
+
+    def __init__(self) -> None:
+        self._events: dict[str, dict[int, Mapping[str, Any]]] = {}
+        self._spans: dict[str, list[tuple[int, int, int]]] = {}
+
+    def take(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Note what one document says."""
+        match name:
+            case "event":
+                self._events.setdefault(doc["descriptor"], {})[doc["seq_num"]] = doc["data"]
+            case "event_page":
+                for event in unpack_event_page(doc):  # pyright: ignore[reportArgumentType]
+                    self.take("event", event)
+            case "stream_datum":
+                rows, numbers = doc["indices"], doc["seq_nums"]
+                spans = self._spans.setdefault(doc["stream_resource"], [])
+                before = spans[-1] if spans else (0, -1, 0)
+                offset = numbers["start"] - rows["start"]
+                if before[1:] == (rows["start"], offset):  # a flight is one span, however long
+                    spans[-1] = (before[0], rows["stop"], offset)
+                else:
+                    spans.append((rows["start"], rows["stop"], offset))
+
+    def of(self, descriptor: Mapping[str, Any], resource: str) -> "RowReadings":
+        """Return what there is for the rows of one recorded file."""
+        events = self._events.get(descriptor["uid"], {})
+        names = [key for key, about in descriptor["data_keys"].items() if events and _is_number(key, about)]
+        spans = self._spans.get(resource, []) if names else []
+        rows = {row: events.get(row + offset, {}) for start, stop, offset in spans for row in range(start, stop)}
+        return RowReadings(tuple(_column(name, descriptor["data_keys"][name]) for name in names), rows)
+
+
+class RowReadings:
+    """What is beside the frames of one file.
+
+    Parameters
+    ----------
+    columns : tuple of Column
+    rows : dict
+        What the event of each row says.
+    """
+
+    def __init__(self, columns: tuple[Column, ...], rows: Mapping[int, Mapping[str, Any]]) -> None:
+        self.columns = columns
+        self._rows = rows
+
+    def beside(self, frames: list[Frame], first: int) -> list[Frame]:
+        """Return the frames from row `first` on with what was read, as attributes; NaN where nothing was."""
+        return list(self._beside(frames, first)) if self.columns else frames
+
+    def _beside(self, frames: list[Frame], first: int) -> Iterator[Frame]:
+        for row, frame in enumerate(frames, first):
+            read = self._rows.get(row, {})
+            numbers = {column.name: float(read.get(column.name, nan)) for column in self.columns}
+            yield replace(frame, attributes={**frame.attributes, **numbers})
+
+
+def _is_number(key: str, about: Mapping[str, Any]) -> bool:
+    if "external" in about or about.get("shape") or about["dtype"] not in _NUMBERS or key in _TAKEN:
+        return False
+    try:
+        safe_name(key, "data key")  # it becomes the name of a dataset, of a directory
+    except ValueError:
+        return False
+    return True
+
+
+def _column(key: str, about: Mapping[str, Any]) -> Column:
+    return Column(key, "<f8", str(about.get("units") or ""))
