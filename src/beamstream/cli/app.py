@@ -23,6 +23,7 @@ from beamstream.cli import (
     serve,
     session,
     sim,
+    spectra,
     version,
 )
 from beamstream.cli.console import INTERRUPTED, complain, err
@@ -43,6 +44,7 @@ app = typer.Typer(
 for command in (
     demo.demo,
     record.record,
+    spectra.spectra,
     references.darks,
     references.flats,
     recover.recover,

@@ -1,0 +1,85 @@
+"""Who may read: a key for the network, and on loopback a look at the names that a browser sends."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from beamstream.live.settings import Settings
+
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+class Refusal(NamedTuple):
+    """An answer that is no: the HTTP status, and why."""
+
+    status: int
+    reason: str
+
+
+class Access:
+    """Decide about each request by its headers and its query.
+
+    With a key, a request has to know it: as ``Authorization: Bearer KEY``, as ``?key=KEY``, or as the cookie that
+    a browser got in exchange. Without one, only requests to a name of this machine are answered: a page from
+    elsewhere that has its own name point at 127.0.0.1 (DNS rebinding) gets nothing.
+    """
+
+    def __init__(self, settings: Settings, port: int) -> None:
+        self._key = settings.key.encode()
+        self._names = {*_LOOPBACK_NAMES, settings.host}
+        session = hmac.new(secrets.token_bytes(32), self._key, hashlib.sha256).hexdigest()
+        self._cookie = f"beamstream-live-{port}={session}"
+
+    @property
+    def open(self) -> bool:
+        """Whether no key is needed."""
+        return not self._key
+
+    @property
+    def cookie(self) -> str:
+        """What a browser that knew the key is given to set; says nothing about the key."""
+        return f"{self._cookie}; Path=/; HttpOnly; SameSite=Lax"
+
+    def refusal(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Refusal | None:
+        """Return why a request is not answered; None if it is."""
+        host = headers.get("host", "")
+        if not self.open:
+            return None if self._knows(headers, query) else Refusal(401, "the live page wants its key; append ?key=…")
+        if host and _name(host) not in self._names:
+            return Refusal(
+                403, f"{_name(host)} is no name of this server; use 127.0.0.1, or give the server a key and use that"
+            )
+        return None
+
+    def foreign(self, headers: Mapping[str, str]) -> Refusal | None:
+        """Return why a websocket is not opened: a page of somebody else asks for it."""
+        origin = headers.get("origin")
+        if origin is None or urlsplit(origin).netloc == headers.get("host", ""):
+            return None
+        return Refusal(403, f"a page from {origin} asked for a websocket; only our own page may")
+
+    def knows_by_query(self, query: Mapping[str, str]) -> bool:
+        """Return whether the key is in the address."""
+        return bool(self._key) and _same(query.get("key", ""), self._key)
+
+    def _knows(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and _same(given.strip(), self._key):
+            return True
+        cookies = headers.get("cookie", "").split(";")
+        return self.knows_by_query(query) or any(_same(c.strip(), self._cookie.encode()) for c in cookies)
+
+
+def _same(given: str, expected: bytes) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), expected)
+
+
+def _name(host: str) -> str:
+    """Return a Host header without its port and brackets."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""

@@ -1,0 +1,147 @@
+"""The answers of the live page: JSON as the forerunner's clients know it, the page's files, and its websocket."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from beamstream.live.access import Access
+from beamstream.live.answers import Answer, StaticFiles, json_answer, refused
+from beamstream.live.follower import Follower
+from beamstream.live.push import Audience
+from beamstream.live.rows_json import RowsAsJson
+from beamstream.live.status import Status
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+_METHODS = ("GET", "HEAD", "OPTIONS")
+_HERE = "there are /, /data, /refresh?n_frames=, /status and /ws"
+
+
+class App:
+    """An ASGI application without a framework between the texts and the socket.
+
+    ``GET /data``
+        The newest spectrum, a list; ``[]`` before the first.
+    ``GET /refresh?n_frames=N``
+        ``{"data": [[…], …], "buffer_length", "buffer_index", "timestamp", "spectra"}``, the oldest first; all that
+        are kept without N. ``timestamp`` is the newest one's, s since 1970-01-01 UTC; ``spectra`` counts all that
+        have come, so that a client which polls knows which of them are new.
+    ``GET /status``
+        See `Status`.
+    ``GET /ws``
+        The websocket of the page, see `beamstream.live.push`.
+
+    ``?beam=K`` chooses among several beams. What cannot be answered is ``{"error": …}``.
+    """
+
+    def __init__(self, follower: Follower, status: Status, audience: Audience, access: Access) -> None:
+        self._follower, self._status, self._audience, self._access = follower, status, audience, access
+        self._files = StaticFiles()
+        self._texts: dict[int, RowsAsJson] = {}
+        self._texts_of: object = None
+        self._more = [("access-control-allow-origin", "*")] if access.open else []
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer one request."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        refusal = self._access.refusal(headers, query)
+        if scope["type"] == "websocket":
+            refusal = refusal or self._access.foreign(headers)
+            if refusal is None and scope["path"] == "/ws":
+                await self._audience.attend(query, receive, send)
+            else:
+                await send({"type": "websocket.close"})
+            return
+        if refusal is not None:
+            await self._refuse(scope, refusal.status, refusal.reason, send)
+        elif scope["method"] not in _METHODS:
+            await refused(405, f"{scope['method']}: this server is only for reading; use GET").send(send)
+        elif scope["method"] == "OPTIONS":
+            allowed = ("access-control-allow-methods", "GET, HEAD, OPTIONS")
+            await Answer(204, "text/plain", []).send(send, [*self._more, allowed])
+        else:
+            await self._answer(scope["path"], headers, query, send)
+
+    async def _refuse(self, scope: "Scope", status: int, reason: str, send: "Send") -> None:
+        page = self._files.answer("/static/key.html") if scope["path"] == "/" and status == 401 else None
+        if page is not None:
+            await Answer(status, page.kind, page.body).send(send)
+        else:
+            await refused(status, reason).send(send)
+
+    async def _answer(self, path: str, headers: Mapping[str, str], query: Mapping[str, str], send: "Send") -> None:
+        match path:
+            case "/data":
+                await self._data(query).send(send, self._more)
+            case "/refresh":
+                await self._refresh(query).send(send, self._more)
+            case "/status":
+                await json_answer(self._status.document()).send(send, self._more)
+            case "/" if self._access.knows_by_query(query):  # the key goes out of the address, into a cookie
+                answer = Answer(303, "text/plain", [])
+                await answer.send(send, [("location", "/"), ("set-cookie", self._access.cookie)])
+            case _:
+                path = "/static/index.html" if path == "/" else path
+                file = self._files.answer(path, headers.get("if-none-match"))
+                await (file or refused(404, f"{path} is not here; {_HERE}")).send(send)
+
+    def _data(self, query: Mapping[str, str]) -> Answer:
+        try:
+            text = self._text(query)
+        except ValueError as error:
+            return refused(422, str(error))
+        return Answer(200, "application/json", [text.newest() if text else b"[]"])
+
+    def _refresh(self, query: Mapping[str, str]) -> Answer:
+        try:
+            text, number = self._text(query), _whole(query, "n_frames", least=1)
+        except ValueError as error:
+            return refused(422, str(error))
+        history = self._follower.history
+        rows: list[Any] = []
+        length = index = count = 0
+        timestamp = "null"
+        if history is not None and text is not None:
+            rows = text.last(history.rows if number is None else number)
+            length, count, index = history.rows, history.count, history.count % history.rows
+            timestamp = repr(float(history.times(count - 1, count)[0]))
+        tail = f'],"buffer_length":{length},"buffer_index":{index},"timestamp":{timestamp},"spectra":{count}}}'
+        return Answer(200, "application/json", [b'{"data":[', *rows, tail.encode()])
+
+    def _text(self, query: Mapping[str, str]) -> RowsAsJson | None:
+        """Return the JSON text of the beam asked for; None before the first spectrum.
+
+        Raises
+        ------
+        ValueError
+            There is no such beam.
+        """
+        history = self._follower.history
+        beam = _whole(query, "beam", least=0) or 0
+        if history is None:
+            return None
+        if beam >= history.n_beams:
+            raise ValueError(f"beam: {beam} asked for, the spectra have {history.n_beams}; the first is 0")
+        if self._texts_of is not history:
+            self._texts_of, self._texts = history, {}
+        if beam not in self._texts:
+            self._texts[beam] = RowsAsJson(history, beam)
+        return self._texts[beam]
+
+
+def _whole(query: Mapping[str, str], name: str, *, least: int) -> int | None:
+    """Return a whole number of the query, None if it is not there.
+
+    Raises
+    ------
+    ValueError
+        It is none, or too small.
+    """
+    text = query.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
+        raise ValueError(f"{name}: {text[:40]!r} asked for; use a whole number from {least}")
+    return int(text)

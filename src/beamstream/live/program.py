@@ -1,0 +1,155 @@
+"""The process that serves the live page: it ends with its stdin, and answers from a ring that others write."""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from beamstream.live.access import Access
+from beamstream.live.app import App
+from beamstream.live.follower import Follower
+from beamstream.live.push import Audience
+from beamstream.live.settings import Settings
+from beamstream.live.status import Status
+
+_BACKLOG = 512
+_MOST_MESSAGE = 4096  # bytes; what a page has to say is short
+
+
+class Lines:
+    """Lines of a pipe, as they come; without a thread, which would keep the interpreter from ending."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._rest = b""
+
+    def read(self) -> list[bytes] | None:
+        """Return the lines that have come, after waiting for some bytes; None at the end."""
+        more = os.read(self._fd, 65536)
+        *lines, self._rest = (self._rest + more).split(b"\n")
+        return lines if more else None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises
+    ------
+    OSError
+        The port is in use, or the host is none of this machine.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**18)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+async def serve(settings: Settings, listening: socket.socket, lines: Lines, early: list[bytes]) -> None:
+    """Serve until stdin ends or a signal comes."""
+    loop = asyncio.get_running_loop()
+    follower = Follower(settings.ring, settings.owner, settings.rows, lambda: audience.notify())
+    status = Status(follower)
+    audience = Audience(follower, status, settings)
+    app = App(follower, status, audience, Access(settings, listening.getsockname()[1]))
+    server = uvicorn.Server(_configuration(app))
+
+    def told() -> None:
+        read = lines.read()
+        if read is None:
+            loop.remove_reader(0)
+            serving.cancel()  # at once: uvicorn would wait for those who still read
+        for line in read or []:
+            status.told.update(json.loads(line))
+        if read:
+            audience.tell_status()
+
+    for line in early:
+        status.told.update(json.loads(line))
+    loop.add_reader(0, told)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    others = [asyncio.create_task(follower.run()), asyncio.create_task(audience.run())]
+    done, _ = await asyncio.wait([serving, *others], return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    for task in done:
+        if not task.cancelled():
+            task.result()
+
+
+def _configuration(app: Callable[..., Any]) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,  # its lines on requests have the query, and so the key
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,  # noise does not get smaller
+        ws_max_size=_MOST_MESSAGE,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+    )
+
+
+def _run(main: Callable[[], Any]) -> None:
+    try:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+
+
+def _answer_pipe() -> Callable[[dict[str, Any]], None]:
+    """Take stdout for one answer: what others print goes to the log."""
+    pipe = os.dup(1)
+    os.dup2(2, 1)
+
+    def say(document: dict[str, Any]) -> None:
+        os.write(pipe, json.dumps(document).encode() + b"\n")
+        os.close(pipe)
+
+    return say
+
+
+def main() -> int:
+    """Serve; the first line on stdin has the settings, further ones what `/status` shall say."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    say = _answer_pipe()
+    lines = Lines(0)
+    early: list[bytes] = []
+    while not early:
+        read = lines.read()
+        if read is None:
+            return 0
+        early += read
+    settings = Settings.from_line(early.pop(0))
+    try:
+        listening = listen(settings.host, settings.port)
+    except OSError as error:
+        say({"errno": error.errno, "error": error.strerror or str(error)})
+        return 1
+    say({"port": listening.getsockname()[1]})
+    _run(lambda: serve(settings, listening, lines, early))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""What the process that serves the live page is told when it starts."""
+
+import ipaddress
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Self
+
+from beamstream.errors import ConfigurationError
+
+_LEAST_KEY = 16  # characters
+_MOST_ROWS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that the server needs to know, checked.
+
+    Parameters
+    ----------
+    ring : str
+        Name of the ring whose spectra are shown.
+    owner : int or None
+        Id of the process whose ring it has to be.
+    host : str
+        Address or name to listen on.
+    port : int
+        0 takes a free one.
+    frequency : sequence of float or None
+        Of each channel, MHz; used while the spectra have just so many channels.
+    band : (float, float) or None
+        First and step, MHz: channel i lies at ``first + i × step``; used where `frequency` does not fit.
+    title : str
+    decibel : bool
+        Whether pages begin with a logarithmic scale, until somebody chooses; not for values that have a sign.
+    rows : int
+        Spectra that are kept.
+    key : str
+        What every request has to know; ``""`` for none, on loopback only.
+
+    Raises
+    ------
+    ConfigurationError
+        The whole network is to read without a key, the key is short, or a number is out of range.
+    """
+
+    ring: str
+    owner: int | None = None
+    host: str = "127.0.0.1"
+    port: int = 9527
+    frequency: Sequence[float] | None = None
+    band: tuple[float, float] | None = None
+    title: str = "Spectra"
+    decibel: bool = True
+    rows: int = 1200
+    key: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.key and not self.on_loopback:
+            raise ConfigurationError(
+                f"live page: {self.host} asked for without a key, everybody in the network could read; "
+                "give a key, or stay on 127.0.0.1"
+            )
+        if self.key and (len(self.key) < _LEAST_KEY or not self.key.isascii() or not self.key.isprintable()):
+            raise ConfigurationError(
+                f"live page: a key of {len(self.key)} characters given; use at least {_LEAST_KEY} of printable ASCII"
+            )
+        if not 0 <= self.port <= 65535:
+            raise ConfigurationError(f"live page: port {self.port} asked for; use 0 to 65535")
+        if not 1 <= self.rows <= _MOST_ROWS:
+            raise ConfigurationError(f"live page: {self.rows} rows asked for; use 1 to {_MOST_ROWS}")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def axis(self, n_channels: int) -> list[float] | None:
+        """Return the frequencies of so many channels, MHz; None if they are not known."""
+        if self.frequency is not None and len(self.frequency) == n_channels:
+            return list(self.frequency)
+        if self.band is None:
+            return None
+        first, step = self.band
+        return [first + step * i for i in range(n_channels)]
+
+    def to_line(self) -> bytes:
+        """Return one line of JSON; it has the key."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Self:
+        """Read what `to_line` wrote."""
+        return cls(**json.loads(line))

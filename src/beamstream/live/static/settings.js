@@ -1,0 +1,68 @@
+// What the viewer chose: checked, remembered by the browser, and told to whoever listens.
+
+const KEY = "beamstream.live";
+
+/** One of a few values. */
+export const oneOf = (...values) => (value) => values.includes(value);
+
+/** A finite number within bounds. */
+export const within = (least, most) => (value) => Number.isFinite(value) && value >= least && value <= most;
+
+/** True or false. */
+export const truth = (value) => typeof value === "boolean";
+
+/**
+ * Named values with a check each; an event named after the value is sent when it changes.
+ * A value that does not pass its check is not taken: what an older page remembered, or a slip of the hand.
+ */
+export class Settings extends EventTarget {
+  constructor(defaults, checks) {
+    super();
+    this.checks = checks;
+    const good = ([name, value]) => name in defaults && checks[name](value);
+    this.chosen = Object.fromEntries(Object.entries(remembered()).filter(good));
+    this.values = { ...defaults, ...this.chosen };
+  }
+
+  get(name) {
+    return this.values[name];
+  }
+
+  set(name, value) {
+    if (!this.checks[name](value) || this.values[name] === value) return;
+    this.chosen[name] = value;
+    remember(this.chosen);
+    this.change(name, value);
+  }
+
+  /** Set what the viewer has not chosen; it is not remembered. */
+  suggest(name, value) {
+    if (!(name in this.chosen) && this.values[name] !== value) this.change(name, value);
+  }
+
+  change(name, value) {
+    this.values[name] = value;
+    this.dispatchEvent(new Event(name));
+  }
+
+  /** Call a function when one of these values changes. */
+  on(names, function_) {
+    for (const name of names) this.addEventListener(name, function_);
+  }
+}
+
+function remembered() {
+  try {
+    return JSON.parse(localStorage.getItem(KEY)) ?? {};
+  } catch {
+    return {}; // storage is switched off, or not ours
+  }
+}
+
+function remember(values) {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(values));
+  } catch {
+    // not remembered, then
+  }
+}
