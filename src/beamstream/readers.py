@@ -94,10 +94,12 @@ class RingView:
     def refresh(self) -> bool:
         """Follow the writer into its next epoch; False while there is none."""
         if self._segment.closed:
+            old = self._segment
             try:
                 self._segment = self._find()
             except RingError:
                 return False
+            old.detach()
         return not self._segment.closed
 
     def bounds(self) -> tuple[int, int]:

@@ -209,7 +209,12 @@ class Segment:
             raise RingOverrun(f"frame {index} is not in the ring")
         unique_id, timestamp, received, nbytes, n_attributes = _RECORD.unpack_from(self._buffer, at + 8)
         begin = at + 8 + _RECORD.size
-        attributes = _from_json(self._buffer[begin : begin + n_attributes]) if n_attributes else {}
+        try:
+            attributes = _from_json(self._buffer[begin : begin + n_attributes]) if n_attributes else {}
+        except ValueError:  # half of it is another frame's
+            if self.holds(index):
+                raise
+            raise RingOverrun(f"frame {index} was overwritten while it was read") from None
         start = self._slots_at + slot * self._stride
         payload = self._bytes[start : start + nbytes]
         if not self.geometry.codec:

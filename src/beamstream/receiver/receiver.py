@@ -183,7 +183,13 @@ class SpectraReceiver:
     def _serve(self, name: str, options: dict[str, Any]) -> LiveServer:
         band = averaged(self._band, self._average)
         page = LiveServer(
-            name, owner=os.getpid(), band=(band.first, band.step), rows=self.buffer_length, title=self.stream, **options
+            name,
+            owner=os.getpid(),
+            band=(band.first, band.step),
+            rows=self.buffer_length,
+            title=self.stream,
+            decibel=self._decibel,
+            **options,
         )
         self._closing.append(page.close)
         return page.start()
