@@ -15,6 +15,7 @@ import pytest
 from archive_session import make_engine
 from bluesky import RunEngine
 from bluesky_tiled_plugins.queries import TimeRange
+from strangers_publisher import StrangersPublisher
 from tiled.adapters.hdf5 import HDF5Adapter
 from tiled.ndslice import NDBlock, NDSlice
 from tiled.queries import Comparison, Contains, Eq
@@ -31,6 +32,7 @@ from beamstream.archive.process import running_server
 from beamstream.archive.spectra import spectra
 from beamstream.errors import ArchiveError
 from beamstream.ops.spectra import Band, Selection
+from beamstream.receiver import SpectraReceiver
 from beamstream.sim.spectra_process import SpectraSim
 from beamstream.sim.spectrometer import SpectrometerSpec
 from devices.spectrometer import ZmqSpectrometer
@@ -277,3 +279,27 @@ def test_our_adapter_reads_no_row_that_was_not_announced(sun, runs):
             file[f"entry/data/{key}"].resize(45, axis=0)  # the file is ahead of the documents
     assert np.array_equal(adapters(sun, "spec_spectrum")[1].read(), measured(40))
     assert adapters(sun, "spec_unique_id")[1].read(NDSlice(-1)) == frame(39).unique_id
+
+
+def test_the_publisher_of_a_stranger_is_received_shown_recorded_and_queried(archive):
+    with StrangersPublisher() as stranger:
+        device = ZmqSpectrometer(
+            f"tcp://127.0.0.1:{stranger.port}", name="lwa", directory=archive.layout.recordings, ring_memory=2**20
+        )
+        with SpectraReceiver(stream_port=stranger.port, plot_interval=0, start_webshow=True, web_port=0) as receiver:
+            try:
+                (uid,) = archive.engine(record([device], num=12))
+            finally:
+                device.destroy()
+            assert receiver.web is not None
+            shown = httpx.get(f"{receiver.web.url}refresh", params={"n_frames": 6}).raise_for_status().json()["data"]
+    assert (device.ledger.account.lost, receiver.account.lost) == (0, 0)
+    sent = list(stranger.sent.values())
+    means = [values[0, :, 0].reshape(24, 4).mean(axis=1).tolist() for values in sent]
+    assert any(np.allclose(means[n : n + 6], shown, rtol=1e-6) for n in range(len(means)))
+    wait_for_run(archive.client, uid)
+    found = spectra(archive.client[uid])
+    blocks = [str(time).replace("T", " ").removesuffix("000") for time in found["time"].values]
+    for block, values in zip(blocks, found["spectrum"].values, strict=True):
+        assert np.array_equal(values, stranger.sent[block.removesuffix(".000000")])
+    assert len(blocks) == 12
