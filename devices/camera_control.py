@@ -1,10 +1,13 @@
 """The Channel Access side of an areaDetector camera: expose, start, stop, and leave it as it was."""
 
+import time
 from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device, EpicsSignal, EpicsSignalRO, EpicsSignalWithRBV
 
+_ENDS = 1.0  # s that the end of an acquisition may take
+_LOOK = 0.001  # s
 SINGLE, MULTIPLE, CONTINUOUS = 0, 1, 2  # areaDetector's ImageMode
 
 
@@ -62,7 +65,8 @@ class CameraControl(Device):
                 signal.put(value, wait=signal is not self.acquire, timeout=timeout)
 
     def start(self, number: int | None) -> None:
-        """Begin to acquire `number` frames, or until `halt`; does not wait."""
+        """Begin to acquire `number` frames, or until `halt`; does not wait for them."""
+        self._wait_until_idle()
         self.image_mode.put(CONTINUOUS if number is None else MULTIPLE, wait=False)
         if number is not None:
             self.num_images.put(number, wait=False)
@@ -71,3 +75,17 @@ class CameraControl(Device):
     def halt(self) -> None:
         """Stop acquiring; does not wait."""
         self.acquire.put(0, wait=False)
+
+    def _wait_until_idle(self) -> None:
+        """Let the camera end what its last frame was of: until it says so it passes over a start.
+
+        Its frame may be here first. The record itself is asked: what the monitor said last may be from before.
+        """
+        deadline = time.monotonic() + _ENDS
+        try:
+            while self.connected and int(self.acquire.get(as_string=False, use_monitor=False, timeout=_ENDS)):
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(_LOOK)
+        except TimeoutError:  # it went away just now; that no frame comes is noticed
+            return

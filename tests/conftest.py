@@ -10,6 +10,7 @@ from pathlib import Path
 from beamstream.sim.loopback import loopback_environment
 
 os.environ.update(loopback_environment())  # before anything imports EPICS
+os.environ["BEAMSTREAM_RINGS"] = f"test{os.getpid()}"  # before anything has a ring; tests run in two processes
 
 import psutil
 import pytest
@@ -49,13 +50,7 @@ def _threads() -> set[threading.Thread]:
 
 
 def _segments() -> set[str]:
-    """Return rings that are ours or nobody's; a neighbour's test run may have its own."""
-    names = {p.name for p in SHM.glob("*beamstream-*")}
-    return {
-        n
-        for n in names
-        if (pid := int(n.rpartition(".")[2].partition("-")[0])) == os.getpid() or not psutil.pid_exists(pid)
-    }
+    return {p.name for p in SHM.glob(f"*beamstream-test{os.getpid()}-*")}
 
 
 def _children() -> set[psutil.Process]:

@@ -20,8 +20,8 @@ from beamstream.errors import MalformedFrame, RingError, RingOverrun
 from beamstream.frames import Frame, Geometry
 
 SHM = Path("/dev/shm")
-PREFIX = f"beamstream-{os.getuid()}-"
-"""What the names of our segments begin with."""
+PREFIX = f"beamstream-{os.environ.get('BEAMSTREAM_RINGS', os.getuid())}-"
+"""What the names of our segments begin with; instruments of one user can be kept apart by that variable."""
 PAGE = mmap.PAGESIZE
 ATTRIBUTE_BYTES = 960
 
