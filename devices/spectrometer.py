@@ -16,7 +16,7 @@ from beamstream.sinks.hdf5 import Hdf5Sink
 from beamstream.sinks.hdf5_spectra import spectra_layout
 from beamstream.sources.spectra import SpectraSource
 from devices.statistics import SpectrumStatistics
-from devices.stream_detector import StreamDetector
+from devices.stream_detector import StreamDetector, value_of
 
 UNITS = "arb. u."
 """Of the power, unless the recorder is calibrated."""
@@ -28,17 +28,12 @@ def polarization(said: object) -> Polarization:
     return int(text) if text.isdigit() else text  # pyright: ignore[reportReturnType]
 
 
-def _said(signal: Any) -> Any:
-    """Return a signal's value; ophyd's annotations have a sentinel in the way."""
-    return signal.get()
-
-
 class FrequencyAxis(SignalRO):
     """Where the recorded channels lie, MHz: an array of float64."""
 
     def describe(self) -> dict[str, DataKey]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the data key."""
-        channels = len(_said(self))
+        channels = len(value_of(self))
         key = DataKey(source=f"PY:{self.name}", dtype="array", shape=[channels], dtype_numpy="<f8", units="MHz")
         key["dims"] = ["frequency"]
         return {self.name: key}
@@ -108,7 +103,7 @@ class ZmqSpectrometer(StreamDetector):
 
     def _geometry(self, timeout: float) -> Geometry:
         source: Any = self._source
-        self._selection = Selection(polarization(_said(self.polarization)), int(_said(self.channel_averaging)))
+        self._selection = Selection(polarization(value_of(self.polarization)), int(value_of(self.channel_averaging)))
         source.treat = self._selection
         geometry = source.connect(timeout)
         channels = geometry.shape[1] * self._selection.average
@@ -116,7 +111,7 @@ class ZmqSpectrometer(StreamDetector):
         return geometry
 
     def _sink(self, path: Path, geometry: Geometry) -> Hdf5Sink:
-        layout = spectra_layout(np.array(_said(self.frequency)), self._selection.dims, UNITS)
+        layout = spectra_layout(np.array(value_of(self.frequency)), self._selection.dims, UNITS)
         attributes = {"source": self._source.uri, "polarization": str(self._selection.polarization)}
         return Hdf5Sink(path, geometry, name=self.name, attributes=attributes, layout=layout)
 

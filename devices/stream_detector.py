@@ -152,7 +152,7 @@ class StreamDetector(Device):
         SinkError, RingError
             There is no place to record to.
         """
-        timeout = float(_value(self.timeout))
+        timeout = float(value_of(self.timeout))
         geometry = self._geometry(timeout)
         staged = super().stage()
         _staged.add(self)
@@ -172,7 +172,7 @@ class StreamDetector(Device):
             raise SinkError(f"{self.name}: {day} cannot be made: {e.strerror}; choose another directory") from None
         self.path = day / f"{self.name}_{time.strftime('%H%M%S')}_{uuid.uuid4().hex[:8]}.h5"
         sink = self._sink(self.path, geometry)
-        self._recording = Recording(self.name, self._ring, sink, geometry, on_loss=_value(self.on_loss))
+        self._recording = Recording(self.name, self._ring, sink, geometry, on_loss=value_of(self.on_loss))
         self.ledger.account = self._recording.ledger
         self._documents = SinkDocuments(sink, self.name, pixels=self._pixels)
         self.stats.reset()
@@ -211,7 +211,7 @@ class StreamDetector(Device):
 
     @property
     def _deadline(self) -> float:
-        return float(_value(self.timeout)) + 2 * self._frame_time
+        return float(value_of(self.timeout)) + 2 * self._frame_time
 
     # step
 
@@ -239,7 +239,7 @@ class StreamDetector(Device):
 
     def kickoff(self) -> DeviceStatus:
         """Begin to take `num_images` frames, or all until `complete` when that is 0."""
-        number = int(_value(self.num_images)) or None
+        number = int(value_of(self.num_images)) or None
         self.stats.reset()
         self._flight = self._arm(number, exact=self._exact)
         status = DeviceStatus(self)
@@ -250,7 +250,7 @@ class StreamDetector(Device):
         """Return the status of the flight; one without a number ends now, when all of it is on disk."""
         if self._flight is None:
             raise RuntimeError(f"{self.name}: complete without kickoff; kick it off first")
-        if not int(_value(self.num_images)):
+        if not int(value_of(self.num_images)):
             self._finish()
         return self._flight
 
@@ -302,7 +302,7 @@ class StreamDetector(Device):
         super().destroy()
 
 
-def _value(signal: Any) -> Any:
+def value_of(signal: Any) -> Any:
     """Return a signal's value; ophyd's annotations have a sentinel in the way."""
     return signal.get()
 

@@ -1,7 +1,6 @@
 """Spectra: rates without loss while recording, how old they are when they come, the CPU time of receivers."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from beamstream.sim.loopback import free_port
 
 pytestmark = pytest.mark.benchmark
 HERE = Path(__file__).parent
@@ -47,12 +48,6 @@ def program(script: str, *arguments: object) -> Iterator[Program]:
         yield running
     finally:
         running.end()
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def received(rate: float, script: str, *arguments: object) -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _POINTS = 5
 _PNG = "frame.png"
+_LOOK = 0.25  # s
 
 
 def demo(
@@ -198,7 +199,8 @@ def _show(steps: Steps, archive: "Archive", uid: str, place: Path) -> dict[str, 
 
 def _wait() -> None:
     try:
-        signal.pause()
+        while True:
+            time.sleep(_LOOK)  # a signal that came just before is heard then
     except KeyboardInterrupt:
         out().print("ending")
 

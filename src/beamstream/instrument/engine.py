@@ -20,6 +20,7 @@ from beamstream.callbacks.ledger_table import LedgerTable
 from beamstream.callbacks.progress import FrameProgress
 from beamstream.config import Config
 from beamstream.instrument.callbacks import add_callbacks
+from beamstream.instrument.during import DuringPlan
 from plans.finish import finishing_wrapper
 from plans.ledger import ledger_wrapper
 
@@ -53,7 +54,8 @@ def make_run_engine(
     """
     layout = Layout(config.archive.directory)
     layout.prepare()
-    engine = RunEngine(dict(md or {}), scan_id_source=ScanIds(layout.directory / "scan_id"))
+    numbers = ScanIds(layout.directory / "scan_id")
+    engine = RunEngine(dict(md or {}), scan_id_source=numbers, during_task=DuringPlan())
     engine.md["versions"]["beamstream"] = __version__
     chain = Chain(Journal(layout.journal))
     add_callbacks(chain, config, watched=watched)

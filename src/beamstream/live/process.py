@@ -1,5 +1,6 @@
 """The process that serves the live page, as the one sees it who started it."""
 
+import contextlib
 import errno
 import json
 import logging
@@ -9,11 +10,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from beamstream.children import last_words, read_line
 from beamstream.errors import BeamstreamError, ConfigurationError
 from beamstream.live.settings import Settings
 
@@ -177,10 +178,7 @@ class LiveServer:
 
     def error_output(self) -> str:
         """Return the end of what the server wrote to its error output."""
-        size = os.fstat(self._log.fileno()).st_size
-        start = max(0, size - _LAST_WORDS)  # by pread: the child shares the file position
-        text = os.pread(self._log.fileno(), size - start, start).decode(errors="replace")
-        return " ".join(text.split()) or "nothing"
+        return last_words(self._log, _LAST_WORDS)
 
     def _hear(self, child: subprocess.Popen[bytes]) -> int:
         """Give the child its settings and return the port it listens on."""
@@ -198,16 +196,13 @@ class LiveServer:
 
     def _first_line(self, child: subprocess.Popen[bytes]) -> bytes:
         assert child.stdout is not None
-        deadline, line = time.monotonic() + self._timeout, b""
-        while not line.endswith(b"\n"):
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([child.stdout], [], [], left)[0]:
-                raise BeamstreamError(f"live page: its server does not listen after {self._timeout} s")
-            piece = os.read(child.stdout.fileno(), 65536)
-            if not piece:
-                code = child.wait(self._timeout)
-                raise BeamstreamError(f"live page: its server ended with {code} and said: {self.error_output()}")
-            line += piece
+        try:
+            line = read_line(child.stdout, self._timeout)
+        except TimeoutError:
+            raise BeamstreamError(f"live page: its server does not listen after {self._timeout} s") from None
+        if not line.endswith(b"\n"):
+            code = child.wait(self._timeout)
+            raise BeamstreamError(f"live page: its server ended with {code} and said: {self.error_output()}")
         return line
 
     def _refused(self, number: int, reason: str) -> str:
@@ -222,7 +217,8 @@ class LiveServer:
             return
         assert child.stdin is not None
         assert child.stdout is not None
-        child.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it was gone before it had its settings
+            child.stdin.close()
         try:
             child.wait(patience)
         except subprocess.TimeoutExpired:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from beamstream.children import last_words
 from beamstream.plots.inbox import Message, Outbox
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ class PlotProcess:
                 self._hear(json.loads(line))
         code = child.wait()
         if not self._closing:
-            self.warn(f"the process that draws ended with {code} and said: {self._last_words()}")
+            self.warn(f"the process that draws ended with {code} and said: {last_words(self._log, _LAST_WORDS)}")
         self._outbox.close()
 
     def _hear(self, message: Message) -> None:
@@ -204,9 +205,3 @@ class PlotProcess:
         with self._heard:
             self._over = True
             self._heard.notify_all()
-
-    def _last_words(self) -> str:
-        size = os.fstat(self._log.fileno()).st_size
-        start = max(0, size - _LAST_WORDS)
-        text = os.pread(self._log.fileno(), size - start, start).decode(errors="replace")
-        return " ".join(text.split()) or "nothing"

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from beamstream.children import last_words
 from beamstream.errors import SinkError
 from beamstream.receiver.drawing import Options
 
@@ -103,7 +104,7 @@ class Plots:
         try:
             said = self._ask(facts)
         except (OSError, ValueError) as error:
-            said = {"error": f"the process that draws {error}; it said: {self._last_words()}"}
+            said = {"error": f"the process that draws {error}; it said: {last_words(self._log, _LAST_WORDS)}"}
             self._discard()
         if "error" in said:
             if not self._ending.is_set():
@@ -166,12 +167,6 @@ class Plots:
             for pipe in (child.stdin, child.stdout):
                 if pipe is not None:
                     pipe.close()
-
-    def _last_words(self) -> str:
-        size = os.fstat(self._log.fileno()).st_size
-        start = max(0, size - _LAST_WORDS)
-        text = os.pread(self._log.fileno(), size - start, start).decode(errors="replace")
-        return " ".join(text.split()) or "nothing"
 
 
 def check_directory(name: str, directory: Path) -> None:

@@ -2,15 +2,14 @@
 
 import json
 import os
-import select
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from beamstream.children import read_line, tail
 from beamstream.errors import NotConnected
 
 
@@ -171,9 +170,7 @@ class ChildProcess:
 
     def error_output(self) -> str:
         """Return the last 2000 characters that the child wrote to its error output."""
-        size = os.fstat(self._errors.fileno()).st_size
-        start = max(0, size - 2000)  # by pread: the child shares the file position
-        return os.pread(self._errors.fileno(), size - start, start).decode(errors="replace").strip()
+        return tail(self._errors, 2000).strip()
 
     def _child(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -183,15 +180,12 @@ class ChildProcess:
     def _line(self, what: str) -> bytes:
         process = self._child()
         assert process.stdout is not None
-        deadline, line = time.monotonic() + self._timeout, b""
-        while not line.endswith(b"\n"):
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-                raise NotConnected(self._failure(f"no {what} within {self._timeout} s"))
-            piece = os.read(process.stdout.fileno(), 65536)
-            if not piece:
-                raise NotConnected(self._failure(f"ended with status {process.wait(self._timeout)} before its {what}"))
-            line += piece
+        try:
+            line = read_line(process.stdout, self._timeout)
+        except TimeoutError:
+            raise NotConnected(self._failure(f"no {what} within {self._timeout} s")) from None
+        if not line.endswith(b"\n"):
+            raise NotConnected(self._failure(f"ended with status {process.wait(self._timeout)} before its {what}"))
         return line
 
     def _failure(self, what: str) -> str:

@@ -1,0 +1,38 @@
+"""What is heard of a child process: a line that it owes, and its last words."""
+
+import os
+import select
+import time
+from typing import IO
+
+
+def read_line(stream: IO[bytes], timeout: float) -> bytes:
+    """Return the next line of a pipe; less than a line if the other side ended before.
+
+    Raises
+    ------
+    TimeoutError
+        There was none within `timeout` seconds.
+    """
+    deadline, line = time.monotonic() + timeout, b""
+    while not line.endswith(b"\n"):
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([stream], [], [], left)[0]:
+            raise TimeoutError
+        piece = os.read(stream.fileno(), 65536)
+        if not piece:
+            break
+        line += piece
+    return line
+
+
+def tail(log: IO[bytes], most: int) -> str:
+    """Return the end of a file that a child writes to, at most so many bytes of it."""
+    size = os.fstat(log.fileno()).st_size
+    start = max(0, size - most)  # by pread: the child shares the file position
+    return os.pread(log.fileno(), size - start, start).decode(errors="replace")
+
+
+def last_words(log: IO[bytes], most: int) -> str:
+    """Return that in one line, for an error's text."""
+    return " ".join(tail(log, most).split()) or "nothing"
