@@ -24,6 +24,8 @@
     ├── PipelineError          a pipeline file, a plug-in or an option of it is wrong
     │   └── ProcessorFailed    a processor could not make an image from a frame
     ├── CallbackFailed         a required callback could not do its work: the run fails
+    ├── UploadError            an upload cannot be begun, found or gone on with
+    ├── IngestError            the service that takes uploads cannot be started, or keep what it got
     └── ArchiveError           journal, catalogue or server: what they were asked for is not there
 
 A message reads *who: what was asked, what is; what to do*.
@@ -124,3 +126,11 @@ class CallbackFailed(BeamstreamError):
 
 class ArchiveError(BeamstreamError):
     """Journal, catalogue or server: what they were asked for is not there."""
+
+
+class UploadError(BeamstreamError):
+    """An upload cannot be begun, found or gone on with."""
+
+
+class IngestError(BeamstreamError):
+    """The service that takes uploads cannot be started, or keep what it got."""

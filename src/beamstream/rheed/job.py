@@ -1,0 +1,269 @@
+"""What is to be uploaded, and how far it is: one directory an upload, which outlives every process."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import psutil
+
+from beamstream.errors import UploadError
+from beamstream.sinks.disk import sync_directory
+
+Kind = Literal["rheed", "timeseries"]
+Phase = Literal["waiting", "uploading", "offline", "refused", "finalizing", "done", "failed"]
+"""``offline``: the service does not answer. ``refused``: it does, with a no that may change (key, stream, conflict).
+``failed``: only a person can help; `State.error` says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Name a process so that another one with the same id is not mistaken for it."""
+
+    pid: int
+    started: float
+
+    @classmethod
+    def this(cls) -> Self:
+        """Return this process."""
+        return cls(os.getpid(), psutil.Process().create_time())
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        try:
+            return psutil.Process(self.pid).create_time() == self.started
+        except psutil.Error:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Say what is uploaded, and as what; never changes.
+
+    Parameters
+    ----------
+    kind : {"rheed", "timeseries"}
+    run : str
+        uid of the run, or of a `RheedStream`.
+    name : str
+        Of the detector.
+    path : str
+        The recorded file (`Hdf5Sink`), which may still grow; of a time series, lines of JSON ``{"time", "channel",
+        "value", "units"}``.
+    endpoint : str
+        Of the service, without the last slash.
+    stream_name : str
+        What the service shows.
+    dataset : str
+        Where the pixels are.
+    fps : float, optional
+        Frames per second; None: measured from the timestamps of the first two seconds.
+    chunk_size : int, optional
+        Frames a chunk; None: the least that makes two seconds.
+    rotations_per_min : float
+        0: not rotating.
+    rule : str
+        How pixels become 8 bit, see `beamstream.ops.eight_bit`.
+    physical_sample, project_id, azimuth : str, optional
+    tags : tuple of str
+    verbosity : int
+        Of the client's own log, 0 to 4.
+    owner : Owner, optional
+        Who records; when that process is gone without having said how many frames there are, those on disk are all.
+    """
+
+    kind: Kind
+    run: str
+    name: str
+    path: str
+    endpoint: str
+    stream_name: str
+    dataset: str = "/entry/data/data"
+    fps: float | None = None
+    chunk_size: int | None = None
+    rotations_per_min: float = 0.0
+    rule: str = "as-is"
+    physical_sample: str | None = None
+    project_id: str | None = None
+    azimuth: str | None = None
+    tags: tuple[str, ...] = ()
+    verbosity: int = 0
+    owner: Owner | None = None
+
+    @classmethod
+    def from_dict(cls, doc: Mapping[str, Any]) -> Self:
+        """Read what `dataclasses.asdict` made."""
+        owner = doc.get("owner")
+        return cls(**{**doc, "tags": tuple(doc.get("tags", ())), "owner": Owner(**owner) if owner else None})
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Say how far an upload is; replaced as a whole, on disk before anybody acts on it.
+
+    Parameters
+    ----------
+    phase : Phase
+    data_id : str
+        The service's name for the stream; empty until it has one.
+    fps, chunk_size
+        What was settled on before the first chunk, and holds to the end.
+    confirmed : int
+        Chunks ``0:confirmed`` are at the service.
+    beyond : tuple of int
+        Later chunks that are there as well.
+    frames : int
+        Frames on disk, when somebody looked last.
+    uploaded : int
+        Frames at the service.
+    error : str
+        What is in the way, in words; empty if nothing is.
+    refusals : int
+        Answers that a bare client would have taken for the end of a chunk.
+    since : float
+        When the phase was entered, s since 1970-01-01 UTC.
+    """
+
+    phase: Phase = "waiting"
+    data_id: str = ""
+    fps: float = 0.0
+    chunk_size: int = 0
+    confirmed: int = 0
+    beyond: tuple[int, ...] = ()
+    frames: int = 0
+    uploaded: int = 0
+    error: str = ""
+    refusals: int = 0
+    since: float = 0.0
+
+    def with_confirmed(self, chunk: int) -> Self:
+        """Return the state after one more chunk has arrived; the same one again changes nothing."""
+        if chunk < self.confirmed:
+            return self
+        beyond = {*self.beyond, chunk}
+        confirmed = self.confirmed
+        while confirmed in beyond:
+            beyond.remove(confirmed)
+            confirmed += 1
+        return replace(self, confirmed=confirmed, beyond=tuple(sorted(beyond)))
+
+    def has(self, chunk: int) -> bool:
+        """Return whether a chunk is at the service."""
+        return chunk < self.confirmed or chunk in self.beyond
+
+
+class JobDirectory:
+    """Keep one job and its state: ``JobDirectory.create(uploads / "1a2b3c4d-rheed", job)``.
+
+    ::
+
+        job.json      `Job`, written once
+        total.json    {"frames": n}, written by who recorded when the recording is over
+        state.json    `State`, replaced by the worker
+        lock          locked by the worker as long as it lives
+        worker.log    what worker and client wrote
+        spool/        the client's own, of no worth to anybody else
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = path / "lock"
+        self.log = path / "worker.log"
+        self.spool = path / "spool"
+
+    @classmethod
+    def create(cls, path: Path, job: Job) -> Self:
+        """Make the directory; it is complete or not there.
+
+        Raises
+        ------
+        UploadError
+            It is there already, or cannot be made.
+        """
+        hidden = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            hidden.mkdir(parents=True)
+            _put(hidden / "job.json", asdict(job))
+            if path.exists():
+                raise FileExistsError
+            hidden.rename(path)
+            sync_directory(path.parent)
+        except FileExistsError:
+            for file in hidden.glob("*"):
+                file.unlink()
+            hidden.rmdir()
+            raise UploadError(
+                f"upload: {path.name} is there already; beamstream uploads shows it, and how far it is"
+            ) from None
+        except OSError as error:
+            raise UploadError(f"upload: {path} cannot be made: {error.strerror}") from error
+        return cls(path)
+
+    @property
+    def job(self) -> Job:
+        """What is uploaded.
+
+        Raises
+        ------
+        UploadError
+            This is no upload, or of another version.
+        """
+        try:
+            return Job.from_dict(json.loads((self.path / "job.json").read_bytes()))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UploadError(f"upload: {self.path} holds no upload that can be read ({error})") from error
+
+    @property
+    def state(self) -> State:
+        """How far it is; the beginning where nothing was saved yet."""
+        try:
+            doc = json.loads((self.path / "state.json").read_bytes())
+        except FileNotFoundError:
+            return State()
+        known = {f.name for f in fields(State)}
+        values: dict[str, Any] = {k: tuple(v) if k == "beyond" else v for k, v in doc.items() if k in known}
+        return State(**values)
+
+    def save(self, state: State, *, durable: bool = True) -> None:
+        """Replace the state; it is on disk when this returns, unless `durable` is false: then only others see it."""
+        _put(self.path / "state.json", asdict(state), durable=durable)
+
+    @property
+    def total(self) -> int | None:
+        """How many frames there are in all; None while the recording goes on."""
+        try:
+            return int(json.loads((self.path / "total.json").read_bytes())["frames"])
+        except FileNotFoundError:
+            return None
+
+    def end(self, frames: int) -> None:
+        """Say that the recording is over, and how many frames it has; said once."""
+        if self.total is None:
+            _put(self.path / "total.json", {"frames": frames})
+
+
+def job_directories(uploads: Path) -> Iterator[JobDirectory]:
+    """Yield the uploads of an archive, the oldest first."""
+    found = [p for p in uploads.glob("*") if (p / "job.json").exists() and not p.name.startswith(".")]
+    for path in sorted(found, key=lambda p: (p / "job.json").stat().st_mtime):
+        yield JobDirectory(path)
+
+
+def _put(path: Path, doc: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Replace a file as a whole."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    with hidden.open("w") as file:
+        json.dump(doc, file)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    hidden.replace(path)
+    if durable:
+        sync_directory(path.parent)
