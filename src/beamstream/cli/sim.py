@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from beamstream.cli import ending, sim_spectra
+from beamstream.cli import ending, sim_rheed, sim_spectra
 from beamstream.cli.console import err, out
 from beamstream.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from beamstream.frames import Geometry
-    from beamstream.sim.beamline import Beamline
+    from beamstream.sim.beamline import CameraSpec, MotorSpec
 
 app = typer.Typer(no_args_is_help=True, help="Run simulated instruments until Ctrl-C.", rich_markup_mode="markdown")
 app.command()(sim_spectra.spectra)
+app.command()(sim_rheed.rheed)
 
-SceneName = Literal["pattern", "beam"]
+SceneName = Literal["pattern", "beam", "rheed"]
 Isolated = Annotated[
     bool, typer.Option("--isolated", help="On ports of its own; prints the EPICS variables that find it.")
 ]
@@ -32,7 +33,10 @@ Fps = Annotated[float, typer.Option(min=0, help="Frames a second; 0: as fast as 
 Free = Annotated[bool, typer.Option("--free-running", help="Acquire from the start; otherwise wait for cam1:Acquire.")]
 Scene = Annotated[
     SceneName,
-    typer.Option(help="pattern: pixels that can be checked; beam: a sample in X-rays, which needs darks and flats."),
+    typer.Option(
+        help="pattern: pixels that can be checked; beam: a sample in X-rays, which needs darks and flats; "
+        "rheed: a growing film, see `beamstream sim rheed`."
+    ),
 ]
 Fault = Annotated[
     list[str] | None, typer.Option("--fault", metavar="NAME=VALUE", help="What goes wrong; repeat it. See below.")
@@ -63,10 +67,8 @@ def camera(
 
     `beamstream sim camera --isolated --shape 480x640 --colour rgb1 --dtype uint8 --fault skip_every=100`
     """
-    from beamstream.sim.beamline import Beamline
-
-    spec = _camera(prefix, geometry(shape, dtype, colour, codec, scene), fps, free_running, scene)
-    _run(Beamline((spec,), ()), _faults(fault or []), isolated, as_json)
+    spec = camera_spec(prefix, geometry(shape, dtype, colour, codec, scene), fps, free_running, scene)
+    run((spec,), (), faults_from(fault or []), isolated, as_json)
 
 
 @app.command()
@@ -95,20 +97,17 @@ def beamline(
 
     `beamstream sim beamline --isolated --cameras 2 --motors 3 --fps 20`
     """
-    from beamstream.sim.beamline import Beamline, MotorSpec
+    from beamstream.sim.beamline import MotorSpec
 
     pictures = geometry(shape, dtype, colour, codec, scene)
     names = [f"SIM:CAM{n if n > 1 else ''}" for n in range(1, cameras + 1)]
-    specs = tuple(_camera(name, pictures, fps, free_running, scene) for name in names)
-    _run(
-        Beamline(specs, tuple(MotorSpec(f"SIM:MTR{n}") for n in range(1, motors + 1))),
-        _faults(fault or []),
-        isolated,
-        as_json,
-    )
+    specs = tuple(camera_spec(name, pictures, fps, free_running, scene) for name in names)
+    moving = tuple(MotorSpec(f"SIM:MTR{n}") for n in range(1, motors + 1))
+    run(specs, moving, faults_from(fault or []), isolated, as_json)
 
 
-def _camera(prefix: str, geometry: "Geometry", fps: float, free_running: bool, scene: SceneName) -> Any:
+def camera_spec(prefix: str, geometry: "Geometry", fps: float, free_running: bool, scene: SceneName) -> "CameraSpec":
+    """Return the camera that the options describe."""
     from beamstream.sim.beamline import CameraSpec
 
     return CameraSpec(prefix.rstrip(":"), geometry, 1 / fps if fps else 0.0, free_running, scene=scene)
@@ -122,6 +121,7 @@ def geometry(shape: str, dtype: str, colour: str, codec: str, scene: str = "patt
     from beamstream.sim import encode
     from beamstream.sim import scene as beam
     from beamstream.sim.pattern import levels
+    from beamstream.sim.rheed import rheed_spec
 
     rows, _, columns = shape.lower().partition("x")
     if not (rows.isdigit() and columns.isdigit() and int(rows) * int(columns) >= 64):
@@ -137,13 +137,15 @@ def geometry(shape: str, dtype: str, colour: str, codec: str, scene: str = "patt
         encode.check(geometry)
         if scene == "beam":
             beam.check(geometry)
+        elif scene == "rheed":
+            rheed_spec(geometry)
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"sim: {error}") from None
     return geometry
 
 
-def _faults(pairs: list[str]) -> dict[str, Any]:
-    """Return the PVs below ``sim1:`` to put, and what."""
+def faults_from(pairs: list[str]) -> dict[str, Any]:
+    """Return the PVs below ``sim1:`` to put for ``NAME=VALUE`` of faults, and what."""
     from beamstream.sim.faults import Faults
 
     known = [f.name for f in fields(Faults) if f.name != "change_shape"]
@@ -167,30 +169,37 @@ def _fault_value(name: str, text: str) -> Any:
     return float(text) if name == "skip_random" else int(text)
 
 
-def _run(beamline: "Beamline", faults: dict[str, Any], isolated: bool, as_json: bool) -> None:
-    from beamstream.sim.beamline import run
+def run(
+    cameras: tuple["CameraSpec", ...],
+    motors: tuple["MotorSpec", ...],
+    puts: dict[str, Any],
+    isolated: bool,
+    as_json: bool,
+) -> None:
+    """Run instruments until they are asked to end; `puts` go to each camera's PVs below ``sim1:`` first."""
+    from beamstream.sim import beamline
     from beamstream.sim.loopback import loopback_environment
 
     if isolated:
         os.environ.update(loopback_environment())
 
     def ready(names: dict[str, Any]) -> None:  # called by the server's own loop, which must go on
-        threading.Thread(target=_begin, args=(names, faults, isolated, as_json), daemon=True).start()
+        threading.Thread(target=_begin, args=(names, puts, isolated, as_json), daemon=True).start()
 
-    run(beamline, ready=ready)
+    beamline.run(beamline.Beamline(cameras, motors), ready=ready)
     ending.install()  # asyncio took the handlers away
     ending.over()
     if not as_json:
         err().print("beamstream: the simulation has ended")
 
 
-def _begin(names: dict[str, Any], faults: dict[str, Any], isolated: bool, as_json: bool) -> None:
-    """Switch the faults on, then say that everything answers."""
+def _begin(names: dict[str, Any], puts: dict[str, Any], isolated: bool, as_json: bool) -> None:
+    """Put what was asked for, then say that everything answers."""
     try:
         for camera in names["cameras"]:
-            _put_faults(camera["faults"], faults)
+            _put(camera["faults"], puts)
     except Exception as error:
-        err().print(f"beamstream: sim: the faults could not be set: {error}", style="red")
+        err().print(f"beamstream: sim: not all could be set: {error}", style="red")
     variables = _client_variables(isolated)
     if as_json:
         sys.stdout.write(json.dumps(names | {"environment": variables}) + "\n")
@@ -201,6 +210,8 @@ def _begin(names: dict[str, Any], faults: dict[str, Any], isolated: bool, as_jso
         console.print(f"images   pva://{camera['image']}\ncontrol  {camera['control']}\nfaults   {camera['faults']}")
         if camera["scene"] == "beam":
             console.print(f"shutter  {camera['faults']}Shutter\nsample   {camera['faults']}Sample")
+        if camera["scene"] == "rheed":
+            console.print(f"growth   {camera['faults']}Source GrowthRate Rotation Azimuth Temperature RampRate Shutter")
     for motor in names["motors"]:
         console.print(f"motor    {motor}")
     console.print("In another terminal, so that clients find it:")
@@ -208,13 +219,13 @@ def _begin(names: dict[str, Any], faults: dict[str, Any], isolated: bool, as_jso
     console.print("Ctrl-C ends it.")
 
 
-def _put_faults(prefix: str, faults: dict[str, Any]) -> None:
-    if not faults:
+def _put(prefix: str, values: dict[str, Any]) -> None:
+    if not values:
         return
     os.environ.setdefault("EPICS_CA_ADDR_LIST", "127.0.0.1")
     from caproto.sync.client import write
 
-    for name, value in faults.items():
+    for name, value in values.items():
         write(f"{prefix}{name}", value, notify=True, timeout=5, repeater=False)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from beamstream.frames import Geometry
+from beamstream.sim.rheed import RheedSpec
 
 if TYPE_CHECKING:
     from beamstream.sim.camera import SimCamera
@@ -49,10 +50,14 @@ class CameraSpec:
         Whether the server holds a picture (id 0) before the first acquisition.
     clock_offset : float
         s that this camera's clock is ahead of the system's.
-    scene : {"pattern", "beam"}
+    scene : {"pattern", "beam", "rheed"}
         Pictures that can be checked pixel by pixel, or a sample in an X-ray beam, which needs darks and flats:
         ``PREFIX:sim1:Shutter`` takes the light away, ``PREFIX:sim1:Sample`` the sample. It moves with the first
-        motor: at 0 mm in the middle, from ±5 mm on out of the field.
+        motor: at 0 mm in the middle, from ±5 mm on out of the field. Or the diffraction pattern of a growing film
+        (`RheedScene`), with the records of `RheedIoc`.
+    rheed : RheedSpec, optional
+        How the scene ``rheed`` begins: surface, rates, noise. Shape and pixels are those of `geometry`; when the
+        source is open and the screen covered is up to the records.
     """
 
     prefix: str = "SIM:CAM"
@@ -61,7 +66,8 @@ class CameraSpec:
     free_running: bool = False
     prefilled: bool = True
     clock_offset: float = 0.0
-    scene: Literal["pattern", "beam"] = "pattern"
+    scene: Literal["pattern", "beam", "rheed"] = "pattern"
+    rheed: RheedSpec | None = None
 
     @property
     def image(self) -> str:
@@ -88,14 +94,20 @@ class Beamline:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can carry."""
-        cameras = [_fields(c) | {"geometry": c.geometry.to_dict()} for c in self.cameras]
+        cameras = [
+            _fields(c) | {"geometry": c.geometry.to_dict(), "rheed": c.rheed.to_dict() if c.rheed else None}
+            for c in self.cameras
+        ]
         return {"cameras": cameras, "motors": [_fields(m) for m in self.motors]}
 
     @classmethod
     def from_dict(cls, doc: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote."""
-        cameras = [c | {"geometry": Geometry.from_dict(c["geometry"])} for c in doc["cameras"]]
-        return cls(tuple(CameraSpec(**c) for c in cameras), tuple(MotorSpec(**m) for m in doc["motors"]))
+        cameras = []
+        for c in doc["cameras"]:
+            rheed = RheedSpec.from_dict(c["rheed"]) if c.get("rheed") else None
+            cameras.append(CameraSpec(**c | {"geometry": Geometry.from_dict(c["geometry"]), "rheed": rheed}))
+        return cls(tuple(cameras), tuple(MotorSpec(**m) for m in doc["motors"]))
 
     def names(self) -> dict[str, Any]:
         """Return the PV names, as the line that a running beamline prints."""
@@ -176,6 +188,7 @@ def _instruments(beamline: Beamline, stack: ExitStack) -> dict[str, Any]:
     from caproto.ioc_examples.fake_motor_record import FakeMotor
 
     from beamstream.sim.ioc import CameraIoc
+    from beamstream.sim.rheed_ioc import RheedIoc
 
     pva: Any = pvaccess  # compiled, without type information
     server = pva.PvaServer()
@@ -194,7 +207,7 @@ def _instruments(beamline: Beamline, stack: ExitStack) -> dict[str, Any]:
             camera.sample_position = lambda: positions[0].value
         scalar = pva.PvObject({"value": pva.DOUBLE}, {"value": 42.0}, "epics:nt/NTScalar:1.0")
         server.addRecord(f"{spec.prefix}:Pva1:Scalar", scalar, None)
-        pvdb |= CameraIoc(camera).pvdb
+        pvdb |= (RheedIoc if spec.scene == "rheed" else CameraIoc)(camera).pvdb
     return pvdb
 
 
@@ -210,6 +223,7 @@ def _camera(spec: CameraSpec, server: Any) -> "SimCamera":
         prefilled=spec.prefilled,
         clock=lambda: time.time() + spec.clock_offset,
         scene=spec.scene,
+        rheed=spec.rheed,
     )
 
 

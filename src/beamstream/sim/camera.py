@@ -12,6 +12,8 @@ import pvaccess
 from beamstream.frames import Geometry
 from beamstream.sim.faults import Faults
 from beamstream.sim.pictures import Picture, Pictures, Scene
+from beamstream.sim.rheed import RheedSpec
+from beamstream.sim.rheed_chamber import Chamber
 from beamstream.sim.scene import Beam
 
 pva: Any = pvaccess  # compiled, without type information
@@ -63,8 +65,11 @@ class SimCamera:
         Stamps the frames, s since 1970-01-01 UTC.
     prefilled : bool
         False leaves the record empty until the first frame, as after the start of a real IOC.
-    scene : {"pattern", "beam"}
-        Pictures that can be checked pixel by pixel (`Pattern`), or that need darks and flats (`BeamScene`).
+    scene : {"pattern", "beam", "rheed"}
+        Pictures that can be checked pixel by pixel (`Pattern`), that need darks and flats (`BeamScene`), or those of
+        a growing film (`RheedScene`), whose attributes tell what each shows.
+    rheed : RheedSpec, optional
+        How the scene ``rheed`` begins.
 
     Attributes
     ----------
@@ -76,7 +81,9 @@ class SimCamera:
     array_counter : int
         The id of the last exposure; goes on across acquisitions.
     shutter_open, sample_in : bool
-        What the scene ``beam`` shows; a pattern does not change with them.
+        What the scene ``beam`` shows, and the shutter before the screen of ``rheed``; a pattern does not change.
+    chamber : Chamber
+        What the scene ``rheed`` shows.
     sample_position : callable
         Returns where the sample is at this moment, mm from the middle; called in the camera's thread.
     changed : callable
@@ -94,6 +101,7 @@ class SimCamera:
         clock: Callable[[], float] = time.time,
         prefilled: bool = True,
         scene: Scene = "pattern",
+        rheed: RheedSpec | None = None,
     ) -> None:
         self.prefix = prefix
         self.pv_name = f"{prefix}:Pva1:Image"
@@ -108,10 +116,11 @@ class SimCamera:
         self.changed: Callable[[], None] = lambda: None
         self.error: Exception | None = None
         self.statistics = Statistics()
+        self.chamber = Chamber(clock, rheed or RheedSpec())
         self._clock = clock
         self._faults = Faults()
         self._index = 0
-        self._pictures = Pictures(scene, self._beam)
+        self._pictures = Pictures(scene, self._beam, self.chamber)
         self._posted: Picture | None = None
         self._own_server = server is None
         self._server = server or pva.PvaServer()

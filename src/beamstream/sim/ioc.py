@@ -24,7 +24,8 @@ DATA_TYPES = ["Int8", "UInt8", "Int16", "UInt16", "Int32", "UInt32", "Int64", "U
 STATES = ["Idle", "Acquire", "Readout", "Correct", "Saving", "Aborting", "Error", "Waiting", "Initializing"]
 STATES += ["Disconnected", "Aborted"]
 _DATA_TYPE_NAMES = {name.lower(): name for name in DATA_TYPES}
-_NO_FAULTS = ("clear_faults", "shutter", "sample")  # what is written below sim1: beside them
+_NO_FAULTS = {"clear_faults", "shutter", "sample"}  # what is written below sim1: beside them
+_NO_FAULTS |= {"source", "growth_rate", "rotation", "azimuth", "temperature", "ramp_rate"}
 _REFRESH = 0.05  # s between looks at a camera that works
 record: Any = pvproperty  # whose annotations refuse some of what it takes
 Put = Callable[[Any, Any, Any], Awaitable[Any]]
@@ -33,7 +34,7 @@ Put = Callable[[Any, Any, Any], Awaitable[Any]]
 def _setting(name: str, least: float) -> Put:
     async def put(group: "CameraIoc", instance: Any, value: Any) -> None:
         if not np.isfinite(value) or value < least:
-            raise _refused(instance, value, f"the least is {least}")
+            raise refused(instance, value, f"the least is {least}")
         setattr(group.camera, name, _plain(value))
         group.refresh()
 
@@ -43,7 +44,7 @@ def _setting(name: str, least: float) -> Put:
 def _choice(name: str, read: Callable[[str], Any] = lambda value: value) -> Put:
     async def put(group: "CameraIoc", instance: Any, value: Any) -> Any:
         if value not in instance.enum_strings:
-            raise _refused(instance, value, f"there are {', '.join(instance.enum_strings)}")
+            raise refused(instance, value, f"there are {', '.join(instance.enum_strings)}")
         setattr(group.camera, name, read(value))
         group.refresh()
         return value
@@ -56,7 +57,7 @@ def _fault(name: str, read: Callable[[Any], Any] = lambda value: value) -> Put:
         try:
             group.camera.faults = replace(group.camera.faults, **{name: read(_plain(value))})
         except ValueError as error:
-            raise _refused(instance, value, str(error)) from None
+            raise refused(instance, value, str(error)) from None
         return value
 
     return put
@@ -66,8 +67,8 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _refused(instance: Any, value: Any, why: str) -> SkipWrite:
-    """Return what makes caproto keep the old value; any other error leaves the client without an answer."""
+def refused(instance: Any, value: Any, why: str) -> SkipWrite:
+    """Return what makes caproto keep the old value and say why; any other error leaves the client without an answer."""
     log.warning("%s: %r asked for, %s; it stays %r", instance.pvname, value, why, instance.value)
     return SkipWrite()
 
@@ -119,11 +120,13 @@ def _pixel_type(value: str) -> str:
     return value
 
 
-def _enum(name: str, strings: list[str], value: int = 0, **options: Any) -> Any:
+def enum(name: str, strings: list[str], value: int = 0, **options: Any) -> Any:
+    """Return a record that is one of these words."""
     return record(name=name, value=value, dtype=ChannelType.ENUM, enum_strings=strings, **options)
 
 
-def _shown(name: str, value: Any, **options: Any) -> Any:
+def shown(name: str, value: Any, **options: Any) -> Any:
+    """Return a record that clients can only read."""
     return record(name=name, value=value, read_only=True, **options)
 
 
@@ -143,35 +146,35 @@ class CameraIoc(PVGroup):
     The read-backs follow the camera, which is the single truth; counters at 20 Hz.
     """
 
-    acquire = _enum("cam1:Acquire", ["Done", "Acquire"], put=_acquire, startup=_follow)
-    acquire_rbv = _enum("cam1:Acquire_RBV", ["Done", "Acquiring"], read_only=True)
+    acquire = enum("cam1:Acquire", ["Done", "Acquire"], put=_acquire, startup=_follow)
+    acquire_rbv = enum("cam1:Acquire_RBV", ["Done", "Acquiring"], read_only=True)
     acquire_time = record(name="cam1:AcquireTime", value=0.0, precision=6, put=_setting("acquire_time", 0))
-    acquire_time_rbv = _shown("cam1:AcquireTime_RBV", 0.0, precision=6)
+    acquire_time_rbv = shown("cam1:AcquireTime_RBV", 0.0, precision=6)
     acquire_period = record(name="cam1:AcquirePeriod", value=0.0, precision=6, put=_setting("acquire_period", 0))
-    acquire_period_rbv = _shown("cam1:AcquirePeriod_RBV", 0.0, precision=6)
+    acquire_period_rbv = shown("cam1:AcquirePeriod_RBV", 0.0, precision=6)
     num_images = record(name="cam1:NumImages", value=1, put=_setting("num_images", 1))
-    num_images_rbv = _shown("cam1:NumImages_RBV", 1)
-    image_mode = _enum("cam1:ImageMode", IMAGE_MODES, put=_choice("image_mode"))
-    image_mode_rbv = _enum("cam1:ImageMode_RBV", IMAGE_MODES, read_only=True)
+    num_images_rbv = shown("cam1:NumImages_RBV", 1)
+    image_mode = enum("cam1:ImageMode", IMAGE_MODES, put=_choice("image_mode"))
+    image_mode_rbv = enum("cam1:ImageMode_RBV", IMAGE_MODES, read_only=True)
     array_counter = record(name="cam1:ArrayCounter", value=0, put=_setting("array_counter", 0))
-    array_counter_rbv = _shown("cam1:ArrayCounter_RBV", 0)
-    detector_state_rbv = _enum("cam1:DetectorState_RBV", STATES, read_only=True)
-    color_mode_rbv = _enum("cam1:ColorMode_RBV", COLORS, read_only=True)
-    data_type_rbv = _enum("cam1:DataType_RBV", DATA_TYPES, read_only=True)
-    size_x_rbv = _shown("cam1:SizeX_RBV", 0)
-    size_y_rbv = _shown("cam1:SizeY_RBV", 0)
-    array_size_x_rbv = _shown("cam1:ArraySizeX_RBV", 0)
-    array_size_y_rbv = _shown("cam1:ArraySizeY_RBV", 0)
-    array_size_z_rbv = _shown("cam1:ArraySizeZ_RBV", 0)
-    manufacturer_rbv = _shown("cam1:Manufacturer_RBV", "beamstream", dtype=ChannelType.STRING)
-    model_rbv = _shown("cam1:Model_RBV", "SimCamera", dtype=ChannelType.STRING)
+    array_counter_rbv = shown("cam1:ArrayCounter_RBV", 0)
+    detector_state_rbv = enum("cam1:DetectorState_RBV", STATES, read_only=True)
+    color_mode_rbv = enum("cam1:ColorMode_RBV", COLORS, read_only=True)
+    data_type_rbv = enum("cam1:DataType_RBV", DATA_TYPES, read_only=True)
+    size_x_rbv = shown("cam1:SizeX_RBV", 0)
+    size_y_rbv = shown("cam1:SizeY_RBV", 0)
+    array_size_x_rbv = shown("cam1:ArraySizeX_RBV", 0)
+    array_size_y_rbv = shown("cam1:ArraySizeY_RBV", 0)
+    array_size_z_rbv = shown("cam1:ArraySizeZ_RBV", 0)
+    manufacturer_rbv = shown("cam1:Manufacturer_RBV", "beamstream", dtype=ChannelType.STRING)
+    model_rbv = shown("cam1:Model_RBV", "SimCamera", dtype=ChannelType.STRING)
 
-    posted_rbv = _shown("sim1:Posted_RBV", 0, doc="frames handed to the PVAccess server since the start")
-    skipped_rbv = _shown("sim1:Skipped_RBV", 0, doc="exposures that a fault kept back since the start")
-    latest_rbv = _shown("sim1:Latest_RBV", 0.0, precision=6, doc="longest that a frame came after its time, s")
-    shutter = _enum("sim1:Shutter", ["Closed", "Open"], 1, put=_choice("shutter_open", lambda value: value == "Open"))
-    sample = _enum("sim1:Sample", ["Out", "In"], 1, put=_choice("sample_in", lambda value: value == "In"))
-    sample_position_rbv = _shown("sim1:SamplePosition_RBV", 0.0, precision=3, doc="mm right of the middle")
+    posted_rbv = shown("sim1:Posted_RBV", 0, doc="frames handed to the PVAccess server since the start")
+    skipped_rbv = shown("sim1:Skipped_RBV", 0, doc="exposures that a fault kept back since the start")
+    latest_rbv = shown("sim1:Latest_RBV", 0.0, precision=6, doc="longest that a frame came after its time, s")
+    shutter = enum("sim1:Shutter", ["Closed", "Open"], 1, put=_choice("shutter_open", lambda value: value == "Open"))
+    sample = enum("sim1:Sample", ["Out", "In"], 1, put=_choice("sample_in", lambda value: value == "In"))
+    sample_position_rbv = shown("sim1:SamplePosition_RBV", 0.0, precision=3, doc="mm right of the middle")
     clear_faults = record(name="sim1:ClearFaults", value=0, put=_clear_faults, doc="put 1: nothing goes wrong any more")
     skip_ids = record(
         name="sim1:SkipIds",
@@ -198,8 +201,8 @@ class CameraIoc(PVGroup):
     )
     malformed_at = _at("MalformedAt", "malformed_at")
     malformed_count = _count("MalformedCount", "malformed_count", 1)
-    malformed = _enum("sim1:Malformed", list(MALFORMED), 1, put=_fault("malformed"))
-    piecewise = _enum("sim1:Piecewise", ["No", "Yes"], put=_fault("piecewise", lambda value: value == "Yes"))
+    malformed = enum("sim1:Malformed", list(MALFORMED), 1, put=_fault("malformed"))
+    piecewise = enum("sim1:Piecewise", ["No", "Yes"], put=_fault("piecewise", lambda value: value == "Yes"))
 
     def __init__(self, camera: SimCamera) -> None:
         super().__init__(prefix=f"{camera.prefix}:")

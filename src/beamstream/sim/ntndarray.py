@@ -59,6 +59,7 @@ class NtndFrame:
         pixel_field, number = PIXEL_TYPES[dtype.str[1:]]
         self.geometry = geometry
         self._sizes: tuple[int, ...] | None = None
+        self._attributes: dict[str, Any] = {}  # as PVAccess has them
         self._field = "ubyteValue" if geometry.codec else pixel_field
         self.pv = pva.NtNdArray()
         self.pv["uncompressedSize"] = geometry.nbytes
@@ -71,7 +72,12 @@ class NtndFrame:
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Replace the attributes; ``ColorMode`` is always among them."""
         everything = {"ColorMode": COLOR_MODES[self.geometry.color_mode]} | dict(attributes)
-        self.pv["attribute"] = [pva.NtAttribute(name, _scalar(value)) for name, value in everything.items()]
+        if everything.keys() == self._attributes.keys():  # to make them anew takes twenty times as long
+            for name, value in everything.items():
+                self._attributes[name]["value"] = _scalar(value)
+        else:
+            self._attributes = {name: pva.NtAttribute(name, _scalar(value)) for name, value in everything.items()}
+        self.pv["attribute"] = list(self._attributes.values())
 
     def set_dimensions(self, sizes: Iterable[int]) -> None:
         """Replace the dimension list, fastest first, by one that need not fit the pixels."""
