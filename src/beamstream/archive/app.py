@@ -39,7 +39,7 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
     tree = from_uri(
         uri,
         writable_storage=[ensure_uri(str(layout.data)), _tables_uri(layout)],
-        readable_storage=[ensure_uri(str(p)) for p in (layout.recordings, *recordings)],
+        readable_storage=[ensure_uri(str(p)) for p in (layout.recordings, layout.streams, *recordings)],
         specs=[{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],  # databroker's Broker looks for it
         adapters_by_mimetype={"application/x-hdf5": RecordedHdf5},  # tiled's own takes 1 ms a frame of a slice
         cache_config=StreamingCacheConfig(uri="memory").model_dump(),

@@ -20,7 +20,9 @@ class Layout:
         <archive>/data/            arrays that came inside events
         <archive>/journal/         documents of open runs; filed/ and refused/ below it
         <archive>/recordings/      where detectors record unless told otherwise
+        <archive>/ingest/          what clients uploaded: streams/ below it, and their own catalogue
         <archive>/api_key          mode 600
+        <archive>/ingest_key       mode 600; uploads only
         <archive>/server.json      who serves this archive, and where
 
     Parameters
@@ -58,6 +60,26 @@ class Layout:
     def recordings(self) -> Path:
         """The default directory of recorded files; always readable through the archive."""
         return self.directory / "recordings"
+
+    @property
+    def ingest(self) -> Path:
+        """What the ingest keeps, see `beamstream.ingest`."""
+        return self.directory / "ingest"
+
+    @property
+    def streams(self) -> Path:
+        """Uploaded streams, one Zarr group each; readable through the archive."""
+        return self.ingest / "streams"
+
+    @property
+    def ingest_key(self) -> Path:
+        """The file that holds the key of those who upload."""
+        return self.directory / "ingest_key"
+
+    @property
+    def ingest_address(self) -> Path:
+        """The file that says where uploads are taken."""
+        return self.ingest / "server.json"
 
     @property
     def key(self) -> Path:

@@ -1,0 +1,179 @@
+"""Shards: whether what came is what Zarr will be able to read, without decoding it."""
+
+import os
+from dataclasses import dataclass
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from beamstream.ingest.refusal import Refusal
+
+ABSENT = 2**64 - 1
+"""Both words of a frame that is all zero and not stored."""
+_WORDS = np.dtype("<u8")
+_MAGIC = b"\x28\xb5\x2f\xfd"
+_LONGEST_HEADER = 18  # bytes of a Zstandard frame
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One Zarr v3 chunk of codec ``sharding_indexed`` with its index at the end, in an open file.
+
+    Parameters
+    ----------
+    fd : int
+        Of the file; stays the caller's.
+    index : ndarray of uint64, shape (n, 2)
+        Offset and bytes of each frame.
+    """
+
+    fd: int
+    index: NDArray[np.uint64]
+
+    @property
+    def end(self) -> int:
+        """Where the frames end and the index begins."""
+        return os.fstat(self.fd).st_size - index_nbytes(len(self.index))
+
+    def encoded(self, number: int) -> bytes | None:
+        """Return what is stored of a frame; None of one that is all zero."""
+        offset, size = (int(word) for word in self.index[number])
+        return None if offset == ABSENT else _read(self.fd, size, offset)
+
+    def decoded(self, number: int, nbytes: int) -> bytes:
+        """Return the pixels of a frame.
+
+        Raises
+        ------
+        Refusal
+            422: they cannot be decoded, or are not `nbytes`.
+        """
+        import imagecodecs
+
+        stored = self.encoded(number)
+        if stored is None:
+            return bytes(nbytes)
+        try:
+            pixels = imagecodecs.zstd_decode(stored, out=nbytes)
+        except Exception as error:  # the codec has its own tree of errors
+            raise Refusal(422, f"ingest: frame {number} of the shard cannot be decoded: {error}") from error
+        if len(pixels) != nbytes:
+            raise Refusal(422, f"ingest: frame {number} of the shard has {len(pixels)} bytes of pixels, not {nbytes}")
+        return bytes(pixels)
+
+    def lengthen(self, count: int) -> "Shard":
+        """Give the index `count` entries, as every shard of a regular array has; the frames stay where they are."""
+        absent = np.full((count - len(self.index), 2), ABSENT, _WORDS)
+        longer = np.concatenate([self.index, absent]).astype(_WORDS)
+        end, tail = self.end, encode_index(longer)
+        os.ftruncate(self.fd, end)
+        rest = memoryview(tail)
+        while rest:
+            rest = rest[os.pwrite(self.fd, rest, end + len(tail) - len(rest)) :]
+        return Shard(self.fd, longer)
+
+
+def index_nbytes(count: int) -> int:
+    """Return the size of an index of so many frames, checksum included."""
+    return 16 * count + 4
+
+
+def encode_index(index: NDArray[np.uint64]) -> bytes:
+    """Return an index as it stands in a shard."""
+    words = index.astype(_WORDS).tobytes()
+    return words + google_crc32c.value(words).to_bytes(4, "little")
+
+
+def largest(count: int, nbytes: int) -> int:
+    """Return how large a shard of `count` frames of `nbytes` pixels may be: Zstandard's bound, and the index."""
+    return count * (nbytes + (nbytes >> 8) + 512) + index_nbytes(count)
+
+
+def open_shard(fd: int, count: int) -> Shard:
+    """Return the shard in a file, its index read and its checksum compared.
+
+    Raises
+    ------
+    Refusal
+        422: it is shorter than its index, or the index is damaged.
+    """
+    size, tail = os.fstat(fd).st_size, index_nbytes(count)
+    if size < tail:
+        raise Refusal(422, f"ingest: a shard of {count} frames came with {size} bytes, its index alone has {tail}")
+    data = _read(fd, tail, size - tail)
+    if google_crc32c.value(data[:-4]) != int.from_bytes(data[-4:], "little"):
+        raise Refusal(
+            422, f"ingest: the checksum of the shard's index is wrong: damaged, or not of {count} frames; send it again"
+        )
+    return Shard(fd, np.frombuffer(data[:-4], _WORDS).reshape(count, 2))
+
+
+def check(shard: Shard, nbytes: int) -> None:
+    """Check that every frame lies within the shard, none on another, and begins like `nbytes` of pixels.
+
+    Raises
+    ------
+    Refusal
+        422: it does not; the text says which frame.
+    """
+    offsets, sizes = shard.index[:, 0], shard.index[:, 1]
+    missing = (offsets == ABSENT) | (sizes == ABSENT)
+    _refuse_if(missing & (offsets != sizes), "has half an entry in the index")
+    there = np.flatnonzero(~missing)
+    end = np.uint64(shard.end)
+    beyond = (sizes > end) | (sizes == 0) | (offsets > end - np.minimum(sizes, end))
+    _refuse_if(beyond & ~missing, f"lies outside of the {end} bytes of the shard")
+    order = there[np.argsort(offsets[there], kind="stable")]
+    overlap = offsets[order[1:]] < offsets[order[:-1]] + sizes[order[:-1]]
+    if overlap.any():
+        at = int(np.argmax(overlap))
+        raise Refusal(422, f"ingest: frames {order[at]} and {order[at + 1]} of the shard overlap")
+    for number in there:
+        header = _read(shard.fd, min(_LONGEST_HEADER, int(sizes[number])), int(offsets[number]))
+        problem = _problem(header, nbytes)
+        if problem:
+            raise Refusal(422, f"ingest: frame {number} of the shard {problem}")
+
+
+def same_frames(first: Shard, second: Shard, count: int, nbytes: int) -> bool:
+    """Return whether two shards hold the same pixels; a client may store them in another order each time."""
+    for number in range(count):
+        one, other = first.encoded(number), second.encoded(number)
+        if one != other and first.decoded(number, nbytes) != second.decoded(number, nbytes):
+            return False
+    return True
+
+
+def _problem(header: bytes, nbytes: int) -> str:
+    """Return what is wrong with the beginning of a Zstandard frame; RFC 8878, section 3.1.1.1."""
+    if header[:4] != _MAGIC or len(header) < 6:
+        return "is no Zstandard frame"
+    descriptor = header[4]
+    single, kind = descriptor & 0x20, descriptor >> 6
+    if descriptor & 0x08:
+        return "has a reserved bit set in its Zstandard header"
+    at = 5 + (0 if single else 1) + (0, 1, 2, 4)[descriptor & 0x03]
+    length = (1 if single else 0, 2, 4, 8)[kind]
+    if not length:
+        return ""  # it does not say
+    if len(header) < at + length:
+        return "ends within its Zstandard header"
+    size = int.from_bytes(header[at : at + length], "little") + (256 if kind == 1 else 0)
+    return "" if size == nbytes else f"has {size} bytes of pixels, rows × columns is {nbytes}"
+
+
+def _refuse_if(wrong: NDArray[np.bool_], what: str) -> None:
+    if wrong.any():
+        raise Refusal(422, f"ingest: frame {int(np.argmax(wrong))} of the shard {what}")
+
+
+def _read(fd: int, size: int, offset: int) -> bytes:
+    pieces = []
+    while size:
+        piece = os.pread(fd, size, offset)
+        if not piece:
+            raise Refusal(422, f"ingest: the shard ends at {offset}, {size} bytes before it should")
+        pieces.append(piece)
+        size, offset = size - len(piece), offset + len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
