@@ -140,6 +140,11 @@ class StreamDetector(Device):
         """The last frames, for whoever looks at them."""
         return self._ring
 
+    @property
+    def flight(self) -> FrameStatus | None:
+        """The status of the flight under way; it fails as soon as no more frames can be recorded."""
+        return self._flight
+
     # staging
 
     def stage(self) -> list[object]:

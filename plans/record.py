@@ -1,8 +1,8 @@
 """Record streaming detectors: a number of frames, a number of seconds, or until told to stop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, TypeAlias
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
@@ -12,6 +12,9 @@ from plans.ledger import ledger_wrapper
 
 _rewindable_decorator = make_decorator(bpp.rewindable_wrapper)
 _ledger_decorator = make_decorator(ledger_wrapper)
+
+Streams: TypeAlias = Mapping[Any, str]
+"""The name of each detector's stream."""
 
 
 def record(
@@ -34,21 +37,23 @@ def record(
     num : int, optional
         Frames of each detector.
     seconds : float, optional
-        How long, instead of `num`.
+        How long, instead of `num`. Neither of them is needed for detectors that end by themselves: films.
     flush_period : float
         Seconds between two sets of documents about what is on disk.
     md : dict, optional
         Goes into the start document.
     """
     detectors = checked("record", detectors)
-    if (num is None) == (seconds is None):
+    to_the_end = num is None and seconds is None and all(getattr(d, "ends", False) for d in detectors)
+    if (num is None) == (seconds is None) and not to_the_end:
         raise ValueError(f"record: num={num} and seconds={seconds} given; give one of them")
     if num is not None and (isinstance(num, bool) or num < 1 or num % 1):
         raise ValueError(f"record: num={num} given; use a whole number of frames, 1 or more")
     if seconds is not None and not (isfinite(seconds) and seconds > 0):
         raise ValueError(f"record: seconds={seconds} given; use a time above 0")
-    asked = {"num": num} if num is not None else {"seconds": seconds}
-    yield from _flight(detectors, "record", asked, int(num or 0), seconds, flush_period, md)
+    asked = {key: value for key, value in {"num": num, "seconds": seconds}.items() if value is not None}
+    number = -1 if to_the_end else int(num or 0)
+    yield from _flight(detectors, "record", asked, number, seconds, flush_period, md)
 
 
 def monitor(
@@ -94,9 +99,7 @@ def _flight(
     flush_period: float,
     md: Mapping[str, Any] | None,
 ) -> MsgGenerator[None]:
-    if not flush_period > 0:
-        raise ValueError(f"{plan_name}: flush_period={flush_period} given; use a time above 0")
-    streams = {d: "primary" if len(detectors) == 1 else d.name for d in detectors}
+    check_period(plan_name, "flush_period", flush_period)
     _md = {
         "plan_name": plan_name,
         "detectors": [d.name for d in detectors],
@@ -106,9 +109,47 @@ def _flight(
         **(md or {}),
     }
 
+    def course(streams: Streams) -> MsgGenerator[None]:
+        if not number:
+            yield from _pass_time(streams, seconds, flush_period)
+
+    yield from fly(detectors, _md, course, number=number, flush_period=flush_period)
+
+
+def check_period(plan_name: str, name: str, period: float) -> None:
+    """Say what is wrong with a time between two things, s, before anything moves."""
+    if not (isinstance(period, (int, float)) and period > 0):
+        raise ValueError(f"{plan_name}: {name}={period} given; use a time above 0")
+
+
+def fly(
+    detectors: list[Any],
+    md: Mapping[str, Any],
+    course: Callable[[Streams], MsgGenerator[None]],
+    *,
+    number: int = 0,
+    flush_period: float = 0.5,
+) -> MsgGenerator[None]:
+    """Record one run with all detectors for as long as a course takes, or until each has its number of frames.
+
+    Parameters
+    ----------
+    detectors : list of detectors
+        See `checked`.
+    md : dict
+        The start document.
+    course : callable
+        What happens while frames come: a plan, of the stream of each detector. It calls `collect` now and then.
+    number : int
+        Of frames; 0: when the course is over, the detectors are stopped; -1: when they have ended by themselves.
+    flush_period : float
+        Seconds between two sets of documents about what is on disk, when the course is over.
+    """
+    streams = {d: "primary" if len(detectors) == 1 else d.name for d in detectors}
+
     @_ledger_decorator()  # around the staging: it is told there which detectors there are
     @bpp.stage_decorator(detectors)
-    @bpp.run_decorator(md=_md)
+    @bpp.run_decorator(md=dict(md))
     @_rewindable_decorator(False)
     def inner() -> MsgGenerator[None]:
         for detector in detectors:
@@ -116,15 +157,16 @@ def _flight(
             yield from bps.declare_stream(detector, name=streams[detector], collect=True)
         for detector in detectors:
             yield from bps.kickoff(detector, wait=True)
-        yield from bpp.finalize_wrapper(_watch(streams, number, seconds, flush_period), _end(streams))
+        yield from bpp.finalize_wrapper(_watch(streams, course, flush_period), _end(streams))
 
     yield from inner()
 
 
-def _watch(streams: Mapping[Any, str], number: int, seconds: float | None, flush_period: float) -> MsgGenerator[None]:
+def _watch(
+    streams: Streams, course: Callable[[Streams], MsgGenerator[None]], flush_period: float
+) -> MsgGenerator[None]:
     """Tell of frames as they reach the disk, until all is there."""
-    if not number:
-        yield from _pass_time(streams, seconds, flush_period)
+    yield from course(streams)
     group = short_uid("complete")
     statuses = []
     for detector in streams:
@@ -133,28 +175,29 @@ def _watch(streams: Mapping[Any, str], number: int, seconds: float | None, flush
     while not all(status is None or status.done for status in statuses):
         yield from bps.checkpoint()
         yield from bps.wait(group=group, timeout=flush_period, error_on_timeout=False)
-        yield from _collect(streams)
+        yield from collect(streams)
     yield from bps.wait(group=group)
 
 
-def _pass_time(streams: Mapping[Any, str], seconds: float | None, flush_period: float) -> MsgGenerator[None]:
+def _pass_time(streams: Streams, seconds: float | None, flush_period: float) -> MsgGenerator[None]:
     """Collect for `seconds`, or until the plan is ended from outside."""
     elapsed = 0.0
     while seconds is None or elapsed < seconds:
         step = flush_period if seconds is None else min(flush_period, seconds - elapsed)
         yield from bps.checkpoint()
         yield from bps.sleep(step)
-        yield from _collect(streams)
+        yield from collect(streams)
         elapsed += step
 
 
-def _end(streams: Mapping[Any, str]) -> MsgGenerator[None]:
+def _end(streams: Streams) -> MsgGenerator[None]:
     """Stop the detectors, also after an error, and tell of everything that reached the disk."""
     for detector in streams:
         yield from bps.stop(detector)
-    yield from _collect(streams)
+    yield from collect(streams)
 
 
-def _collect(streams: Mapping[Any, str]) -> MsgGenerator[None]:
+def collect(streams: Streams) -> MsgGenerator[None]:
+    """Tell of the frames that have reached the disk since the last time."""
     for detector, stream in streams.items():
         yield from bps.collect(detector, name=stream)
