@@ -7,11 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from beamstream.plots.inbox import Inbox, Message
 from beamstream.plots.screens import Screen, choose
 from beamstream.plots.view import View
+
+if TYPE_CHECKING:
+    from beamstream.plots.growth_view import GrowthView
 
 _SHARE = 0.3  # of a core, at most
 _NICE = 10
@@ -30,14 +33,15 @@ class Program:
     Parameters
     ----------
     options : dict
-        ``kind`` (``"image"`` or ``"waterfall"``), ``look`` (what that picture takes), ``period``, ``pipeline``.
+        ``kind`` (``"image"``, ``"waterfall"`` or ``"growth"``), ``look`` (what that picture takes), ``period``,
+        ``pipeline``.
     """
 
     def __init__(self, options: Message, screen: Screen, inbox: Inbox, say: Say) -> None:
         self._options = options
         self._screen, self._inbox, self._say = screen, inbox, say
         self._period: float = options.get("period") or screen.period
-        self._views: dict[str, View] = {}
+        self._views: dict[str, View | GrowthView] = {}
         self._runs: dict[str, Message] = {}
         self._errors: dict[str, int] = {}
         self._error = ""
@@ -83,10 +87,19 @@ class Program:
     def _begin(self, message: Message) -> None:
         ring = message["ring"]
         if ring not in self._views:
-            make = partial(_picture, self._options["kind"], self._options.get("look", {}))
-            self._views[ring] = View(ring, self._screen, make, self._period, self._options.get("pipeline", ""))
+            self._views[ring] = self._view(ring)
         with self._counted(message["run"]):
             self._views[ring].begin(self._runs[message["run"]], message["correction"])
+
+    def _view(self, ring: str) -> "View | GrowthView":
+        kind, options = self._options["kind"], self._options.get("look", {})
+        if kind == "growth":
+            from beamstream.plots.growth_view import GrowthView
+
+            return GrowthView(ring, self._screen, options, self._period)
+        return View(
+            ring, self._screen, partial(_picture, kind, options), self._period, self._options.get("pipeline", "")
+        )
 
     def _draw(self) -> None:
         """Draw those for whom it is time, the one that waits longest first."""
@@ -101,21 +114,24 @@ class Program:
             self._rest_until = time.monotonic() + spent * (1 / _SHARE - 1)
             if now - self._told > _TELL:
                 self._told = now
-                self._say({"is": "counts", **self._account(view.run)})
+                same = [other for other in self._views.values() if other.run == view.run]
+                self._say({"is": "counts", **self._account(view.run, same)})
 
     def _end(self, run: str) -> None:
-        self._say({"is": "ended", **self._account(run)})
-        for view in self._views.values():
-            if view.run == run:
-                with self._counted(run):
-                    if path := view.end():
-                        self._say({"is": "file", "run": run, "path": path})
-        self._say({"is": "done", **self._account(run)})
+        views = [view for view in self._views.values() if view.run == run]
+        for view in views:
+            with self._counted(run):
+                view.gather()
+        self._say({"is": "ended", **self._account(run, views)})
+        for view in views:
+            with self._counted(run):
+                if path := view.end():
+                    self._say({"is": "file", "run": run, "path": path})
+        self._say({"is": "done", **self._account(run, views)})
         del self._runs[run], self._errors[run]
 
-    def _account(self, run: str) -> Message:
-        drawn = sum(view.drawn for view in self._views.values() if view.run == run)
-        errors = self._errors[run]
+    def _account(self, run: str, views: "Sequence[View | GrowthView]") -> Message:
+        drawn, errors = sum(view.drawn for view in views), self._errors[run]
         return {"run": run, "drawn": drawn, "errors": errors, "error": self._error if errors else ""}
 
     def _counted(self, run: str) -> "_Counted":

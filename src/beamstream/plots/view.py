@@ -103,6 +103,9 @@ class View:
             self._render_at = now + self._period
             self._render()
 
+    def gather(self) -> None:
+        """Take what has to be counted before the run ends: no frame is, only the last one is drawn after it."""
+
     def end(self) -> str:
         """Draw the last frame of the run, and keep the picture; return the path of its file, or ``""``."""
         assert self._picture is not None
