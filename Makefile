@@ -42,7 +42,7 @@ clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	find src devices plans tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.beamstream-runtime: EXTRA :=
+$(VENV)/.beamstream-runtime: EXTRA := [rheed]
 $(VENV)/.beamstream-test: EXTRA := [test]
 $(VENV)/.beamstream-dev: EXTRA := [dev]
 

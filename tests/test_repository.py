@@ -139,7 +139,7 @@ def test_ci_runs_the_tests_and_the_linters_and_can_be_executed():
 @pytest.mark.parametrize(
     ("target", "extra", "command"),
     [
-        ("demo", "'.'", ".venv/bin/beamstream demo"),
+        ("demo", "'.[rheed]'", ".venv/bin/beamstream demo"),
         ("test", "'.[test]'", ".venv/bin/pytest"),
         ("lint", "'.[dev]'", ".venv/bin/lint-imports"),
         ("bench", "'.[test]'", '.venv/bin/pytest -m "benchmark and not soak"'),

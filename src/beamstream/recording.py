@@ -105,6 +105,14 @@ class Recording:
         with self._lock:
             return self._lock.wait_for(lambda: not self._pending, timeout)
 
+    def wait_for_room(self, timeout: float) -> bool:
+        """Wait until the ring takes another frame; False if that takes longer than `timeout` seconds.
+
+        For a source that can wait, as a film can; after an error nobody has to.
+        """
+        with self._lock:
+            return self._lock.wait_for(lambda: self.error is not None or not self._ring.full, timeout)
+
     def pause(self) -> None:
         """Let frames pass until `resume`; the deadline stands still."""
         with self._lock:

@@ -93,8 +93,8 @@ class Ring:
         """
         self.prepare(frame.geometry)
         assert self._segment is not None
-        index, guard = self._next, self.guard
-        if guard is not None and index - max(guard, self._segment.first) >= self._segment.capacity:
+        index = self._next
+        if self.full:
             raise RingOverrun(
                 f"{self.name}: the ring is full, {self._segment.capacity} frames wait for the recorder; "
                 "the disk is too slow for this rate: raise ring_memory_mb, or lower the frame rate"
@@ -104,6 +104,12 @@ class Ring:
         with self._grew:
             self._grew.notify_all()
         return index
+
+    @property
+    def full(self) -> bool:
+        """Whether the next frame would overwrite one that the recorder still needs."""
+        segment, guard = self._segment, self.guard
+        return segment is not None and guard is not None and self._next - max(guard, segment.first) >= segment.capacity
 
     def bounds(self) -> tuple[int, int]:
         """Return the indices held of the present epoch, as (start, stop)."""

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from cli_commands import image, started
 
@@ -19,16 +20,21 @@ def temporary(tmp_path: Path) -> Path:
     return place
 
 
-def test_every_frame_comes_back_and_only_a_picture_stays(beamstream, temporary):
+def test_every_frame_comes_back_and_only_pictures_stay(beamstream, temporary):
     done = beamstream(*SHORT, env={"TMPDIR": str(temporary), "BEAMSTREAM_API_KEY": "of another archive"}, timeout=100)
     assert done.status == 0, done.out + done.err
     assert "every frame came back bit by bit" in done.out
     assert "100 frames, 0 different" in done.out
     assert "5 frames, 0 different" in done.out
     (place,) = temporary.iterdir()
-    (picture,) = place.iterdir()
-    assert image(picture).size == (320, 256)
-    assert str(picture) in done.out
+    pictures = {picture.name: image(picture).size for picture in place.iterdir()}
+    assert pictures == {"frame.png": (320, 256), "rheed.png": (500, 300)}
+    assert all(str(place / name) in done.out for name in pictures)
+    grown = re.search(r"growth +steps heat and GaAs, (\d+) frames recorded, 0 lost", done.out)
+    uploaded = re.search(r"compare the upload +(\d+) frames, 0 different", done.out)
+    assert grown
+    assert uploaded
+    assert int(grown[1]) == int(uploaded[1]) > 240
 
 
 def test_kept_it_shows_curl_lines_that_work_until_ctrl_c(tmp_path, temporary):
@@ -45,13 +51,15 @@ def test_kept_it_shows_curl_lines_that_work_until_ctrl_c(tmp_path, temporary):
         ended = demo.end(signal.SIGINT)
     assert image(tmp_path / "frame.png").size == (320, 256)
     assert ended.status == 0, ended
-    assert list((place / "archive" / "recordings").rglob("*.h5"))
+    assert {file.name.split("_")[0] for file in (place / "archive/recordings").rglob("*.h5")} == {"camera", "gun"}
+    assert list((place / "archive/ingest/streams").glob("*/frames/zarr.json"))
     assert not list(temporary.iterdir())
 
 
-@pytest.mark.parametrize("after", ["simulated beamline", "RunEngine"])
-def test_ctrl_c_at_any_time_leaves_nothing(tmp_path, temporary, after):
-    with started(tmp_path, "demo", "--seconds", 30, "--shape", "256x320", env={"TMPDIR": str(temporary)}) as demo:
+@pytest.mark.parametrize("after", ["simulated beamline", "RunEngine", "ingest"])
+def test_ctrl_c_at_any_time_leaves_nothing(tmp_path, temporary, after, wait_for):
+    seconds = 1 if after == "ingest" else 30  # the growth comes after the recording
+    with started(tmp_path, "demo", "--seconds", seconds, "--shape", "256x320", env={"TMPDIR": str(temporary)}) as demo:
         while after not in demo.line(60):
             pass
         ended = demo.end(signal.SIGINT, signal.SIGINT)
@@ -59,6 +67,13 @@ def test_ctrl_c_at_any_time_leaves_nothing(tmp_path, temporary, after):
     assert "Traceback" not in ended.err
     assert "ended by Ctrl-C" in ended.err
     assert not list(temporary.iterdir())
+    wait_for(lambda: not _processes(temporary), timeout=10, what="all processes of the demo to end")
+
+
+def _processes(place: Path) -> list[str]:
+    """Return the command lines that name a place."""
+    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [" ".join(line) for line in lines if any(str(place) in word for word in line)]
 
 
 def test_a_disk_without_room_is_refused_before_anything_starts(beamstream):

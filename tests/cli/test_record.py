@@ -155,7 +155,10 @@ def _config_of(archive: Path) -> Path:
             "the PV CLI:NO:Pva1:Image did not answer within 1 s; is the",
         ),
         (["pva://CLI:CAM:Pva1:Scalar"], "an NTNDArray asked for"),
-        (["udp://127.0.0.1:9798"], "its scheme is unknown; write pva://PREFIX:Pva1:Image or zmq://HOST:PORT or camera"),
+        (
+            ["udp://127.0.0.1:9798"],
+            "its scheme is unknown; write pva://PREFIX:Pva1:Image or zmq://HOST:PORT or video:film.mkv",
+        ),
         (["zmq://127.0.0.1"], "an address reads tcp://HOST:PORT, like tcp://127.0.0.1:9798"),
         (["zmq://127.0.0.1:70000"], "the port '70000' is none; use a number from 1 to 65535"),
         (["zmq://127.0.0.1:9", "--timeout", 0.5], "no publisher at tcp://127.0.0.1:9 within 0.5 s"),
@@ -163,7 +166,7 @@ def _config_of(archive: Path) -> Path:
         (["pva://"], "pva:// names no PV; write pva://PREFIX:Pva1:Image"),
         (
             ["motor"],
-            "which is no configured detector; write pva://PREFIX:Pva1:Image or zmq://HOST:PORT or camera",
+            "zmq://HOST:PORT or video:film.mkv or webcam:0 or camera",
         ),
         ([SOURCE, "--control", "CLI:CAM:cam1"], "a PV prefix ends in a colon; write 'CLI:CAM:cam1:'"),
         ([SOURCE, "--name", "RE"], "the session has something else of this name; choose another"),

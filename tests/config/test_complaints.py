@@ -2,9 +2,10 @@
 
 import pytest
 
-from beamstream.config import load
+from beamstream.config import KINDS, load
 
 CAMERA = '[devices.cam]\nkind = "pva_detector"\npv = "SIM:CAM:Pva1:Image"\n'
+RHEED = '[devices.gun]\nkind = "rheed"\npv = "SIM:CAM:Pva1:Image"\n'
 
 
 @pytest.mark.parametrize(
@@ -50,8 +51,15 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_known_one(complai
         ("[devices.m]\nkind = 'motor'\npv = ''\n", "3: [devices.m] pv = '': a PV is one word"),
         ("[devices.m]\nkind = 'motor'\n", "1: [devices.m] pv is missing; add it"),
         (
+            RHEED + "gun_energy = true\n",
+            "4: [devices.gun] gun_energy = True: write a number, or the name of the record",
+        ),
+        (RHEED + "azimuth = 'a b'\n", "4: [devices.gun] azimuth = 'a b': a PV is one word"),
+        (RHEED + "azimuth = nan\n", "4: [devices.gun] azimuth = nan: write a number"),
+        (RHEED + "gun_enery = 1\n", "4: [devices.gun] gun_enery is not a known key; did you mean gun_energy?"),
+        (
             "[devices.m]\npv = 'X'\n",
-            "1: [devices.m] kind is missing; add one of pva_detector, zmq_spectrometer, motor, signal",
+            f"1: [devices.m] kind is missing; add one of {', '.join(KINDS)}",
         ),
         (
             "[devices.m]\nkind = 'moter'\npv = 'X'\n",
@@ -59,7 +67,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_known_one(complai
         ),
         (
             "[devices.m]\nkind = 3\npv = 'X'\n",
-            "2: [devices.m] kind = 3 is not known; known are pva_detector, zmq_spectrometer, motor, signal",
+            f"2: [devices.m] kind = 3 is not known; known are {', '.join(KINDS)}",
         ),
         ("[devices]\ncam = 3\n", "2: [devices] cam is a value, a section was expected; write [devices.cam]"),
         ("archive = 3\n", "1: archive is a value, a section was expected; write [archive]"),

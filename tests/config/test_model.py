@@ -12,8 +12,10 @@ from beamstream.config import (
     Config,
     Epics,
     MotorConfig,
+    NumberConfig,
     PvaDetectorConfig,
     Recording,
+    RheedConfig,
     SpectrometerConfig,
     load,
 )
@@ -97,6 +99,28 @@ def test_what_the_profile_shows_as_default_is_the_default(write):
     assert shown.devices["camera"] == bare.devices["camera"].model_copy(update={"on_loss": "fail"})
     for section in (Archive, Recording, Epics, PvaDetectorConfig):
         assert all(f"{key} = " in uncommented for key in section.model_fields), section
+
+
+def test_a_rheed_camera_knows_of_gun_and_sample_what_the_file_says_as_number_or_record(write):
+    section = '[devices.gun]\nkind = "rheed"\npv = "SIM:CAM:Pva1:Image"\n'
+    bare = load(write(section)).devices["gun"]
+    assert isinstance(bare, RheedConfig)
+    assert bare.settings == {"rotations_per_min": 0.0}
+    said = 'gun_energy = 15\nrotations_per_min = "MBE:Speed"\ndirection = "[1 1 0]"\ncontrol = "SIM:CAM:cam1:"\n'
+    gun = load(write(section + said)).devices["gun"]
+    assert isinstance(gun, RheedConfig)
+    assert gun.settings == {"gun_energy": 15.0, "rotations_per_min": "MBE:Speed", "direction": "[1 1 0]"}
+    assert gun.control == "SIM:CAM:cam1:"
+
+
+def test_a_number_is_set_in_one_record_and_may_be_read_in_another(write):
+    section = '[devices.heater]\nkind = "number"\npv = "MBE:Setpoint"\n'
+    bare = load(write(section)).devices["heater"]
+    full = load(write(section + 'readback = "MBE:Thermocouple"\nunits = "degC"\n')).devices["heater"]
+    assert isinstance(bare, NumberConfig)
+    assert isinstance(full, NumberConfig)
+    assert (bare.pv, bare.readback, bare.units) == ("MBE:Setpoint", None, None)
+    assert (full.pv, full.readback, full.units) == ("MBE:Setpoint", "MBE:Thermocouple", "degC")
 
 
 def test_a_spectrometer_has_the_band_of_ovro_lwa_unless_it_says_another(write):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import h5py
 import numpy as np
 import tifffile
@@ -29,6 +30,11 @@ def csv_images(path: Path) -> NDArray[Any]:
     return rows.reshape(-1, *shape).astype("<u2")
 
 
+def film(path: Path) -> NDArray[Any]:
+    with av.open(str(path)) as container:
+        return np.stack([picture.to_ndarray() for picture in container.decode(video=0)])
+
+
 READ: dict[str, Callable[[Path], NDArray[Any]]] = {
     "tiff": lambda path: np.stack([tifffile.imread(file) for file in sorted(path.iterdir())]),
     "bigtiff": tifffile.imread,
@@ -39,8 +45,11 @@ READ: dict[str, Callable[[Path], NDArray[Any]]] = {
     "npy": np.load,
     "npz": lambda path: npz(path, "image"),
     "csv": csv_images,
+    "mkv": film,
 }
 """What returns all frames of a file or directory, by the name of its format."""
+INEXACT = {"mp4"}
+"""The formats that do not keep every value."""
 
 
 def only(directory: Path) -> Path:

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-from read_formats import READ, h5
+from read_formats import INEXACT, READ, h5
 from recorded_runs import shown
 
 from beamstream.callbacks.flatfield import FlatField
@@ -29,7 +29,7 @@ def left(directory: Path) -> list[str]:
 
 @pytest.mark.parametrize("format", READ)
 def test_every_frame_is_exported_bit_exact(runs, tmp_path, format):
-    assert set(READ) == set(FORMATS)
+    assert set(READ) | INEXACT == set(FORMATS)
     uid = runs.record(40)
     told: list[tuple[int, int]] = []
     result = export_run(
@@ -39,7 +39,7 @@ def test_every_frame_is_exported_bit_exact(runs, tmp_path, format):
     assert file.path.name == f"frame_00001_{uid[:8]}_cam{FORMATS[format].suffix}"
     assert np.array_equal(READ[format](file.path), shown(40))
     assert (file.detector, file.frames, result.run, result.scan_id) == ("cam", 40, uid, 1)
-    assert file.nbytes >= 40 * 48 * 64 * 2
+    assert format == "mkv" or file.nbytes >= 40 * 48 * 64 * 2
     assert told[-1] == (40, 40)
     npy = [f"{file.path.stem}.frames.npy"] if format == "npy" else []
     assert left(tmp_path / "out") == sorted([file.path.name, *npy])

@@ -45,6 +45,7 @@ class Curves:
 
             self._best = BestEffortCallback()
             self._best.disable_heading()  # the account at the run's end says which run it was
+            self._best.noplot_streams.append("steps")  # they are marks, not curves
         return self._best
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:

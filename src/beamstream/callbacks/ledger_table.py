@@ -83,7 +83,7 @@ def _gaps(detector: str, gaps: Any) -> Iterator[Text]:
 
 def _worked(name: str, account: Mapping[str, Any]) -> Text:
     """Say in a line what a callback did."""
-    words = [f"{account[key]} {key}" for key in ("frames", "drawn", "dropped") if key in account]
+    words = [f"{account[key]} {key}" for key in ("frames", "drawn", "dropped", "uploaded", "backlog") if key in account]
     missing = [f"{account[key]} {key}" for key in ("undone", "failed") if account.get(key)]
     error = account.get("error", "")
     text = f"{name}: {', '.join(words + missing)}{': ' if words and error else ''}{error}"

@@ -120,7 +120,7 @@ class FrameProgress:
             self._end(forget=new == "idle")
 
     def _follow(self, name: str, doc: Mapping[str, Any]) -> None:
-        if name == "start" and ("seconds" in doc or doc.get("plan_name") == "monitor"):
+        if name == "start" and ("seconds" in doc or doc.get("plan_name") in ("monitor", "growth")):
             self._followed = _Followed(doc) if _terminal(self._console) else None
         elif self._followed is None:
             return

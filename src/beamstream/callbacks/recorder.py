@@ -17,7 +17,7 @@ from beamstream.ops.axes import rows_and_columns
 from beamstream.ops.base import Op, described, meta_of
 from beamstream.sinks.disk import explained
 from beamstream.sinks.file_names import safe_name
-from beamstream.sinks.formats import FORMATS, Format, Wanted
+from beamstream.sinks.formats import FILMS, FORMATS, Format, Wanted
 from beamstream.sinks.hdf5_layout import Column
 
 Region = tuple[int, int, int, int]
@@ -38,7 +38,7 @@ class Recorder:
         Made if it is missing.
     format : str
         A name of `beamstream.sinks.formats.FORMATS`: ``"tiff"``, ``"bigtiff"``, ``"ome-tiff"``, ``"hdf5"``,
-        ``"dxchange"``, ``"zarr"``, ``"npy"``, ``"npz"``, ``"csv"``.
+        ``"dxchange"``, ``"zarr"``, ``"npy"``, ``"npz"``, ``"csv"``, ``"mkv"``, ``"mp4"``.
     prefix : str
         Begins file names; no separators.
     stream : str
@@ -49,6 +49,10 @@ class Recorder:
         First row, first column, rows, columns; the whole image by default.
     stride : int
         Every how manieth frame.
+    window : tuple of float, optional
+        Values that become black and white, for a film that does not take those of the frames.
+    fps : float, optional
+        Frames per second of a film, in place of their times.
     op_for : callable, optional
         Returns an op for the frames of a source: to export what was not derived in the run.
     label : str
@@ -76,6 +80,8 @@ class Recorder:
         detectors: Collection[str] | None = None,
         region: Region | None = None,
         stride: int = 1,
+        window: tuple[float, float] | None = None,
+        fps: float | None = None,
         op_for: Callable[[Source], Op] | None = None,
         label: str = "",
         publish: bool = False,
@@ -88,6 +94,10 @@ class Recorder:
             raise ValueError(f"recorder: stride {stride} given; use 1 or more")
         if region is not None and (min(region) < 0 or min(region[2:]) < 1):
             raise ValueError(f"recorder: region {region} given; use first row, first column, rows, columns")
+        if format not in FILMS and (window or fps):
+            raise ValueError(
+                f"recorder: window or fps given with format {format!r}; they go with {' and '.join(FILMS)}"
+            )
         self.name = name
         self.required = required
         self.directory = Path(directory).expanduser().absolute()
@@ -97,6 +107,8 @@ class Recorder:
         self.detectors = detectors
         self.region = region
         self.stride = stride
+        self.window = window
+        self.fps = fps
         self.op_for = op_for
         self.label = label
         self.publish = publish
@@ -151,6 +163,8 @@ class RecorderWork(FrameWork):
         about: dict[str, Any] = {"format": of.format.name, "stride": of.stride}
         if of.region is not None:
             about["region"] = list(of.region)
+        if of.window is not None:
+            about["window"] = list(of.window)
         if kept.op is not None:
             about |= described(kept.op)
         kept.about = about
@@ -173,7 +187,8 @@ class RecorderWork(FrameWork):
             whole = np.broadcast_to(False, source.descriptor["data_keys"][source.data_key]["shape"])
             index = tuple(slice(None) for _ in whole.shape) if region is None else _place(whole, region, "")
             axes = axes.cut(index) if whole[index].shape == geometry.shape else None
-        return Wanted(geometry, source.name, self._of.prefix, attributes, axes, self.columns(source))
+        of, columns = self._of, self.columns(source)
+        return Wanted(geometry, source.name, of.prefix, attributes, axes, columns, of.window, of.fps)
 
     def columns(self, source: Source) -> tuple[Column, ...]:
         """Return which attributes of the frames of a source are kept."""

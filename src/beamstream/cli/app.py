@@ -14,6 +14,7 @@ from beamstream.cli import (
     doctor,
     ending,
     export,
+    growth_rate,
     pipeline,
     publish,
     record,
@@ -24,6 +25,7 @@ from beamstream.cli import (
     session,
     sim,
     spectra,
+    uploads,
     version,
 )
 from beamstream.cli.console import INTERRUPTED, complain, err
@@ -54,7 +56,9 @@ for command in (
     bench.bench,
 ):
     app.command()(command)
-app.command(context_settings={"ignore_unknown_options": True})(export.export)  # its RUN may be -1
+for of_a_run in (export.export, growth_rate.growth_rate, uploads.upload):
+    app.command(context_settings={"ignore_unknown_options": True})(of_a_run)  # their RUN may be -1
+app.command()(uploads.uploads)
 app.add_typer(runs.app, name="runs")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(publish.app, name="publish")

@@ -14,6 +14,8 @@ import typer
 
 from beamstream.cli.console import out, progress, size
 from beamstream.cli.curl import run_lines
+from beamstream.cli.demo_growth import camera as rheed_camera
+from beamstream.cli.demo_growth import check, grow, picture, sections, take_uploads
 from beamstream.cli.steps import Steps
 from beamstream.errors import ArchiveError, BeamstreamError, SinkError
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _POINTS = 5
 _PNG = "frame.png"
+_RHEED_PNG = "rheed.png"
 _LOOK = 0.25  # s
 
 
@@ -39,9 +42,10 @@ def demo(
 ) -> None:
     """Record a simulated beamline, archive it, fetch it back over HTTP and compare every bit.
 
-    Needs no configuration and touches none: EPICS on loopback ports of its own, an archive in a temporary directory
-    that is deleted at the end (but for one frame as PNG). Exit status 0 only when every frame came back as the
-    camera showed it. Examples:
+    A growth is among it, filmed by a simulated RHEED camera and, where the client is installed, uploaded while it
+    grows. Needs no configuration and touches none: EPICS on loopback ports of its own, an archive in a temporary
+    directory that is deleted at the end (but for two frames as PNG). Exit status 0 only when every frame came back
+    as the camera showed it, and the upload is what was recorded. Examples:
 
     `beamstream demo`
 
@@ -55,7 +59,7 @@ def demo(
     with _place(directory, number * pictures.nbytes) as place, ExitStack() as stack:
         good = _walk(steps, stack, place, pictures, number, fps, keep)
     if directory is None:
-        out().print(f"[dim]the recording is deleted, {place / _PNG} stays; --dir DIR keeps everything[/]")
+        out().print(f"[dim]the recordings are deleted, the PNGs in {place} stay; --dir DIR keeps everything[/]")
     raise typer.Exit(0 if good else 1)
 
 
@@ -69,9 +73,9 @@ def _walk(
     os.environ.update(loopback_environment())  # before anything imports EPICS
     os.environ.pop("BEAMSTREAM_API_KEY", None)  # the key of another archive
     with steps.step("simulated beamline") as step:
-        beamline = Beamline(cameras=(CameraSpec(geometry=geometry, period=1 / fps),))
+        beamline = Beamline(cameras=(CameraSpec(geometry=geometry, period=1 / fps), rheed_camera()))
         stack.enter_context(SimProcess(beamline))
-        step(f"{beamline.cameras[0].image}, {geometry}, {fps:g} fps, and a motor")
+        step(f"{beamline.cameras[0].image}, {geometry}, {fps:g} fps, a motor, and a RHEED camera on a growth chamber")
     config = _config(place, beamline)
     with steps.step("RunEngine, devices"):
         from beamstream.cli.acquisition import Acquisition
@@ -83,11 +87,16 @@ def _walk(
         acquisition = stack.enter_context(Acquisition(config))
     flown = _record(steps, acquisition, number)
     scanned = _scan(steps, acquisition)
+    ingest = take_uploads(steps, stack, acquisition)
+    grown = grow(steps, acquisition)
+    _stop_if_interrupted(acquisition)
     with steps.step("archive over HTTP") as step:
         archive = stack.enter_context(_archive(served))
         step(f"{archive.url}, in {place}")
     _check(steps, archive, flown, geometry, number)
     _check(steps, archive, scanned, geometry, _POINTS, motor=True)
+    check(steps, acquisition, ingest, grown)
+    picture(steps, archive, grown, place / _RHEED_PNG)
     lines = _show(steps, archive, flown, place)
     good = not steps.failed
     verdict = "[bold green]every frame came back bit by bit[/]" if good else "[bold red]something is not right[/]"
@@ -111,7 +120,8 @@ def _config(place: Path, beamline: Any) -> "Config":
             "devices": {
                 "camera": {"kind": "pva_detector", "pv": camera["image"], "control": camera["control"]},
                 "motor": {"kind": "motor", "pv": beamline.motors[0].prefix},
-            },
+            }
+            | sections(),
         }
     )
 
@@ -207,7 +217,7 @@ def _wait() -> None:
 
 @contextmanager
 def _place(asked: Path | None, nbytes: int) -> Iterator[Path]:
-    """Give a directory with enough room; a temporary one keeps nothing but the PNG."""
+    """Give a directory with enough room; a temporary one keeps nothing but the PNGs."""
     place = asked.expanduser().absolute() if asked else Path(tempfile.mkdtemp(prefix="beamstream-demo-"))
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -215,7 +225,7 @@ def _place(asked: Path | None, nbytes: int) -> Iterator[Path]:
     except OSError as error:
         raise SinkError(f"demo: {place} cannot be made: {error.strerror}; name another --dir") from None
     try:
-        if free < 1.2 * nbytes + 2e8:
+        if free < 1.2 * nbytes + 4e8:
             raise SinkError(
                 f"demo: {size(nbytes)} to record, {size(free)} free in {place}; use --dir or fewer --seconds"
             )
@@ -223,5 +233,5 @@ def _place(asked: Path | None, nbytes: int) -> Iterator[Path]:
     finally:
         if asked is None:
             shutil.rmtree(place / "archive", ignore_errors=True)
-            if not (place / _PNG).exists():
+            if not list(place.glob("*.png")):
                 shutil.rmtree(place, ignore_errors=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from beamstream.config import Config
     from beamstream.export import ExportResult
 
-To = Literal["tiff", "bigtiff", "ome-tiff", "hdf5", "dxchange", "zarr", "npy", "npz", "csv"]
+To = Literal["tiff", "bigtiff", "ome-tiff", "hdf5", "dxchange", "zarr", "npy", "npz", "csv", "mkv", "mp4"]
 _CORRECTED = "corrected"
 
 
@@ -32,6 +32,12 @@ def export(
         str | None, typer.Option(metavar="R,C,ROWS,COLS", help="First row, first column, rows, columns.")
     ] = None,
     stride: Annotated[int, typer.Option(min=1, help="Every how manieth frame.")] = 1,
+    window: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="Of mkv and mp4: values that become black and white.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Of mkv and mp4: frames/s; otherwise the frames' own times.")
+    ] = None,
     prefix: Annotated[str, typer.Option(help="Begins file names.")] = "frame",
     output: Annotated[
         Literal["float32", "raw"] | None,
@@ -55,6 +61,8 @@ def export(
 
     `beamstream export 17 --to npy --flat flat.npy --output raw --stride 10`
 
+    `beamstream export -1 --to mp4 --window 0,4095`  of 16 bit frames, for all players; mkv keeps every value
+
     `beamstream export -1 --to csv`  of spectra: time, unique_id, a column a channel, in MHz
     """
     from beamstream.config import load
@@ -67,7 +75,7 @@ def export(
     if output is not None and not (corrected or references):
         raise typer.BadParameter("goes with --corrected, --flat or --dark only", param_hint="--output")
     options: dict[str, Any] = {"format": to, "prefix": prefix, "detectors": detector, "stride": stride}
-    options |= {"region": _region(region), "stream": stream or "raw"}
+    options |= {"region": region_of(region), "stream": stream or "raw", "window": _window(window), "fps": fps}
     config = recorded_into(load(), archive)
 
     from beamstream.archive.layout import Layout
@@ -134,7 +142,14 @@ def _recorder(directory: Path, options: dict[str, Any]) -> "Recorder":
         raise typer.BadParameter(str(error)) from None
 
 
-def _region(text: str | None) -> tuple[int, ...] | None:
+def region_of(text: str | None) -> tuple[int, int, int, int] | None:
+    """Return the region that an option says.
+
+    Raises
+    ------
+    typer.BadParameter
+        It is not four numbers.
+    """
     if text is None:
         return None
     try:
@@ -142,6 +157,16 @@ def _region(text: str | None) -> tuple[int, ...] | None:
     except ValueError:
         raise typer.BadParameter(f"{text!r} given; write 0,512,1024,1024", param_hint="--region") from None
     return first_row, first_column, rows, columns
+
+
+def _window(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} given; write 0,4095", param_hint="--window") from None
+    return low, high
 
 
 def _plain(result: "ExportResult") -> dict[str, Any]:

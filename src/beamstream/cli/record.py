@@ -15,12 +15,16 @@ from beamstream.ledger import COLUMNS
 
 if TYPE_CHECKING:
     from beamstream.cli.acquisition import Acquisition
-    from devices.pva_detector import PvaDetector
+    from beamstream.config import Config
+    from devices.stream_detector import StreamDetector
 
 
 def record(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="`pva://PREFIX:Pva1:Image` or a configured detector.")
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="`pva://PREFIX:Pva1:Image`, a film, `webcam:0`, or a configured detector."
+        ),
     ],
     num: Annotated[int | None, typer.Option("--num", "-n", min=1, help="Frames to record.")] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", "-s", help="How long, instead of --num.")] = None,
@@ -34,6 +38,17 @@ def record(
     on_loss: Annotated[
         Literal["mark", "fail"] | None, typer.Option(help="Missing frames are marked, or fail the run.")
     ] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0, help="Of a film: 1 is its own pace, 0 (a film's default) as fast as it goes.")
+    ] = None,
+    grey: Annotated[
+        Literal["keep", "luma", "mean", "red", "green", "blue"] | None,
+        typer.Option(help="What becomes of the colours of a film or a webcam; `keep` keeps them."),
+    ] = None,
+    limited: Annotated[
+        Literal["keep", "expand"] | None,
+        typer.Option(help="What becomes of a film whose black is 16 and white 235; `expand` makes 0 to 255 of it."),
+    ] = None,
     md: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Metadata; repeat it.")] = None,
     name: Annotated[str | None, typer.Option(help="The detector's name in documents; `cam` for a URI.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Longest silence, s.")] = None,
@@ -41,23 +56,28 @@ def record(
 ) -> None:
     """Record frames into one HDF5 file, and account for each.
 
-    Files go to `DIR/recordings`, documents to `DIR/journal`; `beamstream serve --archive DIR` shows them. Exit
-    status 0: everything is there; 1: the run failed; 3: frames were lost and are marked in the ledger. Examples:
+    A film needs neither --num nor --seconds: all of it is recorded. Files go to `DIR/recordings`, documents to
+    `DIR/journal`; `beamstream serve --archive DIR` shows them. Exit status 0: everything is there; 1: the run
+    failed; 3: frames were lost and are marked in the ledger. Examples:
 
     `beamstream record pva://SIM:CAM:Pva1:Image --control SIM:CAM:cam1: --num 500 --out data`
 
     `beamstream record camera --seconds 10 --md sample=GaAs --md run=7`
+
+    `beamstream record growth.mp4 --grey luma --limited expand`
     """
-    if (num is None) == (seconds is None):
-        given = "neither" if num is None else "both"
-        raise typer.BadParameter(f"{given} given; give one of them", param_hint="--num / --seconds")
+    if num is not None and seconds is not None:
+        raise typer.BadParameter("both given; give one of them", param_hint="--num / --seconds")
     if seconds is not None and not 0 < seconds < float("inf"):
         raise typer.BadParameter(f"{seconds:g} given; use a time above 0", param_hint="--seconds")
     metadata = _metadata(md or [])
     from beamstream.config import apply_environment, load
 
     said = {"control": control, "on_loss": on_loss, "name": name, "timeout": timeout}
+    said |= {"speed": speed, "grey": grey, "limited": limited}
     config = recorded_into(with_one_detector(load(), source, **said), directory)
+    if num is None and seconds is None and not _ends(config):
+        raise typer.BadParameter("neither given; give one of them", param_hint="--num / --seconds")
     apply_environment(config)
     from beamstream.cli.acquisition import Acquisition
 
@@ -73,7 +93,7 @@ def record(
 
 def fly(
     acquisition: "Acquisition",
-    detector: "PvaDetector",
+    detector: "StreamDetector",
     *,
     num: int | None = None,
     seconds: float | None = None,
@@ -107,6 +127,11 @@ def fly(
         "files": {detector.name: str(detector.path)},
         "archive": str(acquisition.layout.directory),
     }
+
+
+def _ends(config: "Config") -> bool:
+    """Whether what is to be recorded ends by itself."""
+    return all(device.kind == "video" for device in config.devices.values())
 
 
 def _metadata(pairs: list[str]) -> dict[str, Any]:

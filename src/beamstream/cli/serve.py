@@ -1,5 +1,6 @@
 """`beamstream serve`: the archive over HTTP, in the foreground."""
 
+import contextlib
 import json
 import logging
 import sys
@@ -15,6 +16,8 @@ from beamstream.cli.curl import search_line
 
 if TYPE_CHECKING:
     from beamstream.archive.server import ArchiveServer
+    from beamstream.cli.ingest import Ingesting
+    from beamstream.rheed.keeper import Keeper
 
 
 def serve(
@@ -28,6 +31,12 @@ def serve(
         list[Path] | None,
         typer.Option(metavar="DIR", help="Serve recorded files of this directory too; repeat it."),
     ] = None,
+    ingest: Annotated[
+        bool | None, typer.Option("--ingest/--no-ingest", help="Take RHEED uploads as well, as the cloud does.")
+    ] = None,
+    ingest_port: Annotated[
+        int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Take them there; 0 takes a free port.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON when requests are answered.")] = False,
 ) -> None:
     """Serve the archive over HTTP and file into it what the journal holds, until Ctrl-C.
@@ -37,9 +46,12 @@ def serve(
     `beamstream serve`
 
     `beamstream serve --archive /data/archive --port 0 --anonymous`
+
+    `beamstream serve --ingest`
     """
     from beamstream.archive.server import ArchiveServer
     from beamstream.cli.checked import checked
+    from beamstream.cli.ingest import wanted
     from beamstream.config import Archive, load
 
     config = load()
@@ -61,27 +73,34 @@ def serve(
         port=settings.port,
         anonymous=settings.anonymous_read,
     )
-    ended = threading.Event()
-    announcer = threading.Thread(target=_announce, args=(server, ended, settings.anonymous_read, as_json))
-    announcer.start()
-    try:
-        server.serve()
-    finally:
-        ending.over()
-        ended.set()
-        announcer.join()
+    uploads = wanted(config.ingest, settings.directory, ingest, ingest_port)
+    with uploads or contextlib.nullcontext():
+        ended = threading.Event()
+        announcer = threading.Thread(target=_announce, args=(server, uploads, ended, settings.anonymous_read, as_json))
+        announcer.start()
+        try:
+            server.serve()
+        finally:
+            ending.over()
+            ended.set()
+            announcer.join()
 
 
-def _announce(server: "ArchiveServer", ended: threading.Event, anonymous: bool, as_json: bool) -> None:
+def _announce(
+    server: "ArchiveServer", uploads: "Ingesting | None", ended: threading.Event, anonymous: bool, as_json: bool
+) -> None:
     """Say where the archive is, as soon as it answers."""
     from beamstream.archive.process import is_up
 
     while not (server.url and is_up(server.url)):
         if ended.wait(0.05):
             return
+    take_up_uploads(server.layout.directory)
     key = None if anonymous else server.layout.key
     if as_json:
         line = {"ready": True, "url": server.url, "archive": str(server.layout.directory), "key_file": key}
+        if uploads is not None:
+            line["ingest"] = {"url": uploads.url, "key_file": uploads.key_file}
         sys.stdout.write(json.dumps(line, default=str) + "\n")
         sys.stdout.flush()
         return
@@ -89,5 +108,18 @@ def _announce(server: "ArchiveServer", ended: threading.Event, anonymous: bool, 
     console.print(f"archive  {server.layout.directory}")
     console.print(f"serving  {server.url}  (in a browser: {server.url}/ui)")
     console.print(f"key      {server.layout.key}{'  (readers need none)' if anonymous else ''}")
+    if uploads is not None:
+        console.print(f"uploads  {uploads.url}  (key {uploads.key_file})")
     console.print(f"try      {search_line(server.url, key)}", markup=False)
     console.print("Ctrl-C ends it; what is not filed by then waits in the journal.")
+
+
+def take_up_uploads(archive: Path) -> "Keeper | None":
+    """See to uploads that are not done and that nobody works on, as long as this command runs."""
+    if not (archive / "uploads").is_dir():
+        return None
+    from beamstream.rheed.keeper import Keeper
+
+    keeper = Keeper()
+    keeper.resume(archive / "uploads")
+    return keeper

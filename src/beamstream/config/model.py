@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import AwareDatetime, Field, ValidationInfo, model_validator
 
 from beamstream.config.callbacks import Callbacks
 from beamstream.config.section import Section
@@ -16,11 +16,14 @@ from beamstream.config.values import (
     OnLoss,
     Prefix,
     Seconds,
+    Setting,
     Switch,
     Whole,
     is_loopback,
 )
 from beamstream.ops.spectra import Band
+from beamstream.sources.grey import Grey
+from beamstream.sources.video_pixels import Limited
 
 
 class Archive(Section):
@@ -82,6 +85,34 @@ class Recording(Section):
         return self.ring_memory_mb * 2**20
 
 
+class Ingest(Section):
+    """Say whether uploads are taken here, as the cloud's client sends them, and where.
+
+    Parameters
+    ----------
+    enabled : bool
+        Whether ``beamstream serve`` takes uploads into its archive.
+    host : str
+        Address that is listened on; uploads want a key everywhere.
+    port : int
+        0: a free port, another one at each start.
+    key_file : Path, optional
+        The key of those who upload; None: ``ingest_key`` in the archive, made at the first start.
+    """
+
+    enabled: Switch = False
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Whole = Field(default=8711, ge=0, le=65535)
+    key_file: Directory | None = None
+
+    @property
+    def url(self) -> str:
+        """Where uploads are taken when ``beamstream serve`` runs; empty if they are not, or nobody knows where."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        host = f"[{host}]" if ":" in host else host
+        return f"http://{host}:{self.port}" if self.enabled and self.port else ""
+
+
 class Epics(Section):
     """Say how EPICS is spoken; what is None stays as the environment has it.
 
@@ -123,6 +154,40 @@ class PvaDetectorConfig(Section):
     on_loss: OnLoss | None = None
 
 
+class RheedConfig(PvaDetectorConfig):
+    """Describe a RHEED camera: beside the keys of ``pva_detector`` how gun and sample stand.
+
+    Each of them a number, or the name of the record that holds it; what is left out is not known.
+
+    Parameters
+    ----------
+    rotations_per_min : float or str
+        Of the sample.
+    azimuth, direction : float or str, str
+        Of the beam against the sample: deg; in words, ``[110]``.
+    gun_energy, filament_current, emission_current : float or str
+        keV, A, uA.
+    incidence_angle, screen_distance : float or str
+        deg between beam and surface; mm from sample to screen.
+    """
+
+    kind: Literal["rheed"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    rotations_per_min: Setting = 0.0
+    azimuth: Setting = None
+    direction: str | None = None
+    gun_energy: Setting = None
+    filament_current: Setting = None
+    emission_current: Setting = None
+    incidence_angle: Setting = None
+    screen_distance: Setting = None
+
+    @property
+    def settings(self) -> dict[str, float | str]:
+        """What is known about gun and sample, by name."""
+        said = {name: getattr(self, name) for name in RheedConfig.__annotations__ if name != "kind"}
+        return {name: value for name, value in said.items() if value is not None}
+
+
 class SpectrometerConfig(Section):
     """Describe a publisher of averaged spectra over ZeroMQ.
 
@@ -157,6 +222,68 @@ class SpectrometerConfig(Section):
         return Band(self.first_mhz, self.step_mhz)
 
 
+class VideoConfig(Section):
+    """Describe a film.
+
+    Parameters
+    ----------
+    path : Path
+        Of the film; anything that FFmpeg reads.
+    speed : float
+        1: at its own pace; 0: as fast as it is recorded.
+    grey : {"error", "keep", "luma", "mean", "red", "green", "blue"}
+        What becomes of colours.
+    limited : {"error", "keep", "expand"}
+        What becomes of grey values whose black is 16 and whose white is 235.
+    start : datetime, optional
+        When its first picture was taken, with a time zone; None: as the film says, or the time of the file.
+    fps : float, optional
+        Pictures per second, in place of the times in the film.
+    timeout : float
+        Longest silence, s.
+    on_loss : {"mark", "fail"}, optional
+        None: as `Recording.on_loss` says.
+    """
+
+    kind: Literal["video"]
+    path: Directory
+    speed: float = Field(default=1.0, strict=True, ge=0, allow_inf_nan=False)
+    grey: Grey = "error"
+    limited: Limited = "error"
+    start: AwareDatetime | None = None
+    fps: Seconds | None = None
+    timeout: Seconds = 10.0
+    on_loss: OnLoss | None = None
+
+
+class WebcamConfig(Section):
+    """Describe a camera that only the operating system knows.
+
+    Parameters
+    ----------
+    camera : int or str
+        Its number, or a path or URL that OpenCV opens.
+    grey : {"error", "keep", "luma", "mean", "red", "green", "blue"}
+        What becomes of colours.
+    size : tuple of int, optional
+        Rows and columns to ask it for; None: as it is.
+    fps : float, optional
+        Frames per second to ask it for.
+    timeout : float
+        Longest silence, s, beyond two frame times.
+    on_loss : {"mark", "fail"}, optional
+        None: as `Recording.on_loss` says.
+    """
+
+    kind: Literal["webcam"]
+    camera: Annotated[int, Field(strict=True, ge=0)] | Annotated[str, Field(strict=True, min_length=1)] = 0
+    grey: Grey = "error"
+    size: tuple[Annotated[Whole, Field(ge=1)], Annotated[Whole, Field(ge=1)]] | None = None
+    fps: Seconds | None = None
+    timeout: Seconds = 10.0
+    on_loss: OnLoss | None = None
+
+
 class MotorConfig(Section):
     """Describe an EPICS motor record; `pv` is the record's name."""
 
@@ -171,21 +298,45 @@ class SignalConfig(Section):
     pv: PV
 
 
+class NumberConfig(Section):
+    """Describe a number that plans set and read, such as a temperature.
+
+    Parameters
+    ----------
+    pv : str
+        The record that is set.
+    readback : str, optional
+        The record that is read; the same by default.
+    units : str, optional
+        Where the records say none.
+    """
+
+    kind: Literal["number"]
+    pv: PV
+    readback: PV | None = None
+    units: str | None = None
+
+
 KINDS: dict[str, type[Section]] = {
     "pva_detector": PvaDetectorConfig,
+    "rheed": RheedConfig,
     "zmq_spectrometer": SpectrometerConfig,
+    "video": VideoConfig,
+    "webcam": WebcamConfig,
     "motor": MotorConfig,
     "signal": SignalConfig,
+    "number": NumberConfig,
 }
-DetectorConfig = PvaDetectorConfig | SpectrometerConfig
+DetectorConfig = PvaDetectorConfig | RheedConfig | SpectrometerConfig | VideoConfig | WebcamConfig
 """What records."""
-DeviceConfig = Annotated[DetectorConfig | MotorConfig | SignalConfig, Field(discriminator="kind")]
+DeviceConfig = Annotated[DetectorConfig | MotorConfig | SignalConfig | NumberConfig, Field(discriminator="kind")]
 
 
 class Config(Section):
     """Everything that beamstream.toml says, checked; paths are absolute."""
 
     archive: Archive = Field(default_factory=Archive)
+    ingest: Ingest = Field(default_factory=Ingest)
     recording: Recording = Field(default_factory=Recording)
     epics: Epics = Field(default_factory=Epics)
     callbacks: Callbacks = Field(default_factory=Callbacks)
@@ -213,6 +364,7 @@ class Config(Section):
 
 SECTIONS: dict[str, type[Section]] = {
     "archive": Archive,
+    "ingest": Ingest,
     "recording": Recording,
     "epics": Epics,
     "callbacks": Callbacks,

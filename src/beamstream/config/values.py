@@ -3,15 +3,16 @@
 import builtins
 import keyword
 from ipaddress import ip_address
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 
 # what the session, IPython and the plans already call something: a device of that name would hide it
 RESERVED = frozenset(
     {"RE", "cat", "db", "config", "archive", "beamstream", "devices", "plans", "record", "count", "scan"}
-    | {"callbacks", "references", "darks", "flats", "monitor", "instrument"}
+    | {"callbacks", "references", "darks", "flats", "monitor", "instrument", "growth", "Step"}
     | {"bp", "bps", "bpp", "np", "get_ipython", "In", "Out"}
 )
 
@@ -43,6 +44,16 @@ def _one_word(pv: str) -> str:
     return pv
 
 
+def _number_or_record(said: object) -> float | str | None:
+    if said is None:  # a default
+        return None
+    if isinstance(said, str):
+        return _one_word(said)
+    if isinstance(said, bool) or not isinstance(said, (int, float)) or not isfinite(said):
+        raise ValueError("write a number, or the name of the record that holds it")
+    return float(said)
+
+
 def _tcp(address: str) -> str:
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     if not address.startswith("tcp://") or not host or address.split() != [address]:
@@ -72,6 +83,8 @@ def _file_name(name: str) -> str:
     return safe_name(name, "prefix")
 
 
+# a number, or the EPICS record that holds it
+Setting = Annotated[float | str | None, PlainValidator(_number_or_record)]
 Directory = Annotated[Path, AfterValidator(from_the_file)]
 PV = Annotated[str, AfterValidator(_one_word)]
 Endpoint = Annotated[str, AfterValidator(_tcp)]

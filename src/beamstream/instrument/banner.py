@@ -6,7 +6,15 @@ from rich.console import Console
 from rich.text import Text
 
 from beamstream.archive.layout import Layout
-from beamstream.config import Config, DetectorConfig, PvaDetectorConfig, SpectrometerConfig
+from beamstream.config import (
+    Config,
+    DetectorConfig,
+    DeviceConfig,
+    PvaDetectorConfig,
+    SpectrometerConfig,
+    VideoConfig,
+    WebcamConfig,
+)
 
 
 def show(
@@ -53,7 +61,7 @@ def _devices(config: Config, connected: Mapping[str, bool]) -> list[Text]:
         line = Text("devices  " if number == 0 else "         ")
         line.append(f"{name:{width}}  ", "bold")
         line.append("connected    " if answers else "NOT CONNECTED", "green" if answers else "bold red")
-        line.append(f"  {device.address if isinstance(device, SpectrometerConfig) else device.pv}")
+        line.append(f"  {_place(device)}")
         if isinstance(device, PvaDetectorConfig) and device.control:
             line.append(f", control {device.control}")
         lines.append(line)
@@ -61,6 +69,18 @@ def _devices(config: Config, connected: Mapping[str, bool]) -> list[Text]:
         lines.append(Text("         those that start later connect by themselves; for a simulation: ", "dim"))
         lines[-1].append("beamstream sim beamline", "cyan")
     return lines
+
+
+def _place(device: DeviceConfig) -> str:
+    match device:
+        case SpectrometerConfig():
+            return device.address
+        case VideoConfig():
+            return str(device.path)
+        case WebcamConfig():
+            return f"webcam {device.camera}"
+        case _:
+            return device.pv
 
 
 def _archive(config: Config, url: str | None, expected_url: str | None) -> Text:

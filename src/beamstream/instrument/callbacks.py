@@ -6,7 +6,17 @@ from typing import Any
 from beamstream.callbacks.average import ReferenceAverage
 from beamstream.callbacks.chain import Chain
 from beamstream.config import Config
-from beamstream.config.callbacks import FlatFieldConfig, LivePlotConfig, PipelineConfig, RecorderConfig
+from beamstream.config.callbacks import (
+    Callbacks,
+    FlatFieldConfig,
+    GrowthRateConfig,
+    IntensityConfig,
+    LiveGrowthConfig,
+    LivePlotConfig,
+    PipelineConfig,
+    RecorderConfig,
+    UploadConfig,
+)
 from beamstream.references import ReferenceStore
 
 
@@ -35,8 +45,17 @@ def add_callbacks(chain: Chain, config: Config, *, watched: bool) -> None:
         from beamstream.callbacks.live_stats import LiveStats
 
         chain.add(LiveStats(**dict(asked.live_stats)))
+    if asked.intensity is not None or asked.live_growth is not None:
+        chain.add(_intensity(asked))
+    if asked.growth_rate is not None:
+        chain.add(_growth_rate(asked.growth_rate, asked.intensity))
+    if asked.strip is not None:
+        from beamstream.callbacks.strip import Strip
+
+        chain.add(Strip(**dict(asked.strip)))
     if asked.recorder is not None:
         chain.add(_recorder(asked.recorder, config))
+    _add_uploaders(chain, config)
     if not watched:
         return
     if asked.live_image is not None:
@@ -47,10 +66,38 @@ def add_callbacks(chain: Chain, config: Config, *, watched: bool) -> None:
         from beamstream.callbacks.live import LiveWaterfall
 
         chain.add(LiveWaterfall(**_plot(asked.live_waterfall, config)))
+    if asked.live_growth is not None:
+        chain.add(_live_growth(asked.live_growth, config))
     if asked.tables:
         from beamstream.callbacks.curves import Curves
 
         chain.add(Curves(config.archive.directory / "plots"))
+
+
+def _add_uploaders(chain: Chain, config: Config) -> None:
+    """Add what uploads, and take up what earlier sessions left, where nobody works on it."""
+    asked, archive = config.callbacks, config.archive.directory
+    if asked.rheed_uploader is None and asked.readings_uploader is None and not (archive / "uploads").is_dir():
+        return  # most sessions: nothing of it is even imported
+    from beamstream.callbacks.readings import ReadingsUploader
+    from beamstream.callbacks.uploader import RheedUploader
+    from beamstream.rheed.keeper import Keeper
+
+    keeper = Keeper()
+    if asked.rheed_uploader is not None:
+        chain.add(RheedUploader(archive, keeper=keeper, **upload_options(asked.rheed_uploader, config)))
+    if asked.readings_uploader is not None:
+        chain.add(ReadingsUploader(archive, keeper=keeper, **upload_options(asked.readings_uploader, config)))
+    keeper.resume(archive / "uploads")
+
+
+def upload_options(asked: UploadConfig, config: Config) -> dict[str, Any]:
+    """Return what a section says about uploads, with the archive's own ingest where it names no service."""
+    options, ingest = dict(asked), config.ingest
+    if not asked.endpoint:
+        options["key_file"] = asked.key_file or ingest.key_file
+        options["ingest"] = ingest.url
+    return options
 
 
 def flat_field(asked: FlatFieldConfig, config: Config) -> Any:
@@ -81,6 +128,35 @@ def _processed(asked: PipelineConfig) -> Any:
     return Derive("processed", load, **options)
 
 
+def _intensity(asked: Callbacks) -> Any:
+    """Return what keeps intensities; the plot of a growth needs it even where nobody asked for it."""
+    from beamstream.callbacks.intensity import Intensity
+
+    rates, options = asked.growth_rate, dict(asked.intensity or IntensityConfig())
+    if not options["regions"] and rates is not None:
+        options["regions"] = rates.regions
+    return Intensity(**options)
+
+
+def _growth_rate(asked: GrowthRateConfig, intensity: IntensityConfig | None) -> Any:
+    from beamstream.callbacks.growth_rate import GrowthRate
+
+    options = _band(dict(asked))
+    if not options["regions"] and intensity is not None:
+        options["regions"] = intensity.regions
+    return GrowthRate(**options)
+
+
+def _live_growth(asked: LiveGrowthConfig, config: Config) -> Any:
+    from beamstream.callbacks.live_growth import LiveGrowth
+
+    return LiveGrowth(**_placed(_band(dict(asked)), config))
+
+
+def _band(options: dict[str, Any]) -> dict[str, Any]:
+    return options | {"band": (options.pop("slowest"), options.pop("fastest"))}
+
+
 def _recorder(asked: RecorderConfig, config: Config) -> Any:
     from beamstream.callbacks.recorder import Recorder
 
@@ -98,8 +174,13 @@ def _plot(asked: LivePlotConfig, config: Config) -> dict[str, Any]:
     options = dict(asked)
     if options.pop("corrected"):
         options["flat_field"] = flat_field(config.callbacks.flat_field or FlatFieldConfig(), config)
-    if options["directory"] is None:
-        options["directory"] = None if _display() else config.archive.directory / "plots"
+    return _placed(options, config)
+
+
+def _placed(options: dict[str, Any], config: Config) -> dict[str, Any]:
+    """Return the options of a plot, with a directory for its files where there is no display."""
+    if options["directory"] is None and not _display():
+        options["directory"] = config.archive.directory / "plots"
     return options
 
 

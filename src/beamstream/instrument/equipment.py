@@ -12,16 +12,24 @@ from beamstream.config import (
     DetectorConfig,
     DeviceConfig,
     MotorConfig,
+    NumberConfig,
     PvaDetectorConfig,
     Recording,
+    RheedConfig,
     SignalConfig,
     SpectrometerConfig,
+    VideoConfig,
+    WebcamConfig,
 )
 from beamstream.errors import BeamstreamError
+from devices.number import EpicsNumber
 from devices.pva_detector import PvaDetector
+from devices.rheed import RheedDetector
 from devices.spectrometer import ZmqSpectrometer
+from devices.video import VideoDetector, WebcamDetector
 
 _SETTLE = 0.02  # s
+_PUT_TIMEOUT = 10.0  # s; without one a shutter that is stuck could not even be closed again
 
 
 def make_devices(config: Config) -> dict[str, Device | EpicsSignal]:
@@ -56,14 +64,10 @@ def _ask(device: Any, timeout: float) -> None:
 
 def _make(name: str, device: DeviceConfig, recording: Recording) -> Device | EpicsSignal:
     match device:
+        case RheedConfig():
+            return RheedDetector(device.pv, name=name, settings=device.settings, **_camera(device, recording))
         case PvaDetectorConfig():
-            return PvaDetector(
-                device.pv,
-                name=name,
-                control=device.control,
-                queue_size=recording.queue_size,
-                **_recorded(device, recording),
-            )
+            return PvaDetector(device.pv, name=name, **_camera(device, recording))
         case SpectrometerConfig():
             return ZmqSpectrometer(
                 device.address,
@@ -73,11 +77,32 @@ def _make(name: str, device: DeviceConfig, recording: Recording) -> Device | Epi
                 band=device.band,
                 **_recorded(device, recording),
             )
+        case VideoConfig():
+            return VideoDetector(
+                device.path,
+                name=name,
+                speed=device.speed,
+                grey=device.grey,
+                limited=device.limited,
+                start=device.start,
+                fps=device.fps,
+                **_recorded(device, recording),
+            )
+        case WebcamConfig():
+            webcam = {"grey": device.grey, "size": device.size, "fps": device.fps}
+            return WebcamDetector(device.camera, name=name, **webcam, **_recorded(device, recording))
         case MotorConfig():
             # ophyd may miss the end of a move that begins in the instant another one ends
             return EpicsMotor(device.pv, name=name, settle_time=_SETTLE)
         case SignalConfig():
-            return EpicsSignal(device.pv, name=name, string=True)
+            return EpicsSignal(device.pv, name=name, string=True, write_timeout=_PUT_TIMEOUT)
+        case NumberConfig():
+            return EpicsNumber(device.pv, readback=device.readback, units=device.units, name=name)
+
+
+def _camera(device: PvaDetectorConfig, recording: Recording) -> dict[str, Any]:
+    """Return what every camera is told."""
+    return {"control": device.control, "queue_size": recording.queue_size, **_recorded(device, recording)}
 
 
 def _recorded(device: DetectorConfig, recording: Recording) -> dict[str, Any]:

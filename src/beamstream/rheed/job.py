@@ -73,6 +73,10 @@ class Job:
         Of the client's own log, 0 to 4.
     owner : Owner, optional
         Who records; when that process is gone without having said how many frames there are, those on disk are all.
+    chunk_seconds : float
+        How long a chunk is where `chunk_size` says nothing.
+    key_file : str, optional
+        Where the key of the service is, see `beamstream.rheed.key`; the key itself stands nowhere here.
     """
 
     kind: Kind
@@ -92,6 +96,8 @@ class Job:
     tags: tuple[str, ...] = ()
     verbosity: int = 0
     owner: Owner | None = None
+    chunk_seconds: float = 2.0
+    key_file: str | None = None
 
     @classmethod
     def from_dict(cls, doc: Mapping[str, Any]) -> Self:
@@ -121,6 +127,8 @@ class State:
         Frames at the service.
     error : str
         What is in the way, in words; empty if nothing is.
+    linked : bool
+        Whether sample and tags are attached to the stream.
     refusals : int
         Answers that a bare client would have taken for the end of a chunk.
     since : float
@@ -129,6 +137,7 @@ class State:
 
     phase: Phase = "waiting"
     data_id: str = ""
+    linked: bool = False
     fps: float = 0.0
     chunk_size: int = 0
     confirmed: int = 0

@@ -29,6 +29,10 @@ class Wanted:
         Of spectra; for formats that have a place for them.
     columns : tuple of Column
         Numbers of each frame beside its unique_id and times, from its attributes; for formats that have a place.
+    window : tuple of float, optional
+        Values that become black and white; for films.
+    fps : float, optional
+        Frames per second, in place of their times; for films.
     """
 
     geometry: Geometry
@@ -37,6 +41,8 @@ class Wanted:
     attributes: Mapping[str, Any] = field(default_factory=lambda: NO_ATTRIBUTES)
     axes: Axes | None = None
     columns: tuple[Column, ...] = ()
+    window: tuple[float, float] | None = None
+    fps: float | None = None
 
 
 Make = Callable[[Path, Wanted], Sink]
@@ -126,6 +132,12 @@ def _csv(path: Path, of: Wanted) -> Sink:
     return CsvSink(path, of.geometry, name=of.name, attributes=of.attributes, axes=of.axes, columns=of.columns)
 
 
+def _film(path: Path, of: Wanted) -> Sink:
+    from beamstream.sinks.video import VideoSink
+
+    return VideoSink(path, of.geometry, name=of.name, attributes=of.attributes, window=of.window, fps=of.fps)
+
+
 _ALL = (
     Format("tiff", "", "a directory with one TIFF file a frame", _tiff),
     Format("bigtiff", ".tif", "one BigTIFF file, a page a frame", _bigtiff),
@@ -136,5 +148,9 @@ _ALL = (
     Format("npy", ".npy", "one NumPy file", _npy),
     Format("npz", ".npz", "one NumPy file with times and frequencies", _npz),
     Format("csv", ".csv", "one text file, a line a spectrum", _csv),
+    Format("mkv", ".mkv", "one film with every value, 8 or 16 bit", _film),
+    Format("mp4", ".mp4", "one film for all players, 8 bit", _film),
 )
 FORMATS: dict[str, Format] = {format.name: format for format in _ALL}
+FILMS = ("mkv", "mp4")
+"""The names of those that are films."""

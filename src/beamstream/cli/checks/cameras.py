@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from beamstream.cli.checks.finding import Finding, fail, ok, warn
-from beamstream.config import Config, DetectorConfig, MotorConfig, PvaDetectorConfig, SpectrometerConfig
+from beamstream.config import (
+    Config,
+    DetectorConfig,
+    MotorConfig,
+    PvaDetectorConfig,
+    SpectrometerConfig,
+    VideoConfig,
+    WebcamConfig,
+)
 from beamstream.errors import BeamstreamError, SourceError
 from beamstream.frames import Frame
 from beamstream.sources.base import Source
@@ -80,6 +88,14 @@ def _source(name: str, device: DetectorConfig) -> Source:
         from beamstream.sources.spectra import SpectraSource
 
         return SpectraSource(device.address, name=name)
+    if isinstance(device, VideoConfig):
+        from beamstream.sources.video import VideoSource
+
+        return VideoSource(device.path, name=name, grey=device.grey, limited=device.limited, fps=device.fps)
+    if isinstance(device, WebcamConfig):
+        from beamstream.sources.webcam import WebcamSource
+
+        return WebcamSource(device.camera, name=name, grey=device.grey, size=device.size, fps=device.fps)
     from beamstream.sources.pva import PvaSource
 
     return PvaSource(device.pv, name=name)
