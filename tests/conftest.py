@@ -2,10 +2,12 @@
 
 import gc
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beamstream.sim.loopback import loopback_environment
 
@@ -14,6 +16,9 @@ os.environ["BEAMSTREAM_RINGS"] = f"test{os.getpid()}"  # before anything has a r
 
 import psutil
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 SHM = Path("/dev/shm")
 # caproto's shared client context and pvaccess live as long as the interpreter, by their design
@@ -28,6 +33,18 @@ FOREVER = (
     "user-callback-executor",  # caproto's
     "Dummy-",  # pvaccess' own, seen when they call Python
 )
+
+CHROMIUM = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-features=SpareRendererForSitePerProcess",
+]
 
 
 def _wait_for(condition: Callable[[], object], timeout: float = 10.0, what: str = "") -> None:
@@ -78,3 +95,20 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
             break
         time.sleep(0.05)
     assert not any(left), f"left behind: threads {left[0]}, segments {left[1]}, processes {left[2]}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """A real Chromium without a window; a test that has none is skipped, in CI it fails."""
+    path = shutil.which("chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        path = None
+    if path is None:
+        message = "chromium and playwright asked for; apt install chromium, pip install playwright"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield browser
+        browser.close()

@@ -80,3 +80,9 @@ def test_a_digit_uid_is_no_scan_id(runs):
 def test_an_empty_archive_is_said(tmp_path):
     with pytest.raises(ArchiveError, match="there are 0 in"):
         find_journal(tmp_path / "journal", "-1")
+
+
+def test_the_copy_that_an_upload_made_is_not_the_newest_run(three):
+    uid = three.record(1, uid="cccc4444-0", time=AGO + 9, plan_name="ingest")
+    assert find_journal(three.journal, "-1").stem == "bbbb3333-0"
+    assert find_journal(three.journal, uid).stem == uid

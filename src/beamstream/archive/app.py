@@ -9,15 +9,18 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy.pool import QueuePool
 from tiled.catalog import from_uri
 from tiled.config import Authentication, StreamingCacheConfig
 from tiled.media_type_registration import default_serialization_registry
 from tiled.server.app import build_app
+from tiled.storage import get_storage
 from tiled.utils import ensure_uri
 
 from beamstream.archive.hdf5_rows import RecordedHdf5
 from beamstream.archive.layout import Layout
 from beamstream.archive.logs import quiet_logs
+from beamstream.archive.uploads_page import UploadsPage
 
 
 def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool) -> FastAPI:
@@ -44,9 +47,10 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
         adapters_by_mimetype={"application/x-hdf5": RecordedHdf5},  # tiled's own takes 1 ms a frame of a slice
         cache_config=StreamingCacheConfig(uri="memory").model_dump(),
     )
+    _one_at_a_time(_tables_uri(layout))
     formats = copy.deepcopy(default_serialization_registry)
     formats.register("BlueskyRun", "application/json-seq", _documents)
-    return build_app(
+    app = build_app(
         tree,
         # said in full: what is None here, tiled takes from its own environment variables
         authentication=Authentication.model_construct(
@@ -56,6 +60,8 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
         ),
         serialization_registry=formats,
     )
+    app.include_router(UploadsPage(layout.directory, key, anonymous).routes)
+    return app
 
 
 class Server(uvicorn.Server):
@@ -107,6 +113,17 @@ class _Nothing:
 
 def _tables_uri(layout: Layout) -> str:
     return ensure_uri(f"duckdb:///{layout.tables}")
+
+
+def _one_at_a_time(uri: str) -> None:
+    """Let nobody use the connection to the event tables while another does.
+
+    tiled shares one among its threads, and DuckDB breaks off a query that is being read when another begins there:
+    who read a table while a run was filed was answered with status 500.
+    """
+    storage: Any = get_storage(uri)
+    pool = QueuePool(lambda: storage._adbc_connection.adbc_clone(), pool_size=1, max_overflow=0)
+    storage.__dict__["_connection_pool"] = pool
 
 
 def _make_catalog(layout: Layout) -> None:

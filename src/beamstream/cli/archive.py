@@ -121,7 +121,8 @@ class Archive:
         Parameters
         ----------
         run : str
-            Its uid, the beginning of it, a scan id (the newest of that number), or ``-1`` for the newest.
+            Its uid, the beginning of it, a scan id (the newest of that number), or ``-1`` for the newest; uploads
+            that came in do not count as that.
 
         Raises
         ------
@@ -129,7 +130,7 @@ class Archive:
             There is none, or there are several.
         """
         if run.startswith("-") and run[1:].isdigit() and int(run) < 0:
-            nodes = self.search(limit=1, offset=-int(run) - 1)
+            nodes = self.search(not_equal("start.plan_name", "ingest"), limit=1, offset=-int(run) - 1)  # pyright: ignore[reportArgumentType]
         elif run.isdigit() and len(run) < 8 and (nodes := self.search(equal("start.scan_id", int(run)), limit=1)):  # pyright: ignore[reportArgumentType]
             pass
         else:
@@ -151,6 +152,11 @@ def summary(node: dict[str, Any]) -> "RunSummary":
 def equal(key: str, value: Any) -> dict[str, str]:
     """Return the filter for metadata that equals a value."""
     return {"filter[eq][condition][key]": key, "filter[eq][condition][value]": json.dumps(value)}
+
+
+def not_equal(key: str, value: Any) -> dict[str, str]:
+    """Return the filter for metadata that does not equal a value."""
+    return {"filter[noteq][condition][key]": key, "filter[noteq][condition][value]": json.dumps(value)}
 
 
 def at_least(key: str, value: float) -> dict[str, str]:

@@ -145,7 +145,7 @@ def _show_list(found: "list[RunSummary]") -> None:
         frames = "" if run.frames is None else str(run.frames)
         status = run.exit_status + (" (recovered)" if run.recovered else "")
         duration = "" if run.duration is None else f"{run.duration:.1f}"
-        made.add_row(_local(run.time), run.uid[:8], str(run.scan_id), run.plan_name, frames, lost, duration, status,
+        made.add_row(_local(run.time), run.uid[:8], _number(run.scan_id), run.plan_name, frames, lost, duration, status,
                      style="yellow" if run.lost else _COLOURS.get(run.exit_status, ""))  # fmt: skip
     out().print(made)
 
@@ -157,7 +157,9 @@ def _show(
     streams: dict[str, dict[str, Any]],
     lines: dict[str, str],
 ) -> None:
-    console.print(f"[bold]{run.uid}[/]  scan {run.scan_id}  {run.plan_name}  {_local(run.time)}  {run.exit_status}")
+    console.print(
+        f"[bold]{run.uid}[/]  scan {_number(run.scan_id)}  {run.plan_name}  {_local(run.time)}  {run.exit_status}"
+    )
     if run.reason:
         console.print(f"reason: {run.reason}", style="yellow", markup=False)
     about = table("metadata", "")
@@ -176,6 +178,10 @@ def _show(
 
         console.print(ledger_table(run.ledger))
     console.print("\n".join(f"# {what}\n{line}" for what, line in lines.items()), markup=False, soft_wrap=True)
+
+
+def _number(scan_id: int | None) -> str:
+    return "-" if scan_id is None else str(scan_id)
 
 
 def _local(when: float) -> str:

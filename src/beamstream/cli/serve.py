@@ -108,6 +108,7 @@ def _announce(
     console.print(f"archive  {server.layout.directory}")
     console.print(f"serving  {server.url}  (in a browser: {server.url}/ui)")
     console.print(f"key      {server.layout.key}{'  (readers need none)' if anonymous else ''}")
+    console.print(f"page     {server.url}/uploads  (how far uploads are)")
     if uploads is not None:
         console.print(f"uploads  {uploads.url}  (key {uploads.key_file})")
     console.print(f"try      {search_line(server.url, key)}", markup=False)

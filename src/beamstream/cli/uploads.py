@@ -85,7 +85,7 @@ def uploads(
     """Show the uploads of an archive: how far each is, and what is in the way.
 
     Backlog is what is recorded and not uploaded, in frames and in seconds of the recording; the rate is the mean
-    since the upload began. Examples:
+    since the upload began. `beamstream serve` shows the same as a page, at /uploads. Examples:
 
     `beamstream uploads`
 

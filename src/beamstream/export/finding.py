@@ -72,7 +72,9 @@ def _newest(directory: Path, place: int, run: str) -> Path:
     for written, path in _by_time(directory):
         if len(newest) == place and newest[0][0] > written:
             break  # no run begins after the last line of its journal
-        newest = sorted([*newest, (_start(path).get("time", 0.0), path.stem, path)])[-place:]
+        start = _start(path)
+        if start.get("plan_name") != "ingest":  # the copy that an upload made of another run
+            newest = sorted([*newest, (start.get("time", 0.0), path.stem, path)])[-place:]
     if len(newest) < place:
         raise ArchiveError(f"archive: run {run} asked for, there are {len(newest)} in {directory}; record one")
     return newest[0][2]

@@ -1,7 +1,7 @@
 """What goes back over HTTP: answers as values, and how one is sent."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,8 @@ import orjson
 if TYPE_CHECKING:
     from starlette.types import Send
 
-_STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "static"
+"""Where the files of the live page are; other pages share some of them."""
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _ALWAYS = [
     (
@@ -54,16 +55,24 @@ def refused(status: int, reason: str) -> Answer:
 
 
 class StaticFiles:
-    """The files of the page, read once: there is no way to any other file."""
+    """The files of a page, read once: there is no way to any other file.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    files : iterable of Path, optional
+        Otherwise those of the live page.
+    below : str
+        What their paths begin with in the browser.
+    """
+
+    def __init__(self, files: Iterable[Path] | None = None, below: str = "/static/") -> None:
         self._files: dict[str, Answer] = {}
-        for file in _STATIC.iterdir():
+        for file in STATIC.iterdir() if files is None else files:
             content = file.read_bytes()
             tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
             headers = (("cache-control", "no-cache"), ("etag", tag))
             kind = f"{_TYPES[file.suffix]}; charset=utf-8"
-            self._files[f"/static/{file.name}"] = Answer(200, kind, [content], headers)
+            self._files[f"{below}{file.name}"] = Answer(200, kind, [content], headers)
 
     def answer(self, path: str, known: str | None = None) -> Answer | None:
         """Return a file, or that it has not changed since the client saw the tag `known`; None if there is none."""

@@ -1,7 +1,10 @@
 """EPICS on the loopback interface only: ports of its own, invisible to every other EPICS on the network."""
 
+import random
 import socket
 
+_RANDOM = random.SystemRandom()
+_NOT_THE_KERNELS = 10_000, 32_000  # Linux has 32768 and upwards unless told otherwise
 _ADDRESSES = {
     "EPICS_PVA_ADDR_LIST": "127.0.0.1",
     "EPICS_PVA_AUTO_ADDR_LIST": "NO",
@@ -15,12 +18,16 @@ _ADDRESSES = {
 
 
 def free_port() -> int:
-    """Return a TCP and UDP port on 127.0.0.1 that nobody listens on at the moment."""
+    """Return a TCP and UDP port on 127.0.0.1 that nobody listens on at the moment.
+
+    It is none of those that the kernel gives to sockets that ask for any: to one with SO_REUSEADDR, as all of EPICS
+    are, it gives a UDP port that is taken, too, and whoever was bound last gets the searches of all others.
+    """
     while True:
+        port = _RANDOM.randrange(*_NOT_THE_KERNELS)
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
             try:
+                tcp.bind(("127.0.0.1", port))
                 udp.bind(("127.0.0.1", port))
             except OSError:
                 continue
