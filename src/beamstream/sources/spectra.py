@@ -204,10 +204,10 @@ class SpectraSource:
             if message is not None and now < look:
                 continue
             look = now + _LOOK
+            if was_up:  # the publisher has had time to learn of us; it does not confirm
+                self._begun.set()
             for news in subscription.notice():
                 self._tell_news(news, listener)
-            if was_up or message is not None:  # the publisher has had time to learn of us; it does not confirm
-                self._begun.set()
 
     def _take(self, parts: Sequence[Any], number: int, listener: Listener) -> None:
         """Deliver a message as what it is."""

@@ -54,6 +54,22 @@ def test_a_publisher_that_goes_and_comes_back_is_followed_again(source_of, liste
             np.testing.assert_array_equal(frame.image, scene.spectrum(frame.unique_id))
 
 
+def test_a_publisher_that_goes_before_we_looked_again_is_missed(source_of, publisher, listener, wait_for, monkeypatch):
+    monkeypatch.setattr("beamstream.sources.spectra._LOOK", 5.0)
+    monkeypatch.setattr("beamstream.sources.spectra_socket._LOOK_UP", 1000)  # ms
+    source = source_of(publisher.address)
+    starting = threading.Thread(target=source.start, args=(listener, 10.0))
+    starting.start()
+    publisher.meet()
+    wait_for(lambda: source.connected, what="the connection")
+    publisher.send(0)
+    wait_for(lambda: listener.ids == [0], what="the frame")
+    publisher.close()
+    starting.join()
+    wait_for(lambda: listener.connections == [False], what="the publisher to be missed")
+    assert source.counters.disconnects == 1
+
+
 def test_a_publisher_that_stalls_stays_connected_and_goes_on(source_of, listener, wait_for):
     faults = SpectraFaults(silent_after=20)
     with SpectraSim(SpectrometerSpec(rate=200.0, shape=SHAPE, subscribers=1), faults=faults) as sim:

@@ -1,0 +1,1 @@
+"""Windows on the console: processes of their own that come and go as they like."""

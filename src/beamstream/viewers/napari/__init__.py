@@ -1,0 +1,1 @@
+"""napari, in a process of its own; extra `napari`."""

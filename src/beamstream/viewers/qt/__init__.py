@@ -1,0 +1,1 @@
+"""The desktop viewer: pyqtgraph on PySide6; extra `qt`."""
