@@ -1,5 +1,6 @@
 """What every test stands on: EPICS that stays on loopback, and nothing left behind."""
 
+import contextlib
 import gc
 import os
 import shutil
@@ -71,7 +72,12 @@ def _segments() -> set[str]:
 
 
 def _children() -> set[psutil.Process]:
-    return {c for c in psutil.Process().children(recursive=True) if c.status() != psutil.STATUS_ZOMBIE}
+    living = set()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends this moment
+            if child.status() != psutil.STATUS_ZOMBIE:
+                living.add(child)
+    return living
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -48,6 +48,11 @@ class Geometry:
     color_mode: ColorMode = ColorMode.MONO
     codec: str = ""
 
+    @classmethod
+    def of(cls, image: NDArray[Any], color_mode: ColorMode = ColorMode.MONO) -> Self:
+        """Return the geometry of a decoded image."""
+        return cls(image.shape, image.dtype.str, color_mode)
+
     @property
     def nbytes(self) -> int:
         """Size of one decoded frame, bytes."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from beamstream.archive.layout import Layout
 from beamstream.errors import ArchiveError
+from beamstream.locks import is_locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +106,6 @@ def url_of(sock: socket.socket) -> str:
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether a living process holds a file locked; not when there is no such file."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def _by_whom(layout: Layout) -> str:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from beamstream.errors import ArchiveError
 
 CHUNK = 1 << 20  # bytes
+COPY_PLAN = "ingest"
+"""Plan name of the copy that an upload makes of another run."""
 
 
 class Document(NamedTuple):

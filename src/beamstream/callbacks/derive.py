@@ -159,7 +159,7 @@ class _Made:
         return replace(frame, payload=self._results[place], geometry=self._geometry)
 
     def _expect(self, image: NDArray[Any], frame: Frame) -> None:
-        geometry = Geometry(image.shape, image.dtype.str, _color_mode(frame.geometry, image.shape))
+        geometry = Geometry.of(image, _color_mode(frame.geometry, image.shape))
         if self._geometry is None:
             self._geometry = geometry
         elif geometry != self._geometry:

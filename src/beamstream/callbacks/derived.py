@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from beamstream.callbacks.images import DERIVED, Emit, Source
@@ -120,7 +120,15 @@ def _ring(name: str, memory: int, source: str, sink: Sink) -> Ring | None:
     return ring
 
 
-def close_all(streams: Iterable[DerivedStream | None], *, complete: bool) -> None:
+class Closable(Protocol):
+    """What a run ends with."""
+
+    def close(self, *, complete: bool) -> None:
+        """Finish; `complete` says whether everything is in it."""
+        ...
+
+
+def close_all(streams: Iterable[Closable | None], *, complete: bool) -> None:
     """Close streams, all of them, and raise the first error of those that cannot be."""
     errors: list[Exception] = []
     for stream in streams:

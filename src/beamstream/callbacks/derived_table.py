@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -89,15 +89,3 @@ class DerivedTable:
             self.publish()
         finally:
             self._table.close(complete=complete)
-
-
-def close_tables(tables: Iterable[DerivedTable], *, complete: bool) -> None:
-    """Close tables, all of them, and raise the first error of those that cannot be."""
-    errors: list[Exception] = []
-    for table in tables:
-        try:
-            table.close(complete=complete)
-        except Exception as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]

@@ -138,7 +138,7 @@ class FlatField(Derive):
 
 def geometry_of(image: NDArray[Any]) -> Geometry:
     """Return the geometry of a plain image: colours last, if it has any."""
-    return Geometry(image.shape, image.dtype.str, _mode(image.shape))
+    return Geometry.of(image, _mode(image.shape))
 
 
 def exposure_of(descriptor: Mapping[str, Any], data_key: str) -> float | None:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from beamstream.callbacks.axes import settings_of
-from beamstream.callbacks.derived_table import MADE, DerivedTable, close_tables
+from beamstream.callbacks.derived import close_all
+from beamstream.callbacks.derived_table import MADE, DerivedTable
 from beamstream.callbacks.images import Emit, Source, wanted
 from beamstream.callbacks.work import FrameWork
 from beamstream.frames import ColorMode, Frame
@@ -101,7 +102,7 @@ class IntensityWork(FrameWork):
 
     def ended(self) -> None:
         """Finish the files, all of them."""
-        close_tables(self._tables.values(), complete=self.complete)
+        close_all(self._tables.values(), complete=self.complete)
 
 
 def intensities(frames: list[Frame], regions: Mapping[str, Region | None]) -> dict[str, list[float]]:

@@ -227,7 +227,7 @@ class _Kept:
             image = np.ascontiguousarray(_cut(image, self._region, mode))
         if image is frame.image:
             return frame
-        return replace(frame, payload=image, geometry=Geometry(image.shape, image.dtype.str, mode))
+        return replace(frame, payload=image, geometry=Geometry.of(image, mode))
 
 
 def _cut(image: NDArray[Any], region: Region, color_mode: str) -> NDArray[Any]:

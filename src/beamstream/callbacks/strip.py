@@ -1,14 +1,14 @@
 """K-space against time: a line profile of every frame, or one image for each azimuth of a rotating sample."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beamstream.callbacks.axes import settings_of
-from beamstream.callbacks.derived_table import MADE, DerivedTable, close_tables
+from beamstream.callbacks.derived import close_all
+from beamstream.callbacks.derived_table import MADE, DerivedTable
 from beamstream.callbacks.images import Emit, Source, wanted
 from beamstream.callbacks.intensity import Region
 from beamstream.callbacks.work import FrameWork
@@ -146,7 +146,7 @@ class StripWork(FrameWork):
     def ended(self) -> None:
         """Finish the files, all of them."""
         tables = [table for strips in self._strips.values() for table in strips.tables.values()]
-        close_tables(tables, complete=self.complete)
+        close_all(tables, complete=self.complete)
 
 
 class _Strips:
@@ -155,7 +155,7 @@ class _Strips:
     def __init__(self, work: StripWork, source: Source, rotation: Rotation) -> None:
         self.tables: dict[str, DerivedTable] = {}
         self._work, self._of, self._source = work, work.of, source
-        self._rotation = replace(rotation)
+        self._rotation = rotation
 
     def add(self, frames: list[Frame]) -> int:
         """Keep the profiles of those frames that belong to a strip; return how many do not."""

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beamstream.archive.documents import COPY_PLAN
 from beamstream.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Archive:
             There is none, or there are several.
         """
         if run.startswith("-") and run[1:].isdigit() and int(run) < 0:
-            nodes = self.search(not_equal("start.plan_name", "ingest"), limit=1, offset=-int(run) - 1)  # pyright: ignore[reportArgumentType]
+            nodes = self.search(not_equal("start.plan_name", COPY_PLAN), limit=1, offset=-int(run) - 1)  # pyright: ignore[reportArgumentType]
         elif run.isdigit() and len(run) < 8 and (nodes := self.search(equal("start.scan_id", int(run)), limit=1)):  # pyright: ignore[reportArgumentType]
             pass
         else:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from beamstream.archive.documents import Document, Tail, decode
+from beamstream.archive.documents import COPY_PLAN, Document, Tail, decode
 from beamstream.errors import ArchiveError
 
 _SHORTEST = 4  # characters of a uid that may stand for all of it
@@ -73,7 +73,7 @@ def _newest(directory: Path, place: int, run: str) -> Path:
         if len(newest) == place and newest[0][0] > written:
             break  # no run begins after the last line of its journal
         start = _start(path)
-        if start.get("plan_name") != "ingest":  # the copy that an upload made of another run
+        if start.get("plan_name") != COPY_PLAN:
             newest = sorted([*newest, (start.get("time", 0.0), path.stem, path)])[-place:]
     if len(newest) < place:
         raise ArchiveError(f"archive: run {run} asked for, there are {len(newest)} in {directory}; record one")

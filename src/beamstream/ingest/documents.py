@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
+from beamstream.archive.documents import COPY_PLAN
 from beamstream.callbacks.derived import descriptor_of, event_of
 from beamstream.ingest.catalogue import Item
 from beamstream.ingest.files import StreamFiles
@@ -29,7 +30,7 @@ def start_of(item: Item) -> dict[str, Any]:
     start: dict[str, Any] = {
         "uid": item.run,
         "time": item.created,
-        "plan_name": "ingest",
+        "plan_name": COPY_PLAN,
         "data_id": item.data_id,
         "stream_name": item.settings.get("data_item_name") or item.settings.get("stream_name") or "",
         "tags": list(item.tags),

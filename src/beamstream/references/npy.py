@@ -87,9 +87,9 @@ def _opened(path: Path, who: str) -> tuple[NDArray[Any], float]:
 
 def _own_geometry(array: NDArray[Any], who: str) -> Geometry:
     if array.ndim == 2:
-        return Geometry(array.shape, array.dtype.str)
+        return Geometry.of(array)
     if array.ndim == 3 and array.shape[-1] == 3:
-        return Geometry(array.shape, array.dtype.str, ColorMode.RGB1)
+        return Geometry.of(array, ColorMode.RGB1)
     raise CalibrationError(
         f"{who}: its shape is {array.shape}; save one image of shape (n_rows, n_cols) or (n_rows, n_cols, 3), "
         "or say the geometry of the frames"

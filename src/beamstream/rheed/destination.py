@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from beamstream.errors import UploadError
+from beamstream.locks import is_locked
 from beamstream.rheed.options import Destination, UploadOptions
-from beamstream.rheed.starting import is_locked
 
 
 def destination_for(options: UploadOptions, archive: Path, expected: str = "") -> Destination:

@@ -99,6 +99,11 @@ class Job:
     chunk_seconds: float = 2.0
     key_file: str | None = None
 
+    @property
+    def links(self) -> dict[str, Any]:
+        """What the service shall attach to the stream, as the client takes it."""
+        return {"physical_sample": self.physical_sample, "project_id": self.project_id, "tags": list(self.tags)}
+
     @classmethod
     def from_dict(cls, doc: Mapping[str, Any]) -> Self:
         """Read what `dataclasses.asdict` made."""

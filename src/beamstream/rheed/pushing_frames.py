@@ -121,9 +121,7 @@ class PushingFrames:
     def _begin(self, streamer: Any) -> str:
         """Open the stream; sample and tags are attached once."""
         job = self._job
-        links: dict[str, Any] = {}
-        if not self._linked:
-            links = {"physical_sample": job.physical_sample, "project_id": job.project_id, "tags": list(job.tags)}
+        links = {} if self._linked else job.links
         try:
             data_id = streamer.initialize(
                 self._fps, job.rotations_per_min, self._chunk_size, job.stream_name, azimuth=job.azimuth, **links

@@ -88,9 +88,7 @@ class PushingReadings:
     def _begin(self) -> str:
         """Open the time series, as soon as that works; sample and tags are attached once."""
         job = self._job
-        links: dict[str, Any] = {}
-        if not self._linked:
-            links = {"physical_sample": job.physical_sample, "project_id": job.project_id, "tags": list(job.tags)}
+        links = {} if self._linked else job.links
         while True:
             try:
                 return self._streamer.initialize(stream_name=job.stream_name, **links)

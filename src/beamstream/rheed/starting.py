@@ -1,6 +1,5 @@
 """Start the workers of uploads, and find which of them live."""
 
-import fcntl
 import logging
 import os
 import subprocess
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from beamstream.errors import UploadError
+from beamstream.locks import is_locked
 from beamstream.rheed.job import Job, JobDirectory, job_directories
 from beamstream.rheed.key import KEY_VARIABLE
 
@@ -66,21 +66,6 @@ def readable(found: JobDirectory) -> Job | None:
 def is_running(job: JobDirectory) -> bool:
     """Return whether a worker lives; it holds the lock as long as it does."""
     return is_locked(job.lock)
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether a living process holds a file locked; not when there is no such file."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def is_over(job: JobDirectory) -> bool:

@@ -1,9 +1,12 @@
 """Source: where frames come from, and Listener: who wants them."""
 
+import logging
 from typing import Protocol
 
 from beamstream.errors import BeamstreamError
 from beamstream.frames import Frame, Geometry
+
+logger = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
@@ -70,3 +73,11 @@ class Source(Protocol):
     def close(self) -> None:
         """Stop and give everything back; the source cannot be used again."""
         ...
+
+
+def tell_failure(listener: Listener, error: Exception, name: str) -> None:
+    """Tell a listener that it raised, or that the source ended; what it raises now goes to the log of `name`."""
+    try:
+        listener.failed(error)
+    except Exception:
+        logger.exception("%s: the listener failed to hear of %r", name, error)

@@ -10,7 +10,7 @@ from typing import Any
 
 from beamstream.errors import MalformedMessage, NotConnected, SourceError
 from beamstream.frames import Geometry
-from beamstream.sources.base import Listener
+from beamstream.sources.base import Listener, tell_failure
 from beamstream.sources.spectra_frames import SpectraCounters, SpectraDecoder, Treat
 from beamstream.sources.spectra_socket import Ended, Endpoint, News, Subscription
 from beamstream.spectra_wire import MOST_BYTES
@@ -189,7 +189,7 @@ class SpectraSource:
         except Ended:
             pass
         except Exception as e:
-            self._tell_failure(listener, e)
+            tell_failure(listener, e, self.name)
         finally:
             subscription.close()
 
@@ -244,13 +244,7 @@ class SpectraSource:
         try:
             call(*args)
         except Exception as e:
-            self._tell_failure(listener, e)
-
-    def _tell_failure(self, listener: Listener, error: Exception) -> None:
-        try:
-            listener.failed(error)
-        except Exception:
-            logger.exception("%s: the listener failed to hear of %r", self.name, error)
+            tell_failure(listener, e, self.name)
 
 
 @atexit.register

@@ -111,7 +111,7 @@ class SpectraDecoder:
     def _geometry_of(self, values: NDArray[Any]) -> Geometry:
         last = self._geometry
         if last is None or values.shape != last.shape or values.dtype.str != last.dtype:
-            self._geometry = last = Geometry(values.shape, values.dtype.str)
+            self._geometry = last = Geometry.of(values)
         return last
 
 

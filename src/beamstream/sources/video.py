@@ -8,13 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from beamstream.errors import BeamstreamError, NotAnImage, SourceError
-from beamstream.frames import ColorMode, Frame, Geometry
-from beamstream.sources.base import Listener
+from beamstream.frames import Frame, Geometry
+from beamstream.sources.base import Listener, tell_failure
 from beamstream.sources.grey import Grey, checked_rule
 from beamstream.sources.video_film import Film
 from beamstream.sources.video_pixels import Limited, PictureReader
@@ -144,7 +141,7 @@ class VideoSource:
         with self._opened() as film:
             self.clock, reader = film.clock, self._reader(film)
             for picture, _ in film.pictures():
-                return _geometry(*reader.image(picture))
+                return Geometry.of(*reader.image(picture))
         raise NotAnImage(f"{self.name}: {self.path} has no picture in it; was its recording broken off?")
 
     def start(self, listener: Listener, timeout: float) -> None:
@@ -210,10 +207,7 @@ class VideoSource:
                 self.ended()
         except Exception as e:
             self.over = True
-            try:
-                listener.failed(e if isinstance(e, BeamstreamError) else _explained(e, self.name))
-            except Exception:
-                logger.exception("%s: the listener failed to hear of %r", self.name, e)
+            tell_failure(listener, e if isinstance(e, BeamstreamError) else _explained(e, self.name), self.name)
 
     def _deliver(self, film: Film, listener: Listener) -> bool:
         """Play; return whether the film came to its end."""
@@ -225,7 +219,7 @@ class VideoSource:
                 return True
             image, mode = reader.image(picture)
             timestamp = (film.start_ns + since_ns) / 10**9  # of integers: rounded once
-            frame = Frame(image, _geometry(image, mode), self.delivered, timestamp, 0.0, self.uri, film.clock)
+            frame = Frame(image, Geometry.of(image, mode), self.delivered, timestamp, 0.0, self.uri, film.clock)
             while not self._give(frame, since_ns, listener):
                 if not self._asked():
                     return False
@@ -274,10 +268,6 @@ class VideoSource:
             return not self._turn.wait_for(
                 lambda: self._anchor is not anchor or self._credit == 0 or self._stopping.is_set(), pause
             )
-
-
-def _geometry(image: NDArray[Any], mode: ColorMode) -> Geometry:
-    return Geometry(image.shape, image.dtype.str, mode)
 
 
 def _explained(error: Exception, who: str) -> SourceError:

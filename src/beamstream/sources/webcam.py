@@ -1,6 +1,5 @@
 """Frames from a camera that only the operating system knows, through OpenCV."""
 
-import logging
 import threading
 import time
 from itertools import count
@@ -12,10 +11,8 @@ from numpy.typing import NDArray
 
 from beamstream.errors import NotAnImage, NotConnected, SourceError
 from beamstream.frames import ColorMode, Frame, Geometry
-from beamstream.sources.base import Listener
+from beamstream.sources.base import Listener, tell_failure
 from beamstream.sources.grey import Grey, checked_rule, to_grey
-
-logger = logging.getLogger(__name__)
 
 
 class WebcamSource:
@@ -103,7 +100,7 @@ class WebcamSource:
             raise NotConnected(f"{self.name}: {self.uri} is open, but gave no frame; is another program using it?")
         self._answered = True
         self.period = 1 / rate if 0 < rate < 1e6 else None
-        self._geometry = _geometry(*self._image(raw))
+        self._geometry = Geometry.of(*self._image(raw))
         return self._geometry
 
     def start(self, listener: Listener, timeout: float) -> None:
@@ -174,18 +171,11 @@ class WebcamSource:
                     self._answered = False
                     raise NotConnected(f"{self.name}: {self.uri} gave {number} frames and no more; is it plugged in?")
                 image, mode = self._image(raw)
-                listener.frame(Frame(image, _geometry(image, mode), number, now, now, self.uri), 0)
+                listener.frame(Frame(image, Geometry.of(image, mode), number, now, now, self.uri), 0)
         except Exception as e:
-            try:
-                listener.failed(e)
-            except Exception:
-                logger.exception("%s: the listener failed to hear of %r", self.name, e)
+            tell_failure(listener, e, self.name)
         finally:
             capture.release()
-
-
-def _geometry(image: NDArray[Any], mode: ColorMode) -> Geometry:
-    return Geometry(image.shape, image.dtype.str, mode)
 
 
 def _read_only(image: NDArray[Any]) -> NDArray[Any]:

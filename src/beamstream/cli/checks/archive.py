@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from beamstream.archive.address import find_server, is_locked, listen
+from beamstream.archive.address import find_server, listen
 from beamstream.archive.documents import is_complete
 from beamstream.archive.layout import Layout, read_key
 from beamstream.archive.process import is_up
 from beamstream.cli.checks.finding import Finding, fail, ok, warn
 from beamstream.config import Config
 from beamstream.errors import ArchiveError
+from beamstream.locks import is_locked
 
 _BACKLOG = 20  # runs that wait while a server is up
 
