@@ -19,10 +19,11 @@ def before_exit(function: Callable[[], object]) -> None:
     threading._register_atexit(function)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _end_channel_access() -> None:
+def end_channel_access() -> None:
     """Let ophyd end what it asks a server, and keep caproto and it from printing what they could not do any more.
 
     ophyd asks for units and limits in threads of its own; without an answer one would wait its 10 s, and complain.
+    Nothing can be asked afterwards. Calling it again does no harm.
     """
     logging.getLogger("caproto.circ").disabled = True
     shim = sys.modules.get("ophyd._caproto_shim")
@@ -37,4 +38,4 @@ def _end_channel_access() -> None:
     dispatcher._threads.clear()  # ophyd would wait for them without a deadline
 
 
-before_exit(_end_channel_access)
+before_exit(end_channel_access)

@@ -18,6 +18,7 @@ from beamstream.cli.demo_growth import camera as rheed_camera
 from beamstream.cli.demo_growth import check, grow, picture, sections, take_uploads
 from beamstream.cli.steps import Steps
 from beamstream.errors import ArchiveError, BeamstreamError, SinkError
+from beamstream.exits import end_channel_access
 
 if TYPE_CHECKING:
     from beamstream.cli.acquisition import Acquisition
@@ -75,6 +76,7 @@ def _walk(
     with steps.step("simulated beamline") as step:
         beamline = Beamline(cameras=(CameraSpec(geometry=geometry, period=1 / fps), rheed_camera()))
         stack.enter_context(SimProcess(beamline))
+        stack.callback(end_channel_access)  # before the records go
         step(f"{beamline.cameras[0].image}, {geometry}, {fps:g} fps, a motor, and a RHEED camera on a growth chamber")
     config = _config(place, beamline)
     with steps.step("RunEngine, devices"):
