@@ -73,11 +73,20 @@ def _segments() -> set[str]:
 
 def _children() -> set[psutil.Process]:
     living = set()
+    tasks = list(Path("/proc/self/task").glob("*/children"))  # not every kernel has them
+    if tasks and not any(map(_read, tasks)):
+        return living  # to look through all processes for none takes 2 ms, twice a test
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):  # it ends this moment
             if child.status() != psutil.STATUS_ZOMBIE:
                 living.add(child)
     return living
+
+
+def _read(path: Path) -> str:
+    with contextlib.suppress(OSError):  # of a thread that ends this moment
+        return path.read_text()
+    return ""
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from beamstream.errors import RingError, RingOverrun
-from beamstream.frames import Frame
+from beamstream.frames import Frame, Geometry
 from beamstream.segment import PREFIX, SHM, Segment, held
 
 _POLL = 0.002  # s; how late a reader in another process may notice a frame
@@ -82,6 +82,21 @@ class RingView:
     def closed(self) -> bool:
         """Whether the writer has ended this epoch."""
         return self._segment.closed
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the frames of this epoch."""
+        return self._segment.geometry
+
+    @property
+    def capacity(self) -> int:
+        """Frames that this epoch holds."""
+        return self._segment.capacity
+
+    @property
+    def source(self) -> str:
+        """Where the writer says that its frames come from, a URI."""
+        return self._segment.source
 
     def identity(self, index: int) -> tuple[int, float]:
         """Return the unique_id and timestamp in the slot of a frame, whole or not; much faster than `frame`."""

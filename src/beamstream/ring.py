@@ -106,6 +106,11 @@ class Ring:
         return index
 
     @property
+    def source(self) -> str:
+        """Where its frames come from, a URI; as given."""
+        return self._source
+
+    @property
     def full(self) -> bool:
         """Whether the next frame would overwrite one that the recorder still needs."""
         segment, guard = self._segment, self.guard

@@ -11,11 +11,12 @@ import h5py
 import httpx
 import numpy as np
 import pytest
-from archive_session import SHAPE, Camera, Ledger, fly, frame
+from archive_session import SHAPE, Camera, Ledger, fly, frame, journaled
 from ophyd.sim import SynAxis, SynGauss
 from PIL import Image
 
 from beamstream.archive.catalog import broker, connect, list_runs, run_summary, wait_for_run
+from beamstream.callbacks.journal import Journal
 from beamstream.errors import ArchiveError
 
 
@@ -197,8 +198,6 @@ def test_filed_journals_move_aside(archive, flown, wait_for):
 
 
 def test_a_refused_run_is_put_aside_with_the_reason_and_others_go_on(archive, wait_for):
-    from beamstream.callbacks.journal import Journal
-
     journal = Journal(archive.layout.journal)
     journal("start", {"uid": "0" * 36, "time": time.time(), "scan_id": 1})
     keys = {"x": {"source": "s", "dtype": "array", "shape": [2, 2], "dtype_numpy": "<u2", "external": "STREAM:"}}
@@ -238,7 +237,7 @@ def test_rows_that_may_be_there_twice_are_filed_anew(archive, wait_for):
 
 
 def test_a_run_that_outran_the_feeder_is_caught_up_in_one_go(archive):
-    (uid,) = archive.engine(bp.count([Ledger(name="fast")], 2500))  # at 30 ms a request: more than a minute
+    uid = journaled(archive.layout.journal, 2500)  # at 30 ms a request: more than a minute
     summary = wait_for_run(archive.client, uid, timeout=30)
     assert summary.num_events == {"primary": 2500}
     table = archive.client.v3[uid]["primary"].base["internal"].read()

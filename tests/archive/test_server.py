@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import bluesky.plans as bp
@@ -30,6 +32,33 @@ def layout(tmp_path):
     layout = Layout(tmp_path / "archive")
     layout.prepare()
     return layout
+
+
+def address_of(pid: int, layout: Layout) -> Address | None:
+    """Return where a process serves; None as long as it does not."""
+    try:
+        address = find_server(layout)
+    except ArchiveError:  # nobody, or one that was killed and left its address
+        return None
+    return address if address.pid == pid else None
+
+
+@contextmanager
+def serving(layout: Layout, wait_for, number: signal.Signals, **options) -> Iterator[Address]:
+    """Serve in a process of its own until a signal; that it ends cleanly is checked: a start costs seconds."""
+    options |= {"directory": str(layout.directory)}
+    code = f"from beamstream.archive.server import ArchiveServer; ArchiveServer(**{options!r}).serve()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        wait_for(lambda: address_of(child.pid, layout), timeout=60, what="the server to be up")
+        yield find_server(layout)
+        child.send_signal(number)
+        said, _ = child.communicate(timeout=20)
+    finally:
+        child.kill()
+        child.communicate()
+    assert (child.returncode, said) == (0, b"")
+    assert not layout.address.exists()
 
 
 def test_the_key_is_made_once_and_private(layout):
@@ -82,11 +111,11 @@ def test_the_address_of_a_dead_server_is_recognised(layout):
         find_server(layout)
 
 
-def test_anonymous_readers_read_and_cannot_write(layout, connected):
+def test_anonymous_readers_read_and_cannot_write_and_ctrl_c_ends_the_server_cleanly(layout, connected, wait_for):
     engine = make_engine(layout.journal)
     camera = Camera("cam", layout.recordings, num=6)
     (uid,) = engine(fly([camera]))  # before there is a server
-    with running_server(layout.directory, anonymous=True) as address:
+    with serving(layout, wait_for, signal.SIGINT, anonymous=True) as address:
         with pytest.raises(ArchiveError, match=rf"served already by process {address.pid} at {address.url}"):
             ArchiveServer(layout.directory).start()
         wait_for_run(connected(layout.directory), uid)
@@ -96,21 +125,6 @@ def test_anonymous_readers_read_and_cannot_write(layout, connected):
         assert run_summary(connected(address.url)[uid].metadata).lost == 0
         wrong = {"Authorization": "Apikey 0123456789abcdef"}
         assert httpx.get(f"{address.url}/api/v1/search/", headers=wrong).status_code == 401
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_serve_cleanly(layout, number, wait_for):
-    code = f"from beamstream.archive.server import ArchiveServer; ArchiveServer({str(layout.directory)!r}).serve()"
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        wait_for(layout.address.exists, timeout=60, what="the server to be up")
-        child.send_signal(number)
-        said, _ = child.communicate(timeout=20)
-    finally:
-        child.kill()
-        child.wait()
-    assert (child.returncode, said) == (0, b"")
-    assert not layout.address.exists()
 
 
 def test_the_server_ends_when_its_parent_is_killed(layout, wait_for):
@@ -142,7 +156,9 @@ def test_a_server_in_a_thread_starts_stops_and_starts_again(layout, connected):
             assert [r.uid for r in list_runs(connected(layout.directory))] == uids[::-1]
 
 
-def test_a_server_that_is_killed_during_a_run_loses_nothing(layout, wait_for, connected):
+def test_a_server_that_is_killed_during_a_run_loses_nothing_and_sigterm_ends_the_next_cleanly(
+    layout, wait_for, connected
+):
     engine = make_engine(layout.journal)
     camera = Camera("cam", layout.recordings, num=40, period=0.01)
     with running_server(layout.directory) as address:
@@ -158,7 +174,7 @@ def test_a_server_that_is_killed_during_a_run_loses_nothing(layout, wait_for, co
         run.join(30)
         assert not run.is_alive(), "the dead archive held the run up"
     assert camera.path.stat().st_size > 40 * 24 * 32 * 2
-    with running_server(layout.directory):
+    with serving(layout, wait_for, signal.SIGTERM):
         client = connected(layout.directory)
         found = wait_for_run(client, summary.uid)
         assert (found.exit_status, found.recorded) == ("success", 40)

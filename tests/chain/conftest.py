@@ -15,6 +15,9 @@ from bluesky import RunEngine
 from numpy.typing import NDArray
 from ophyd import EpicsSignal
 
+from beamstream.archive.catalog import connect
+from beamstream.archive.layout import Layout
+from beamstream.archive.process import running_server
 from beamstream.callbacks.chain import Chain
 from beamstream.callbacks.journal import Journal
 from beamstream.frames import ColorMode, Geometry
@@ -92,10 +95,26 @@ def beamline(request, cameras) -> Iterator[SimProcess]:
         yield process
 
 
+@pytest.fixture(scope="session")
+def served(tmp_path_factory) -> Iterator[Layout]:
+    """A served archive: a start costs seconds."""
+    layout = Layout(tmp_path_factory.mktemp("archive"))
+    with running_server(layout.directory):
+        yield layout
+
+
 @pytest.fixture
-def home(tmp_path) -> Path:
-    """Where recordings and journal are; an archive's directory in tests that read over HTTP."""
-    return tmp_path
+def home(request, tmp_path) -> Path:
+    """Where recordings and journal are; the archive's directory in tests that read over HTTP."""
+    return request.getfixturevalue("served").directory if "served" in request.fixturenames else tmp_path
+
+
+@pytest.fixture
+def client(served) -> Iterator[Any]:
+    """Who reads over HTTP what is in `home`."""
+    client = connect(served.directory)
+    yield client
+    client.context.close()
 
 
 @pytest.fixture

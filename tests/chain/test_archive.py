@@ -1,4 +1,4 @@
-"""What callbacks derive is served over HTTP like what was recorded."""
+"""What callbacks derive, of a simulated growth as well, is served over HTTP like what was recorded."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,42 +7,41 @@ import dask
 import numpy as np
 import pytest
 from bluesky.plans import count
-from bluesky_tiled_plugins import TiledWriter
+from ophyd import EpicsSignal
+from PIL import Image
 
-from beamstream.archive.catalog import connect, wait_for_run
+from beamstream.archive.catalog import wait_for_run
 from beamstream.archive.documents import Tail
 from beamstream.archive.interrupted import InterruptedRun
-from beamstream.archive.layout import Layout
-from beamstream.archive.process import running_server
 from beamstream.callbacks.average import ReferenceAverage
 from beamstream.callbacks.chain import Chain
 from beamstream.callbacks.flatfield import FlatField
+from beamstream.callbacks.growth_rate import GrowthRate
+from beamstream.callbacks.intensity import Intensity
+from beamstream.callbacks.live_growth import LiveGrowth
 from beamstream.callbacks.live_stats import LiveStats
 from beamstream.callbacks.recorder import Recorder
+from beamstream.callbacks.strip import Strip
+from beamstream.frames import Geometry
+from beamstream.ops.growth_rate import growth_rate
+from beamstream.sim.beamline import CameraSpec
+from beamstream.sim.rheed import RheedScene, RheedSpec
 from plans.ledger import ledger_wrapper
 from plans.record import record
 from plans.references import darks, flats
 
 dask.config.set(scheduler="synchronous")  # its pool of threads would outlive a test
 
+RATE = 2.0
+FILM = RheedSpec(shape=(64, 96), growth_rate=RATE, decay=40.0, rotations_per_min=60.0)
+A = CameraSpec("CHAIN:A", Geometry((48, 64), "<u2"), period=0.005)
+CAMERA = CameraSpec("CHAIN:R", Geometry(FILM.shape, "|u1"), period=0.02, scene="rheed", rheed=FILM)
+ROW, COL, ROWS, COLS = RheedScene(FILM).region
+
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory) -> Iterator[Layout]:
-    layout = Layout(tmp_path_factory.mktemp("archive"))
-    with running_server(layout.directory):
-        yield layout
-
-
-@pytest.fixture
-def home(served) -> Path:
-    return served.directory
-
-
-@pytest.fixture
-def client(served):
-    client = connect(served.directory)
-    yield client
-    client.context.close()
+def cameras() -> tuple[CameraSpec, ...]:
+    return (A, CAMERA)
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def corrected(engine, chain, docs, cam, home):
 
 
 def test_what_callbacks_made_is_served_beside_what_was_recorded(client, corrected, docs):
-    wait_for_run(client, corrected[0])
+    wait_for_run(client, corrected[0], timeout=60)
     run = client[corrected[0]]
     raw = docs.images("cam_image")
     assert np.array_equal(run["primary/cam_image"].read(), raw)
@@ -95,6 +94,8 @@ def test_frames_derived_by_a_session_that_was_killed_are_found_again(engine, cha
 
 
 def test_a_chain_feeds_a_tiled_writer_as_well_as_a_journal(engine, cam, client, docs):
+    from bluesky_tiled_plugins import TiledWriter  # takes seconds
+
     mine = Chain(TiledWriter(client, batch_size=1), [FlatField(np.full((48, 64), 2.0)), docs])
     engine.dispatcher.unsubscribe_all()
     engine.preprocessors[:] = [ledger_wrapper]  # without the wrapper that waits: the stop document waits as well
@@ -103,3 +104,65 @@ def test_a_chain_feeds_a_tiled_writer_as_well_as_a_journal(engine, cam, client, 
     run = client[docs.of("start")[-1]["uid"]]
     assert np.array_equal(run["primary_corrected/cam_corrected_image"].read(), docs.images("cam_corrected_image"))
     assert run.metadata["stop"]["num_events"]["primary_corrected"] == 10
+
+
+@pytest.fixture
+def live(tmp_path) -> Iterator[LiveGrowth]:
+    live = LiveGrowth(directory=tmp_path / "pictures", period=0.5)
+    assert live.wait_ready()
+    yield live
+    live.close()
+
+
+def test_a_growth_is_measured_while_it_is_filmed_and_queried_afterwards(engine, chain, docs, make, client, live):
+    region = (ROW, COL, ROWS, COLS)
+    chain.add(Intensity({"specular": region}))
+    chain.add(GrowthRate({"specular": region}, rotations_per_min=0))
+    chain.add(Strip((ROW, 0, ROWS, 96)))
+    chain.add(Strip((ROW, 0, ROWS, 96), angles=(0, 180), tolerance=15, rotations_per_min=60, name="turned"))
+    chain.add(live)
+    source = make("CHAIN:R")
+    open_the_source()
+    engine(record([source], num=280, flush_period=0.5))
+
+    last = docs.events("primary_growth")[-1]["data"]
+    assert last["cam_specular_growth_rate"] == pytest.approx(RATE, rel=0.01)
+    assert last["cam_specular_growth_rate_sigma"] < 0.01 * RATE
+    account = docs.account
+    assert (account["intensity_frames"], account["live_growth_errors"]) == (280, 0)
+    assert live.wait_drawn(30)
+    assert live.drawn == 280
+    (path,) = live_pictures(live)
+    with Image.open(path) as picture:
+        assert picture.size[1] > 900  # with the strips
+
+    uid = docs.of("start")[-1]["uid"]
+    wait_for_run(client, uid, timeout=60)
+    run = client[uid]
+    raw = docs.images("cam_image").astype(np.float64)
+    curve = run["primary_intensity"]
+    spot = curve["cam_specular_intensity"].read()
+    np.testing.assert_allclose(spot, raw[:, ROW : ROW + ROWS, COL : COL + COLS].mean(axis=(1, 2)), rtol=1e-12)
+    found = growth_rate(curve["cam_intensity_time"].read(), spot)
+    assert found is not None
+    assert found.rate == pytest.approx(RATE, rel=0.01)
+    strip = run["primary_strip"]["cam_strip"].read()
+    np.testing.assert_allclose(strip, raw[:, ROW : ROW + ROWS].mean(axis=1), rtol=1e-5)
+    turned = run["primary_strip_180"]
+    assert turned["cam_strip_180"].shape == (len(turned["cam_strip_180_time"].read()), 96)
+    assert np.abs(turned["cam_strip_180_azimuth"].read() - 180).max() <= 15
+    rates = run["primary_growth"].read()["cam_specular_growth_rate"]
+    assert np.isnan(float(rates[0]))
+    assert float(rates[-1]) == last["cam_specular_growth_rate"]
+
+
+def open_the_source() -> None:
+    signal = EpicsSignal("CHAIN:R:sim1:Source", name="source", string=True)
+    signal.wait_for_connection(timeout=10)
+    signal.put("Open", wait=True, timeout=10)
+    signal.destroy()
+
+
+def live_pictures(live: LiveGrowth) -> list[Path]:
+    directory = Path(str(live._options["directory"]))
+    return [path for path in directory.glob("*_growth.png") if path.name[:5].isdigit()]

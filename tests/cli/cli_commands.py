@@ -58,7 +58,8 @@ def configuration(tmp: Path) -> Path:
     file = tmp / "beamstream.toml"
     if not file.exists():
         file.write_text(
-            '[archive]\ndirectory = "archive"\nport = 0\n[recording]\nring_memory_mb = 32\n'
+            '[archive]\ndirectory = "archive"\nport = 0\n[live]\nenabled = false\nport = 0\n'
+            "[recording]\nring_memory_mb = 32\n"
             '[devices.camera]\nkind = "pva_detector"\npv = "CLI:CAM:Pva1:Image"\ncontrol = "CLI:CAM:cam1:"\n'
             '[devices.free]\nkind = "pva_detector"\npv = "CLI:FREE:Pva1:Image"\n'
             '[devices.motor]\nkind = "motor"\npv = "CLI:MTR1"\n'

@@ -86,7 +86,7 @@ def test_plots_are_only_for_those_who_look(file):
         chain = Chain()
         add_callbacks(chain, load(file), watched=watched)
         names.append([callback.name for callback in chain.callbacks])
-    assert names[0] == ["reference", "corrected", "processed", "live_stats", "recorder"]
+    assert names[0] == ["reference", "corrected", "processed", "live_stats", "recorder", "viewer"]
     assert names[1] == [*names[0], "live_image", "live_waterfall"]
 
 

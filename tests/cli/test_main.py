@@ -14,7 +14,7 @@ HEAVY = {"pydantic", "numpy", "ophyd", "bluesky", "tiled", "h5py", "pvaccess", "
 def test_help_names_every_command_and_the_exit_statuses(beamstream):
     done = beamstream("--help")
     assert done.status == 0
-    for word in ("record", "serve", "runs", "recover", "doctor", "demo", "sim", "session", "bench", "130"):
+    for word in ("record", "serve", "view", "runs", "recover", "doctor", "demo", "sim", "session", "bench", "130"):
         assert word in done.out
 
 
@@ -32,7 +32,7 @@ def test_the_version_is_one_line_and_the_stack_is_json(beamstream):
     assert all(stack[name] for name in ("bluesky", "ophyd", "tiled", "pvapy", "numpy"))
 
 
-COMMANDS = ["record", "serve", "recover", "doctor", "demo", "bench", "session", "runs list", "runs show"]
+COMMANDS = ["record", "serve", "view", "recover", "doctor", "demo", "bench", "session", "runs list", "runs show"]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "sim camera", "sim beamline"])

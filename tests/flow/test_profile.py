@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import h5py
@@ -21,9 +22,11 @@ from beamstream.errors import ArchiveError
 from beamstream.frames import Geometry
 from beamstream.instrument.access import ArchiveAccess
 from beamstream.instrument.engine import ScanIds
+from beamstream.instrument.page import find_page
 from beamstream.sim.beamline import Beamline, CameraSpec, MotorSpec
 from beamstream.sim.loopback import loopback_environment
 from beamstream.sim.process import SimProcess
+from beamstream.watching.presence import present
 
 PROFILE = Path(__file__).resolve().parents[2] / "profile"
 PROMPT = r"In \[\d+\]: "
@@ -161,6 +164,35 @@ def test_every_plan_and_name_that_people_expect_is_there(beamline, terminal):
     assert "scan_id=2" in shown
     assert re.search(r"cam +3 +0 ", shown)
     assert session.end() == 0
+
+
+def test_watch_says_where_the_page_is_others_see_the_run_and_both_end_with_the_session(
+    beamline, terminal, wait_for, monkeypatch
+):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    session = terminal()
+    assert "watch(cam) shows it live" in session.until(PROMPT)
+    said = session.type("watch(cam)")
+    url = re.search(r"page +(http://127\.0\.0\.1:(\d+)/)streams/cam/", said)
+    assert url, said
+    assert f"ssh -L {url[2]}:127.0.0.1:{url[2]} " in said
+    with urllib.request.urlopen(f"{url[1]}state", timeout=10) as answer:
+        (seen,) = json.load(answer)["sessions"]
+    assert (seen["pid"], seen["state"], seen["run"]) == (session.child.pid, "idle", None)
+    session.child.sendline("RE(record([cam], seconds=3))")
+
+    def running() -> bool:
+        runs = [said["run"] for said in present(session.archive.directory) if said["run"]]
+        return bool(runs) and runs[0]["plan"] == "record" and runs[0]["done"] > 10
+
+    wait_for(running, what="the run to be seen")
+    session.until(PROMPT)
+    page = find_page(session.archive)
+    assert session.end() == 0
+    assert not psutil.pid_exists(page.pid)
+    assert present(session.archive.directory) == []
+    assert not session.archive.live_address.exists()
 
 
 def test_the_tour_of_the_flat_field_works_as_the_readme_has_it(beamline, terminal):

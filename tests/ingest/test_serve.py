@@ -30,7 +30,7 @@ COMMAND = [sys.executable, "-c", "import sys; from beamstream.cli import main; s
 def served(where: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
     """Serve an archive; yield the process and what it said."""
     environment = {**os.environ, "BEAMSTREAM_CONFIG": str(where / "beamstream.toml"), "NO_COLOR": "1"}
-    command = [*COMMAND, "serve", "--port", "0", *arguments]
+    command = [*COMMAND, "serve", "--port", "0", "--no-live", *arguments]
     with (
         (where / "serve.err").open("w") as log,
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, cwd=where) as process,

@@ -37,7 +37,7 @@ def test_sections_switch_their_callbacks_on(tmp_path, monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     found = callbacks(tmp_path, EVERYTHING)
-    assert list(found) == ["reference", "intensity", "growth_rate", "strip", "live_growth"]
+    assert list(found) == ["reference", "intensity", "growth_rate", "strip", "viewer", "live_growth"]
     assert found["intensity"].regions == {"specular": (4, 5, 6, 7), "streak": (0, 0, 30, 2)}
     assert found["growth_rate"].regions == found["intensity"].regions
     assert (found["growth_rate"].window, found["growth_rate"].band) == (30.0, (0.1, None))
@@ -48,13 +48,13 @@ def test_sections_switch_their_callbacks_on(tmp_path, monkeypatch):
 
 def test_the_plot_is_for_those_who_look_and_brings_the_intensities_that_it_needs(tmp_path):
     text = "[callbacks.growth_rate]\nregions = { spot = [1, 2, 3, 4] }\n[callbacks.live_growth]\n"
-    assert list(callbacks(tmp_path, text, watched=False)) == ["reference", "intensity", "growth_rate"]
+    assert list(callbacks(tmp_path, text, watched=False)) == ["reference", "intensity", "growth_rate", "viewer"]
     found = callbacks(tmp_path, text + "[callbacks]\ntables = false\n")
     assert found["intensity"].regions == {"spot": (1, 2, 3, 4)}
 
 
 def test_without_sections_there_is_none_of_it(tmp_path):
-    assert list(callbacks(tmp_path, "[callbacks]\ntables = false\n")) == ["reference"]
+    assert list(callbacks(tmp_path, "[callbacks]\ntables = false\n")) == ["reference", "viewer"]
 
 
 @pytest.mark.parametrize(

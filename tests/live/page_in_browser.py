@@ -23,6 +23,8 @@ class LivePage:
     ----------
     settings : dict
         What the browser remembers of an earlier visit.
+    key : str
+        Under which name.
 
     Attributes
     ----------
@@ -30,12 +32,19 @@ class LivePage:
         What was thrown in its scripts.
     """
 
-    def __init__(self, tab: Page, url: str, wait_for: Callable[..., None], settings: dict[str, Any]) -> None:
-        self._wait_for = wait_for
+    def __init__(
+        self,
+        tab: Page,
+        url: str,
+        wait_for: Callable[..., None],
+        settings: dict[str, Any],
+        key: str = "beamstream.live",
+    ) -> None:
+        self.wait_for = wait_for
         self.page = tab
         self.errors: list[str] = []
-        tab.goto(f"{url}static/icon.svg")  # of the same origin, without scripts
-        tab.evaluate("(text) => localStorage.setItem('beamstream.live', text)", json.dumps(settings))
+        tab.goto(f"{url.partition('streams/')[0]}static/icon.svg")  # of the same origin, without scripts
+        tab.evaluate("([key, text]) => localStorage.setItem(key, text)", [key, json.dumps(settings)])
         tab.on("pageerror", lambda error: self.errors.append(str(error)))
         tab.goto(url)
 
@@ -51,11 +60,11 @@ class LivePage:
 
     def until(self, words: str) -> None:
         """Wait until its state begins with these words."""
-        self._wait_for(lambda: self.words.startswith(words), what=words)
+        self.wait_for(lambda: self.words.startswith(words), what=words)
 
     def rows_until(self, number: int) -> np.ndarray:
         """Wait until so many rows are drawn, and return the colours of all that are."""
-        self._wait_for(lambda: len(self.rows()) >= number, what=f"{number} rows")
+        self.wait_for(lambda: len(self.rows()) >= number, what=f"{number} rows")
         return self.rows()
 
     def plan(self, name: str) -> dict[str, int]:

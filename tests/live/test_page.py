@@ -179,6 +179,7 @@ def test_the_scale_is_what_the_server_suggests_until_somebody_chooses(server, wr
     assert not page.page.get_by_label("Logarithmic").is_checked()
     page.page.get_by_label("Logarithmic").check()
     page.page.reload()
+    writer.put(pattern(1) - 50.0)  # the first one is no longer young
     page.until("live")
     assert page.page.get_by_label("Logarithmic").is_checked()
 

@@ -1,21 +1,15 @@
 """A publisher that is not there yet, that goes, hangs and comes again."""
 
 import logging
-import socket
 
 import pytest
 
 from beamstream.receiver import status
+from beamstream.sim.loopback import free_port
 from beamstream.sim.spectra_process import SpectraSim
 from beamstream.sim.spectrometer import SpectrometerSpec
 
 SPEC = SpectrometerSpec(rate=100, shape=(1, 96, 4))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def lines(caplog: pytest.LogCaptureFixture, words: str) -> int:
@@ -55,7 +49,7 @@ def test_a_publisher_that_goes_and_comes_again_is_said_twice_and_followed(receiv
         sim.start()
         wait_for(lambda: receiver.account.received > before + 3, what="spectra again")
         wait_for(lambda: lines(caplog, "is back after"), what="a word about it")
-        assert receiver.get_buffer_status()["connected"]
+        wait_for(lambda: receiver.get_buffer_status()["connected"], what="that to be seen: it looks every 50 ms")
         assert receiver.account.restarts or receiver.account.lost, "it is not taken for complete"
     assert [lines(caplog, words) for words in ("is gone", "is back after")] == [1, 1]
 

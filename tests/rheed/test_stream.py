@@ -18,6 +18,7 @@ from zarr.core.sync import cleanup_resources
 
 from beamstream.errors import GeometryChanged, UploadError
 from beamstream.ingest.process import IngestProcess
+from beamstream.rheed import starting
 from beamstream.rheed.job import job_directories
 from beamstream.rheed.starting import is_running
 from beamstream.rheed.stream import RheedStream
@@ -63,9 +64,9 @@ def make(ingest):
     yield make
     for stream in made:
         stream.close()
-    for job in job_directories(ingest.layout.directory / "uploads"):
-        if is_running(job):
-            psutil.Process(json.loads(job.lock.read_text())["pid"]).kill()
+    for worker in list(starting._children):  # also one that has only begun, and holds no lock yet
+        worker.kill()
+        worker.wait()
 
 
 def test_what_is_pushed_is_at_the_service_bit_by_bit_when_finalize_returns(make, ingest):

@@ -26,6 +26,18 @@ def read(path):
             yield file["exchange/data"][index]
 """
 
+    def test_angles_that_find_no_room_leave_the_frames_readable(self, small_disk):
+        geometry = Geometry((4, 4), "<u2")
+        with DxchangeSink(small_disk / "run.h5", geometry, angles=True) as sink:
+            frames = made_frames(geometry, 0, 9000)
+            sink.write(frames)
+            fill(small_disk / "ballast")
+            with pytest.raises(DiskFull, match="keep angles"):
+                sink.set_angles(np.arange(9000))
+            with pytest.raises(SinkError, match="failed before"):
+                sink.write(frames[:1])
+        self.expect(sink.path, frames)
+
 
 def test_tomography_programs_find_what_they_look_for(tmp_path):
     frames = made_frames(PLAIN, 0, 5)
@@ -113,16 +125,3 @@ def fill(ballast: Path) -> None:
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         for _ in range(1 << 20):
             file.write(bytes(4096))
-
-
-def test_angles_that_find_no_room_leave_the_frames_readable(small_disk):
-    geometry = Geometry((4, 4), "<u2")
-    with DxchangeSink(small_disk / "run.h5", geometry, angles=True) as sink:
-        frames = made_frames(geometry, 0, 9000)
-        sink.write(frames)
-        fill(small_disk / "ballast")
-        with pytest.raises(DiskFull, match="keep angles"):
-            sink.set_angles(np.arange(9000))
-        with pytest.raises(SinkError, match="failed before"):
-            sink.write(frames[:1])
-    TestDxchangeSink().expect(sink.path, frames)

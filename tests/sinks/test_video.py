@@ -30,6 +30,8 @@ def read(path):
             yield pixels(picture)
     except av.error.FFmpegError:
         pass  # the writer was killed in the middle of a picture
+    finally:
+        film.close()
 def pixels(picture):
     form = picture.format.name
     if form == "gbrp16le":

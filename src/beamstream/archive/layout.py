@@ -24,6 +24,9 @@ class Layout:
         <archive>/api_key          mode 600
         <archive>/ingest_key       mode 600; uploads only
         <archive>/server.json      who serves this archive, and where
+        <archive>/live_key         mode 600; to control the live page
+        <archive>/live.json        who serves the live page, and where
+        <archive>/sessions/        what the sessions of this archive are doing, see `beamstream.watching.presence`
 
     Parameters
     ----------
@@ -85,6 +88,16 @@ class Layout:
     def key(self) -> Path:
         """The file that holds the API key."""
         return self.directory / "api_key"
+
+    @property
+    def live_key(self) -> Path:
+        """The file that holds the key of those who control the live page."""
+        return self.directory / "live_key"
+
+    @property
+    def live_address(self) -> Path:
+        """The file that says where the live page is."""
+        return self.directory / "live.json"
 
     @property
     def address(self) -> Path:

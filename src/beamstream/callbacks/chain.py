@@ -94,6 +94,11 @@ class Chain:
         self._pass(run, name, doc)
         run.raise_failure()
 
+    def told(self, uid: str) -> list[dict[str, Any]]:
+        """Return what the callbacks of an open run have done so far: ``name``, ``words``, ``ok``; from any thread."""
+        run = self._runs.get(uid)
+        return [] if run is None else run.told()
+
     # finishing from a plan
 
     def trigger(self) -> Any:

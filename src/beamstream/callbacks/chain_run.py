@@ -118,6 +118,11 @@ class ChainRun:
         done, announced = zip(*(work.progress for _, work in self._works), strict=True) if self._works else ((0,), (0,))
         return sum(done), sum(announced)
 
+    def told(self) -> list[dict[str, Any]]:
+        """Return of each callback ``name``, ``words`` and ``ok``: how far it is, or why it does not go on."""
+        errors = {id(callback): error for callback, error in self._failures}
+        return [_told(callback, work, work.error or errors.get(id(callback))) for callback, work in self._works]
+
     def finish(self) -> None:
         """Wait until the callbacks are done: first those that derive something, then the others."""
         self.finishing = True
@@ -173,6 +178,12 @@ class ChainRun:
         if failure is not None and stop.get("exit_status") == "success":
             amended |= {"exit_status": "fail", "reason": f"{failure[0].name}: {failure[1]}"}
         return amended
+
+
+def _told(callback: FrameCallback, work: Work, error: Exception | None) -> dict[str, Any]:
+    done, announced = work.progress
+    words = str(error) if error is not None else f"{done} of {announced} frames" if announced else ""
+    return {"name": callback.name, "words": words, "ok": error is None}
 
 
 def _data_key(value: Any) -> dict[str, Any]:

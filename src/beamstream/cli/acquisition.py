@@ -51,6 +51,7 @@ class Acquisition:
         from beamstream.callbacks.progress import FrameProgress
         from beamstream.instrument.engine import make_run_engine
         from beamstream.instrument.equipment import make_devices
+        from beamstream.instrument.presence import Presence
 
         self.layout = Layout(config.archive.directory)
         self.interrupted = 0
@@ -64,6 +65,7 @@ class Acquisition:
         self._bars = bars  # the RunEngine keeps only a weak reference
         self.engine.subscribe(bars.document)
         self.devices: dict[str, Any] = make_devices(config)
+        self._presence = Presence(self.engine, self.chain, self.devices, self.layout.directory)
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +100,7 @@ class Acquisition:
 
     def close(self) -> None:
         """Give devices and their memory back, and end the RunEngine's thread."""
+        self._presence.close()
         for device in self.devices.values():
             device.destroy()
         loop = self.engine.loop

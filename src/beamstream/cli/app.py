@@ -27,6 +27,7 @@ from beamstream.cli import (
     spectra,
     uploads,
     version,
+    view,
 )
 from beamstream.cli.console import INTERRUPTED, complain, err
 from beamstream.errors import BeamstreamError
@@ -51,6 +52,7 @@ for command in (
     references.flats,
     recover.recover,
     serve.serve,
+    view.view,
     session.session,
     doctor.doctor,
     bench.bench,

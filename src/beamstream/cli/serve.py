@@ -17,6 +17,8 @@ from beamstream.cli.curl import search_line
 if TYPE_CHECKING:
     from beamstream.archive.server import ArchiveServer
     from beamstream.cli.ingest import Ingesting
+    from beamstream.config import Config
+    from beamstream.instrument.page import KeptPage
     from beamstream.rheed.keeper import Keeper
 
 
@@ -37,6 +39,10 @@ def serve(
     ingest_port: Annotated[
         int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Take them there; 0 takes a free port.")
     ] = None,
+    live: Annotated[bool | None, typer.Option("--live/--no-live", help="Show streams and runs in browsers.")] = None,
+    live_port: Annotated[
+        int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Show them there; 0 takes a free port.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON when requests are answered.")] = False,
 ) -> None:
     """Serve the archive over HTTP and file into it what the journal holds, until Ctrl-C.
@@ -48,10 +54,13 @@ def serve(
     `beamstream serve --archive /data/archive --port 0 --anonymous`
 
     `beamstream serve --ingest`
+
+    `beamstream serve --live-port 0`
     """
     from beamstream.archive.server import ArchiveServer
     from beamstream.cli.checked import checked
     from beamstream.cli.ingest import wanted
+    from beamstream.cli.sources import recorded_into
     from beamstream.config import Archive, load
 
     config = load()
@@ -74,9 +83,12 @@ def serve(
         anonymous=settings.anonymous_read,
     )
     uploads = wanted(config.ingest, settings.directory, ingest, ingest_port)
-    with uploads or contextlib.nullcontext():
+    page = _page(recorded_into(config, archive), live, live_port)
+    with uploads or contextlib.nullcontext(), page or contextlib.nullcontext():
         ended = threading.Event()
-        announcer = threading.Thread(target=_announce, args=(server, uploads, ended, settings.anonymous_read, as_json))
+        announcer = threading.Thread(
+            target=_announce, args=(server, uploads, page, ended, settings.anonymous_read, as_json)
+        )
         announcer.start()
         try:
             server.serve()
@@ -86,13 +98,32 @@ def serve(
             announcer.join()
 
 
+def _page(config: "Config", asked: bool | None, port: int | None) -> "KeptPage | None":
+    """Return what shows the streams of the configuration; None where nobody wants it.
+
+    To ask for a port is to want it.
+    """
+    if not (asked if asked is not None else config.live.enabled or port is not None):
+        return None
+    from beamstream.config import apply_environment
+    from beamstream.instrument.page import KeptPage
+
+    apply_environment(config)
+    return KeptPage(config, port=port)
+
+
 def _announce(
-    server: "ArchiveServer", uploads: "Ingesting | None", ended: threading.Event, anonymous: bool, as_json: bool
+    server: "ArchiveServer",
+    uploads: "Ingesting | None",
+    page: "KeptPage | None",
+    ended: threading.Event,
+    anonymous: bool,
+    as_json: bool,
 ) -> None:
     """Say where the archive is, as soon as it answers."""
     from beamstream.archive.process import is_up
 
-    while not (server.url and is_up(server.url)):
+    while not (server.url and is_up(server.url) and (page is None or page.wait(0.0))):
         if ended.wait(0.05):
             return
     take_up_uploads(server.layout.directory)
@@ -101,6 +132,8 @@ def _announce(
         line = {"ready": True, "url": server.url, "archive": str(server.layout.directory), "key_file": key}
         if uploads is not None:
             line["ingest"] = {"url": uploads.url, "key_file": uploads.key_file}
+        if page is not None:
+            line["page"] = {"url": page.address and page.address.url, "key_file": page.key_file, "words": page.words}
         sys.stdout.write(json.dumps(line, default=str) + "\n")
         sys.stdout.flush()
         return
@@ -108,7 +141,11 @@ def _announce(
     console.print(f"archive  {server.layout.directory}")
     console.print(f"serving  {server.url}  (in a browser: {server.url}/ui)")
     console.print(f"key      {server.layout.key}{'  (readers need none)' if anonymous else ''}")
-    console.print(f"page     {server.url}/uploads  (how far uploads are)")
+    if page is not None and page.address is not None:
+        console.print(f"page     {page.address.url}  (streams and runs, live; key {page.key_file})")
+    elif page is not None:
+        console.print(f"page     none: {page.words}", style="yellow")
+    console.print(f"         {server.url}/uploads  (how far uploads are)")
     if uploads is not None:
         console.print(f"uploads  {uploads.url}  (key {uploads.key_file})")
     console.print(f"try      {search_line(server.url, key)}", markup=False)

@@ -333,6 +333,31 @@ class LiveGrowthConfig(Section):
     detectors: Names | None = None
 
 
+class ViewerConfig(Section):
+    """Show runs in a viewer; see `beamstream.callbacks.viewer.Viewer`.
+
+    Parameters
+    ----------
+    kind : {"napari"}
+    runs : {"all", "declared"}
+        ``"declared"``: those whose plans ask for it; so it is without this section.
+    only : {"", "recorded"}
+        ``"recorded"``: only what is archived.
+    streams : list of str
+        What is derived and shown beside the raw images.
+    start : bool
+        Whether a viewer is started where none runs.
+    detectors : list of str, optional
+    """
+
+    kind: Literal["napari"] = "napari"
+    runs: Literal["all", "declared"] = "all"
+    only: Literal["", "recorded"] = ""
+    streams: Names = ()
+    start: Switch = True
+    detectors: Names | None = None
+
+
 class Callbacks(Section):
     """Say what happens to frames and documents beside recording.
 
@@ -353,5 +378,6 @@ class Callbacks(Section):
     growth_rate: GrowthRateConfig | None = None
     strip: StripConfig | None = None
     live_growth: LiveGrowthConfig | None = None
+    viewer: ViewerConfig | None = None
     rheed_uploader: RheedUploaderConfig | None = None
     readings_uploader: ReadingsUploaderConfig | None = None

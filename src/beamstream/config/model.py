@@ -113,6 +113,28 @@ class Ingest(Section):
         return f"http://{host}:{self.port}" if self.enabled and self.port else ""
 
 
+class Live(Section):
+    """Say whether streams and runs are shown in browsers, live, and where.
+
+    Parameters
+    ----------
+    enabled : bool
+        Whether ``beamstream serve`` serves the live page too.
+    host : str
+        Address that is listened on; beyond this machine everybody has to know the key, to look as well.
+    port : int
+        0: a free port, another one at each start.
+    key_file : Path, optional
+        The key of those who record and capture from the page; None: ``live_key`` in the archive, made at the first
+        start.
+    """
+
+    enabled: Switch = True
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Whole = Field(default=8712, ge=0, le=65535)
+    key_file: Directory | None = None
+
+
 class Epics(Section):
     """Say how EPICS is spoken; what is None stays as the environment has it.
 
@@ -337,6 +359,7 @@ class Config(Section):
 
     archive: Archive = Field(default_factory=Archive)
     ingest: Ingest = Field(default_factory=Ingest)
+    live: Live = Field(default_factory=Live)
     recording: Recording = Field(default_factory=Recording)
     epics: Epics = Field(default_factory=Epics)
     callbacks: Callbacks = Field(default_factory=Callbacks)
@@ -365,6 +388,7 @@ class Config(Section):
 SECTIONS: dict[str, type[Section]] = {
     "archive": Archive,
     "ingest": Ingest,
+    "live": Live,
     "recording": Recording,
     "epics": Epics,
     "callbacks": Callbacks,

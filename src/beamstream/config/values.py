@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Val
 # what the session, IPython and the plans already call something: a device of that name would hide it
 RESERVED = frozenset(
     {"RE", "cat", "db", "config", "archive", "beamstream", "devices", "plans", "record", "count", "scan"}
-    | {"callbacks", "references", "darks", "flats", "monitor", "instrument", "growth", "Step"}
+    | {"callbacks", "references", "darks", "flats", "monitor", "instrument", "growth", "Step", "watch"}
     | {"bp", "bps", "bpp", "np", "get_ipython", "In", "Out"}
 )
 

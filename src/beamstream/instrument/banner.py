@@ -15,6 +15,7 @@ from beamstream.config import (
     VideoConfig,
     WebcamConfig,
 )
+from beamstream.instrument.page import find_page
 
 
 def show(
@@ -26,7 +27,7 @@ def show(
     seconds: float,
     console: Console | None = None,
 ) -> None:
-    """Print which devices answer, where the archive is, and how to begin.
+    """Print which devices answer, where the archive and the live page are, and how to begin.
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ def show(
     for line in (
         *_devices(config, connected),
         _archive(config, url, expected_url),
+        *_page(config),
         Text("config   ").append(str(config.file or "none, the defaults"), "cyan"),
         *_begin(config),
         Text(f"ready in {seconds:.1f} s", "dim"),
@@ -96,8 +98,23 @@ def _archive(config: Config, url: str | None, expected_url: str | None) -> Text:
     return line
 
 
+def _page(config: Config) -> list[Text]:
+    detectors = _detectors(config)
+    if not detectors:
+        return []
+    address = find_page(Layout(config.archive.directory))
+    line = Text("page     ")
+    if address is not None:
+        line.append(address.url, "cyan").append(", ")
+    return [line.append(f"watch({detectors[0]})", "bold cyan").append(" shows it live")]
+
+
+def _detectors(config: Config) -> list[str]:
+    return [name for name, device in config.devices.items() if isinstance(device, DetectorConfig)]
+
+
 def _begin(config: Config) -> list[Text]:
-    detectors = [name for name, device in config.devices.items() if isinstance(device, DetectorConfig)]
+    detectors = _detectors(config)
     if not detectors:
         return []
     line = Text("begin    ").append(f"RE(record([{detectors[0]}], num=100))", "bold cyan")

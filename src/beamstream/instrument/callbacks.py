@@ -16,6 +16,7 @@ from beamstream.config.callbacks import (
     PipelineConfig,
     RecorderConfig,
     UploadConfig,
+    ViewerConfig,
 )
 from beamstream.references import ReferenceStore
 
@@ -56,6 +57,7 @@ def add_callbacks(chain: Chain, config: Config, *, watched: bool) -> None:
     if asked.recorder is not None:
         chain.add(_recorder(asked.recorder, config))
     _add_uploaders(chain, config)
+    chain.add(_viewer(asked.viewer))
     if not watched:
         return
     if asked.live_image is not None:
@@ -151,6 +153,15 @@ def _live_growth(asked: LiveGrowthConfig, config: Config) -> Any:
     from beamstream.callbacks.live_growth import LiveGrowth
 
     return LiveGrowth(**_placed(_band(dict(asked)), config))
+
+
+def _viewer(asked: ViewerConfig | None) -> Any:
+    """Return what shows runs in napari; without a section, those whose plans declare it."""
+    from beamstream.callbacks.viewer import Viewer
+
+    options = dict(asked or ViewerConfig(runs="declared"))
+    del options["kind"]  # there is one
+    return Viewer(**options)
 
 
 def _band(options: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from beamstream.callbacks.chain import Chain
     from beamstream.instrument.access import ArchiveAccess
+    from beamstream.instrument.presence import Presence
+    from beamstream.instrument.watch import SessionPage
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ class Instrument:
     chain: "Chain"
     archive: "ArchiveAccess"
     devices: dict[str, Any] = field(default_factory=dict)
+    presence: "Presence | None" = None
+    page: "SessionPage | None" = None
     closed: bool = False
 
     def ready(self) -> None:
@@ -53,6 +57,9 @@ class Instrument:
         if self.closed:
             return
         self.closed = True
+        for beside in (self.page, self.presence):
+            if beside is not None:
+                _attempt(type(beside).__name__, beside.close)
         if self.engine.state == "paused":
             _attempt("the paused run", lambda: self.engine.abort(reason="the session ended"))
         for name, device in self.devices.items():
@@ -103,10 +110,14 @@ def assemble(config: Config) -> Instrument:
     from beamstream.instrument.access import ArchiveAccess
     from beamstream.instrument.engine import make_run_engine
     from beamstream.instrument.equipment import make_devices
+    from beamstream.instrument.presence import Presence
+    from beamstream.instrument.watch import SessionPage
 
     engine, chain = make_run_engine(config, watched=not in_worker())
     archive = ArchiveAccess(config)
     instrument = Instrument(config, engine, chain, archive, make_devices(config))
+    instrument.presence = Presence(engine, chain, instrument.devices, config.archive.directory)
+    instrument.page = SessionPage(config, instrument.devices)
     archive.start()
     return instrument
 

@@ -1,4 +1,4 @@
-"""The spectra of a ring in a browser: a server in a process of its own, and the page that it serves."""
+"""What is acquired, in a browser: servers in processes of their own, and the pages that they serve."""
 
 from beamstream.live.process import LiveServer
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from beamstream.live.settings import Settings
 
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Refusal(NamedTuple):
@@ -28,9 +28,9 @@ class Access:
     """
 
     def __init__(self, settings: Settings, port: int) -> None:
-        self._key = settings.key.encode()
-        self._names = {*_LOOPBACK_NAMES, settings.host}
-        session = hmac.new(secrets.token_bytes(32), self._key, hashlib.sha256).hexdigest()
+        self._key = settings.key
+        self._names = {*LOOPBACK_NAMES, settings.host}
+        session = hmac.new(secrets.token_bytes(32), self._key.encode(), hashlib.sha256).hexdigest()
         self._cookie = f"beamstream-live-{port}={session}"
 
     @property
@@ -48,36 +48,43 @@ class Access:
         host = headers.get("host", "")
         if not self.open:
             return None if self._knows(headers, query) else Refusal(401, "the live page wants its key; append ?key=…")
-        if host and _name(host) not in self._names:
+        if host and host_name(host) not in self._names:
             return Refusal(
-                403, f"{_name(host)} is no name of this server; use 127.0.0.1, or give the server a key and use that"
+                403,
+                f"{host_name(host)} is no name of this server; use 127.0.0.1, or give the server a key and use that",
             )
         return None
 
     def foreign(self, headers: Mapping[str, str]) -> Refusal | None:
         """Return why a websocket is not opened: a page of somebody else asks for it."""
-        origin = headers.get("origin")
-        if origin is None or urlsplit(origin).netloc == headers.get("host", ""):
-            return None
-        return Refusal(403, f"a page from {origin} asked for a websocket; only our own page may")
+        return foreign(headers)
 
     def knows_by_query(self, query: Mapping[str, str]) -> bool:
         """Return whether the key is in the address."""
-        return bool(self._key) and _same(query.get("key", ""), self._key)
+        return bool(self._key) and same(query.get("key", ""), self._key)
 
     def _knows(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and _same(given.strip(), self._key):
+        if scheme.lower() == "bearer" and same(given.strip(), self._key):
             return True
         cookies = headers.get("cookie", "").split(";")
-        return self.knows_by_query(query) or any(_same(c.strip(), self._cookie.encode()) for c in cookies)
+        return self.knows_by_query(query) or any(same(c.strip(), self._cookie) for c in cookies)
 
 
-def _same(given: str, expected: bytes) -> bool:
-    return hmac.compare_digest(given.encode(errors="replace"), expected)
+def foreign(headers: Mapping[str, str]) -> Refusal | None:
+    """Return why a websocket is not opened, or nothing done: a page of somebody else asks for it."""
+    origin = headers.get("origin")
+    if origin is None or urlsplit(origin).netloc == headers.get("host", ""):
+        return None
+    return Refusal(403, f"a page from {origin} asked for it; only our own pages may")
 
 
-def _name(host: str) -> str:
+def same(given: str, expected: str) -> bool:
+    """Return whether two texts are equal, in a time that says nothing about either."""
+    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
+
+
+def host_name(host: str) -> str:
     """Return a Host header without its port and brackets."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")

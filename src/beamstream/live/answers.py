@@ -54,6 +54,11 @@ def refused(status: int, reason: str) -> Answer:
     return json_answer({"error": reason}, status)
 
 
+def _of_the_page() -> list[Path]:
+    """Return the files of the live page, those in directories as well; an editor's own are none of them."""
+    return [file for file in STATIC.rglob("*") if file.suffix in _TYPES and not file.name.startswith(".")]
+
+
 class StaticFiles:
     """The files of a page, read once: there is no way to any other file.
 
@@ -67,12 +72,13 @@ class StaticFiles:
 
     def __init__(self, files: Iterable[Path] | None = None, below: str = "/static/") -> None:
         self._files: dict[str, Answer] = {}
-        for file in STATIC.iterdir() if files is None else files:
+        for file in _of_the_page() if files is None else files:
             content = file.read_bytes()
             tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
             headers = (("cache-control", "no-cache"), ("etag", tag))
             kind = f"{_TYPES[file.suffix]}; charset=utf-8"
-            self._files[f"{below}{file.name}"] = Answer(200, kind, [content], headers)
+            name = file.relative_to(STATIC).as_posix() if files is None else file.name
+            self._files[f"{below}{name}"] = Answer(200, kind, [content], headers)
 
     def answer(self, path: str, known: str | None = None) -> Answer | None:
         """Return a file, or that it has not changed since the client saw the tag `known`; None if there is none."""

@@ -19,6 +19,9 @@ _LOOK = 0.2  # s between two looks for a ring
 _SILENT = 1.0  # s until another ring of this name is looked for: a writer that was killed ends nothing
 _MOST = 256  # spectra until others have their turn
 
+Treat = Callable[[NDArray[Any]], NDArray[Any]]
+"""What is done to a spectrum before it is kept; returns an array of its own or a view, which is copied."""
+
 
 class Follower:
     """Copy the spectra of a ring into a history, from a coroutine.
@@ -34,6 +37,9 @@ class Follower:
         Spectra to keep.
     arrived : callable
         Called after new spectra, once for all of them.
+    treat : callable, optional
+        What makes (n_beams, n_channels) of frames that have a third axis, of polarizations; without it they cannot be
+        shown.
 
     Attributes
     ----------
@@ -51,13 +57,15 @@ class Follower:
         Why spectra cannot be shown.
     """
 
-    def __init__(self, ring: str, owner: int | None, rows: int, arrived: Callable[[], None]) -> None:
+    def __init__(
+        self, ring: str, owner: int | None, rows: int, arrived: Callable[[], None], treat: Treat | None = None
+    ) -> None:
         self.history: History | None = None
         self.attributes: dict[str, Any] = {}
         self.timestamp: float | None = None
         self.lost = self.overruns = 0
         self.trouble = ""
-        self._ring, self._owner, self._rows, self._arrived = ring, owner, rows, arrived
+        self._ring, self._owner, self._rows, self._arrived, self._treat = ring, owner, rows, arrived, treat
         self._view: RingView | None = None
         self._next = 0
         self._unique_id: int | None = None
@@ -68,6 +76,22 @@ class Follower:
     def connected(self) -> bool:
         """Whether there is a ring that somebody writes."""
         return self._view is not None and not self._view.closed
+
+    def choose(self, owner: int) -> None:
+        """Follow the ring of another process from now on; what it has that came before is not taken again."""
+        if owner == self._owner:
+            return
+        self._owner = owner
+        with contextlib.suppress(RingError):  # ended this moment
+            view = RingView(self._ring, owner)
+            start, stop = view.bounds()
+            known = self.timestamp
+            if known is not None:
+                start = next((i for i in range(start, stop) if view.identity(i)[1] > known), stop)
+            if self._view is not None:
+                self._view.close()
+            self._view, self._next = view, start
+            self._unique_id = None  # spectra between the two rings are lost for those who look, not for the recording
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -159,6 +183,8 @@ class Follower:
         """Return a copy in the shape (n_beams, n_channels); None if that cannot be."""
         try:
             image = frame.image
+            if image.ndim == 3 and self._treat is not None:
+                image = self._treat(image)
         except BeamstreamError as error:
             self.trouble = str(error)
             return None

@@ -64,7 +64,7 @@ async def serve(settings: Settings, listening: socket.socket, lines: Lines, earl
     status = Status(follower)
     audience = Audience(follower, status, settings)
     app = App(follower, status, audience, Access(settings, listening.getsockname()[1]))
-    server = uvicorn.Server(_configuration(app))
+    server = uvicorn.Server(uvicorn_configuration(app))
 
     def told() -> None:
         read = lines.read()
@@ -89,7 +89,8 @@ async def serve(settings: Settings, listening: socket.socket, lines: Lines, earl
             task.result()
 
 
-def _configuration(app: Callable[..., Any]) -> uvicorn.Config:
+def uvicorn_configuration(app: Callable[..., Any], most: int = _MOST_MESSAGE) -> uvicorn.Config:
+    """Return how every live page is served; `most` bytes a message of a page may have."""
     return uvicorn.Config(
         app,
         log_config=None,  # its lines on requests have the query, and so the key
@@ -98,7 +99,7 @@ def _configuration(app: Callable[..., Any]) -> uvicorn.Config:
         lifespan="off",
         ws="websockets-sansio",
         ws_per_message_deflate=False,  # noise does not get smaller
-        ws_max_size=_MOST_MESSAGE,
+        ws_max_size=most,
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=75,
@@ -106,7 +107,8 @@ def _configuration(app: Callable[..., Any]) -> uvicorn.Config:
     )
 
 
-def _run(main: Callable[[], Any]) -> None:
+def run_loop(main: Callable[[], Any]) -> None:
+    """Run a coroutine in the fastest event loop that there is."""
     try:
         import uvloop
 
@@ -117,7 +119,7 @@ def _run(main: Callable[[], Any]) -> None:
         runner.run(main())
 
 
-def _answer_pipe() -> Callable[[dict[str, Any]], None]:
+def answer_pipe() -> Callable[[dict[str, Any]], None]:
     """Take stdout for one answer: what others print goes to the log."""
     pipe = os.dup(1)
     os.dup2(2, 1)
@@ -129,25 +131,33 @@ def _answer_pipe() -> Callable[[dict[str, Any]], None]:
     return say
 
 
-def main() -> int:
-    """Serve; the first line on stdin has the settings, further ones what `/status` shall say."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    say = _answer_pipe()
-    lines = Lines(0)
+def first_line(lines: Lines) -> tuple[bytes | None, list[bytes]]:
+    """Return the first line, None if there is none, and what came with it."""
     early: list[bytes] = []
     while not early:
         read = lines.read()
         if read is None:
-            return 0
+            return None, []
         early += read
-    settings = Settings.from_line(early.pop(0))
+    return early[0], early[1:]
+
+
+def main() -> int:
+    """Serve; the first line on stdin has the settings, further ones what `/status` shall say."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    say = answer_pipe()
+    lines = Lines(0)
+    line, early = first_line(lines)
+    if line is None:
+        return 0
+    settings = Settings.from_line(line)
     try:
         listening = listen(settings.host, settings.port)
     except OSError as error:
         say({"errno": error.errno, "error": error.strerror or str(error)})
         return 1
     say({"port": listening.getsockname()[1]})
-    _run(lambda: serve(settings, listening, lines, early))
+    run_loop(lambda: serve(settings, listening, lines, early))
     return 0
 
 

@@ -56,29 +56,15 @@ class Settings:
     key: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if not self.key and not self.on_loopback:
-            raise ConfigurationError(
-                f"live page: {self.host} asked for without a key, everybody in the network could read; "
-                "give a key, or stay on 127.0.0.1"
-            )
-        if self.key and (len(self.key) < _LEAST_KEY or not self.key.isascii() or not self.key.isprintable()):
-            raise ConfigurationError(
-                f"live page: a key of {len(self.key)} characters given; use at least {_LEAST_KEY} of printable ASCII"
-            )
-        if not 0 <= self.port <= 65535:
-            raise ConfigurationError(f"live page: port {self.port} asked for; use 0 to 65535")
+        check_key(self.host, self.key)
+        check_address(self.host, self.port)
         if not 1 <= self.rows <= _MOST_ROWS:
             raise ConfigurationError(f"live page: {self.rows} rows asked for; use 1 to {_MOST_ROWS}")
 
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     def axis(self, n_channels: int) -> list[float] | None:
         """Return the frequencies of so many channels, MHz; None if they are not known."""
@@ -97,3 +83,34 @@ class Settings:
     def from_line(cls, line: bytes) -> Self:
         """Read what `to_line` wrote."""
         return cls(**json.loads(line))
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a server there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_key(host: str, key: str) -> None:
+    """Raise ConfigurationError where the network could read without a key, or the key can be guessed."""
+    if not key and not is_loopback(host):
+        raise ConfigurationError(
+            f"live page: {host} asked for without a key, everybody in the network could read; "
+            "give a key, or stay on 127.0.0.1"
+        )
+    if key and (len(key) < _LEAST_KEY or not key.isascii() or not key.isprintable()):
+        raise ConfigurationError(
+            f"live page: a key of {len(key)} characters given; use at least {_LEAST_KEY} of printable ASCII"
+        )
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise ConfigurationError for what can be no address to listen on."""
+    if not host:
+        raise ConfigurationError("live page: no host given, which would mean the whole network; use 127.0.0.1")
+    if not 0 <= port <= 65535:
+        raise ConfigurationError(f"live page: port {port} asked for; use 0 to 65535")

@@ -11,7 +11,7 @@ from beamstream.plots.inbox import Message
 from beamstream.plots.newest import Newest
 from beamstream.plots.picture import Caption, Picture, Shot
 from beamstream.plots.screens import Screen
-from beamstream.plots.treatment import Treatment
+from beamstream.watching.treatment import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,11 +13,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pytest
@@ -35,9 +35,10 @@ SHAPES = {
 }
 _DIGESTS = """
 import hashlib, json, sys
-for path in sys.argv[1:]:
-    images = read(path)
-    print(json.dumps([hashlib.sha256(image.tobytes()).hexdigest() for image in images]), flush=True)
+def digests(arguments):
+    return [hashlib.sha256(image.tobytes()).hexdigest() for image in read(*arguments)]
+for line in sys.stdin:
+    print(json.dumps(digests(json.loads(line))), flush=True)
 """
 
 
@@ -65,6 +66,39 @@ def write_and_fail(sink: Any, frames: list[Frame]) -> None:
         raise ZeroDivisionError
 
 
+class _Stranger:
+    """A process that reads files, one after the other: most of the life of one for each file would be its start.
+
+    Parameters
+    ----------
+    reader : str
+        As `SinkContract.reader`.
+    """
+
+    def __init__(self, reader: str) -> None:
+        command = [sys.executable, "-c", reader + _DIGESTS]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def digests(self, arguments: list[Any]) -> list[str]:
+        """Read a file; return the checksum of each frame."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{json.dumps(arguments)}\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, f"the reader failed: {self._process.communicate()[1]}"
+        return json.loads(line)
+
+
 class SinkContract:
     """Every promise of a sink, once.
 
@@ -74,7 +108,8 @@ class SinkContract:
         The sink as ``"module:name"``; called with a path and a geometry.
     reader : str
         Python source of ``read(path)``, which yields the frames of a sink that may be open, or whose writer was
-        killed. It runs in a process of its own and should use what a stranger would use, nothing of ours.
+        killed. It runs in a process of its own, one for all tests of the class, and should use what a stranger would
+        use, nothing of ours. It keeps no file open.
     kills : int
         Writers that are killed; more where a frame that is reported as recorded depends on it.
     """
@@ -82,18 +117,26 @@ class SinkContract:
     factory: ClassVar[str]
     reader: ClassVar[str]
     kills: ClassVar[int] = 8
+    stranger: ClassVar[_Stranger]
     geometry = Geometry((200, 300), "<u2")  # no whole number of pages
 
     def make(self, path: Path, geometry: Geometry | None = None) -> Any:
         """Make a sink."""
         return _load(self.factory)(path, geometry or self.geometry)
 
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _stranger_for_all(cls) -> Iterator[None]:
+        with _Stranger(cls.reader) as cls.stranger:
+            yield
+
+    def arguments(self, path: Path) -> list[Any]:
+        """Return what ``read`` is called with."""
+        return [str(path)]
+
     def digests(self, *paths: Path) -> list[list[str]]:
         """Read files in another process; return the checksum of each frame."""
-        command = [sys.executable, "-c", self.reader + _DIGESTS, *map(str, paths)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return [self.stranger.digests(self.arguments(path)) for path in paths]
 
     def expect(self, path: Path, frames: Iterable[Frame]) -> None:
         """Check that the file has just these frames."""

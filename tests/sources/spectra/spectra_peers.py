@@ -1,6 +1,5 @@
 """A publisher of spectra for tests: one that knows when it is heard, and what it sends."""
 
-import socket
 import time
 from typing import Any
 
@@ -23,12 +22,6 @@ def values(number: int, shape: tuple[int, ...] = SHAPE, dtype: str = "<f4") -> n
 def a_message(shape: tuple[int, ...] = SHAPE, dtype: str = "<f4", sequence: int | None = 0) -> list:
     parts = encode(values(0, shape, dtype), time_tag=1, timestamp=1.0, last_block_time=1.0, sequence=sequence)
     return [bytes(part) for part in parts]
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Publisher:

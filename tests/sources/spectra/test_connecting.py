@@ -5,11 +5,12 @@ import time
 
 import pytest
 import zmq
-from spectra_peers import GEOMETRY, a_message, free_port
+from spectra_peers import GEOMETRY, a_message
 
 from beamstream.errors import ConfigurationError, NotConnected, SourceError
 from beamstream.frames import Geometry
 from beamstream.ops.spectra import Selection
+from beamstream.sim.loopback import free_port
 from beamstream.sources.spectra import SpectraSource
 
 QUICK = 1.0  # s; what must not wait for anybody, on a busy machine

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from spectra_peers import PERIOD, SHAPE, Publisher, a_message, free_port, values
+from spectra_peers import PERIOD, SHAPE, Publisher, a_message, values
 
 from beamstream.ops.spectra import Selection
+from beamstream.sim.loopback import free_port
 from beamstream.sim.spectra_faults import SpectraFaults
 from beamstream.sim.spectra_process import SpectraSim
 from beamstream.sim.spectrometer import SpectrometerSpec

@@ -5,12 +5,13 @@ import { iso } from "./ticks.js";
 
 /** Keeps a place as (fraction of the axis, age of the row), so that it survives another size of the window. */
 export class Cursor {
-  constructor(canvas, readout, view, picture, settings) {
-    Object.assign(this, { canvas, readout, view, picture, settings });
+  constructor(canvas, readout, view, picture, settings, markers) {
+    Object.assign(this, { canvas, readout, view, picture, settings, markers });
     this.context = canvas.getContext("2d");
     this.place = null;
     canvas.addEventListener("pointermove", (event) => this.point(event));
     canvas.addEventListener("pointerdown", (event) => this.point(event));
+    canvas.addEventListener("click", (event) => this.mark(event));
     canvas.addEventListener("pointerleave", () => this.move(null));
     canvas.addEventListener("keydown", (event) => this.key(event));
     canvas.addEventListener("blur", () => this.move(null));
@@ -19,19 +20,32 @@ export class Cursor {
   }
 
   point(event) {
-    const { ratio, plan } = this.view;
-    const box = this.canvas.getBoundingClientRect();
-    const [x, y] = [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
-    const { spectrum, waterfall } = plan;
-    const fraction = (x - spectrum.left) / spectrum.width;
     this.readout.ariaLive = "off";
-    if (inside(waterfall, x, y)) {
-      this.move({ fraction, age: Math.floor(((y - waterfall.top) / waterfall.height) * this.settings.get("rows")) });
-    } else if (inside(spectrum, x, y)) {
-      this.move({ fraction, age: 0 });
-    } else {
-      this.move(null);
-    }
+    this.move(this.placeOf(...this.pixel(event)));
+  }
+
+  /** A marker where there is none, none where there was one. */
+  mark(event) {
+    const [x, y] = this.pixel(event);
+    const found = this.markers.at(x, y, this.view.plan);
+    const place = this.placeOf(x, y);
+    if (found) this.markers.remove(found.place);
+    else if (place) this.markers.add(place);
+  }
+
+  pixel(event) {
+    const { ratio } = this.view;
+    const box = this.canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
+  }
+
+  /** What lies under a point of the canvas; `newest` in the upper plot. */
+  placeOf(x, y) {
+    const { spectrum, waterfall } = this.view.plan;
+    const fraction = (x - spectrum.left) / spectrum.width;
+    if (inside(spectrum, x, y)) return { fraction, age: 0, newest: true };
+    if (!inside(waterfall, x, y)) return null;
+    return { fraction, age: Math.floor(((y - waterfall.top) / waterfall.height) * this.settings.get("rows")) };
   }
 
   key(event) {
@@ -74,7 +88,14 @@ export class Cursor {
     const { plan, theme, ratio } = this.view;
     context.clearRect(0, 0, canvas.width, canvas.height);
     this.tell();
-    if (!place || !plan || !this.picture.rows) return;
+    if (!plan || !this.picture.rows) return;
+    this.cross(place, plan, theme, ratio);
+    this.markers.draw(context, plan, theme, ratio);
+  }
+
+  cross(place, plan, theme, ratio) {
+    if (!place) return;
+    const { context } = this;
     const { spectrum, waterfall } = plan;
     const x = Math.round(waterfall.left + place.fraction * waterfall.width) + 0.5;
     const y = waterfall.top + ((place.age + 0.5) * waterfall.height) / this.settings.get("rows");

@@ -14,7 +14,7 @@ export function connect(shortcuts, dialog, sheet) {
   }
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || dialog.open || typing(event)) return;
-    const found = shortcuts.find(([keys, , act]) => act && keys.includes(event.key.toLowerCase()));
+    const found = shortcuts.find(([keys, , act]) => act && keys.some((key) => key.toLowerCase() === event.key.toLowerCase()));
     if (!found) return;
     event.preventDefault();
     found[2]();
@@ -23,6 +23,6 @@ export function connect(shortcuts, dialog, sheet) {
 
 /** Whether a key belongs to the field that has the focus. */
 function typing({ target, key }) {
-  if (target.matches("input[type=number], select")) return true;
-  return key === " " && target.matches("button, input");
+  if (target.matches("input:not([type=checkbox], [type=radio], [type=range]), select")) return true;
+  return (key === " " || key === "Enter") && target.matches("button, input, summary, a");
 }

@@ -3,6 +3,8 @@
 import * as controls from "./controls.js";
 import { Cursor } from "./cursor.js";
 import * as keys from "./keys.js";
+import { MarkerList } from "./marker-list.js";
+import { Markers, valid } from "./markers.js";
 import { NAMES } from "./palettes.js";
 import { MOST_ROWS, Picture } from "./picture.js";
 import * as readings from "./readings.js";
@@ -18,7 +20,7 @@ const element = (id) => document.getElementById(id);
 const finite = Number.isFinite;
 
 const settings = new Settings(
-  { palette: "turbo", decibel: true, auto: true, percentiles: 1, min: 0, max: 60, rows: 300, rate: 20, beam: 0 },
+  { palette: "turbo", decibel: true, auto: true, percentiles: 1, min: 0, max: 60, rows: 300, rate: 20, beam: 0, markers: [] },
   {
     palette: oneOf(...NAMES),
     decibel: truth,
@@ -29,12 +31,15 @@ const settings = new Settings(
     rows: within(ROWS[0], MOST_ROWS),
     rate: oneOf(...RATES),
     beam: within(0, 65535),
+    markers: valid,
   },
 );
 
 const picture = new Picture(settings, () => view.colours);
 const view = new View(element("plot"), picture, settings);
-const cursor = new Cursor(element("cursor"), element("readout"), view, picture, settings);
+const markers = new Markers(settings, picture);
+const list = new MarkerList(element("markers"), markers, picture, settings);
+const cursor = new Cursor(element("cursor"), element("readout"), view, picture, settings, markers);
 const stream = new Stream(() => ({
   rows: MOST_ROWS,
   interval: 1 / settings.get("rate"),
@@ -89,12 +94,14 @@ settings.on(["palette"], () => {
   refresh();
 });
 settings.on(["rows"], refresh);
+markers.addEventListener("change", refresh);
 
 /** Draw anew, soon. */
 function refresh() {
   element("plot").dataset.shown = picture.shown; // for whoever looks at the page from outside
   view.ask();
   cursor.draw();
+  list.show();
 }
 
 /** A manual range begins with the one that is shown. */
@@ -179,9 +186,14 @@ keys.connect(
     [["-"], "fewer rows", () => next("rows", ROWS, -1)],
     [["]"], "more updates", () => next("rate", RATES, 1)],
     [["["], "fewer updates", () => next("rate", RATES, -1)],
+    [["m"], "marker at the cursor, or at the strongest channel", () => markers.add(cursor.place)],
+    [["Delete", "Backspace"], "remove the last marker", () => markers.removeLast()],
+    [["click"], "marker in the waterfall: this row; in the spectrum: the newest; on a marker: remove it"],
     [["←", "→", "↑", "↓"], "move the cursor when the plot has the focus; with Shift by ten"],
     [["?"], "this sheet", () => element("help").showModal()],
   ],
   element("help"),
   element("keys"),
 );
+
+if (location.pathname.startsWith("/streams/")) import("./in-hub.js").then(({ begin }) => begin(element, stream));

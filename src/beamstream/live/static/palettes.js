@@ -9,9 +9,14 @@ const ANCHORS = {
     "440154 48186b 472d7c 424086 3b528b 33638e 2c728e 26818e 20908d 1e9f89 26ae81 3dbc74 5cc963 81d44d abdc32 " +
     "d5e217 fee721",
   grey: "000000 ffffff",
+  inverted: "ffffff 000000",
+  inferno:
+    "000004 050417 110a30 210c4a 320a5e 450a69 57106e 67166e 781c6d 8a226a 9a2865 ab2f5e bc3754 ca404a d84c3e e45a31 " +
+    "ed6925 f57b17 f98e09 fca108 fbb61a f9cb35 f4df53 f2f27d fcffa4",
 };
 
-export const NAMES = Object.keys(ANCHORS);
+export const NAMES = ["turbo", "viridis", "grey"]; // for spectra
+export const FOR_IMAGES = ["grey", "inverted", "viridis", "inferno", "turbo"];
 const SIZE = 256;
 
 /** Return 256 pixels as ImageData has them in memory, low to high, opaque. */

@@ -1,6 +1,8 @@
 // What the viewer chose: checked, remembered by the browser, and told to whoever listens.
 
-const KEY = "beamstream.live";
+// Each stream has a page of its own, and so settings of its own.
+const NAME = location.pathname.match(/^\/streams\/([^/]+)/)?.[1];
+const KEY = NAME ? `beamstream.live.${NAME}` : "beamstream.live";
 
 /** One of a few values. */
 export const oneOf = (...values) => (value) => values.includes(value);
@@ -16,11 +18,12 @@ export const truth = (value) => typeof value === "boolean";
  * A value that does not pass its check is not taken: what an older page remembered, or a slip of the hand.
  */
 export class Settings extends EventTarget {
-  constructor(defaults, checks) {
+  constructor(defaults, checks, key = KEY) {
     super();
     this.checks = checks;
+    this.key = key; // under which the browser remembers
     const good = ([name, value]) => name in defaults && checks[name](value);
-    this.chosen = Object.fromEntries(Object.entries(remembered()).filter(good));
+    this.chosen = Object.fromEntries(Object.entries(remembered(key)).filter(good));
     this.values = { ...defaults, ...this.chosen };
   }
 
@@ -31,7 +34,7 @@ export class Settings extends EventTarget {
   set(name, value) {
     if (!this.checks[name](value) || this.values[name] === value) return;
     this.chosen[name] = value;
-    remember(this.chosen);
+    remember(this.key, this.chosen);
     this.change(name, value);
   }
 
@@ -51,17 +54,17 @@ export class Settings extends EventTarget {
   }
 }
 
-function remembered() {
+function remembered(key) {
   try {
-    return JSON.parse(localStorage.getItem(KEY)) ?? {};
+    return JSON.parse(localStorage.getItem(key)) ?? {};
   } catch {
     return {}; // storage is switched off, or not ours
   }
 }
 
-function remember(values) {
+function remember(key, values) {
   try {
-    localStorage.setItem(KEY, JSON.stringify(values));
+    localStorage.setItem(key, JSON.stringify(values));
   } catch {
     // not remembered, then
   }

@@ -20,7 +20,7 @@ export class Stream extends EventTarget {
   }
 
   open() {
-    const address = new URL("/ws", location.href);
+    const address = new URL("ws", location.href); // the page may be one of several streams
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     address.search = new URLSearchParams(this.asked());
     const socket = new WebSocket(address);

@@ -1,0 +1,83 @@
+"""The process that serves the live page of an instrument: it ends with its stdin, and shows what others acquire."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import socket
+import threading
+
+import numpy as np
+import uvicorn
+
+from beamstream.live.hub_access import HubAccess
+from beamstream.live.hub_app import HubApp
+from beamstream.live.hub_settings import HubSettings
+from beamstream.live.program import Lines, answer_pipe, first_line, listen, run_loop, uvicorn_configuration
+
+_MOST_FILES = 16384  # sockets and rings; a page that is forgotten in a tab holds one
+_DEAF = 60_000  # ms for which a page may take nothing, until the kernel ends its connection
+_MOST_MESSAGE = 32768  # bytes; what a page has to say is short
+
+
+async def serve(settings: HubSettings, listening: socket.socket, lines: Lines) -> None:
+    """Serve until stdin ends or a signal comes."""
+    loop = asyncio.get_running_loop()
+    app = HubApp(settings, HubAccess(settings, listening.getsockname()[1]))
+    server = uvicorn.Server(uvicorn_configuration(app, _MOST_MESSAGE))
+
+    def told() -> None:
+        if lines.read() is None:
+            loop.remove_reader(0)
+            serving.cancel()  # at once: uvicorn would wait for those who still read
+
+    loop.add_reader(0, told)
+    if app.images:
+        threading.Thread(target=_warm, daemon=True).start()
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    following = asyncio.create_task(app.run())
+    done, _ = await asyncio.wait([serving, following], return_when=asyncio.FIRST_COMPLETED)
+    following.cancel()
+    app.close()
+    for task in done:
+        if not task.cancelled():
+            task.result()
+
+
+def _warm() -> None:
+    """Load the compiled loops before the first page waits for them."""
+    from beamstream.live.image_pixels import Quality, pixels_of
+    from beamstream.live.image_wish import Region
+
+    for kind in (np.uint8, np.uint16, np.float32):
+        for quality in (Quality(2, False, False), Quality(1, True, False)):
+            pixels_of(np.zeros((4, 4), kind), Region(0, 0, 4, 4), quality)
+
+
+def main() -> int:
+    """Serve; the first line on stdin has the settings."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    say = answer_pipe()
+    lines = Lines(0)
+    line, _ = first_line(lines)
+    if line is None:
+        return 0
+    settings = HubSettings.from_line(line)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        many = _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (many, hard))
+    try:
+        listening = listen(settings.host, settings.port)
+    except OSError as error:
+        say({"errno": error.errno, "error": error.strerror or str(error)})
+        return 1
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAF)
+    say({"port": listening.getsockname()[1]})
+    run_loop(lambda: serve(settings, listening, lines))
+    return 0
+
+
+if __name__ == "__main__":
+    os._exit(main())  # all is closed: taking down what the compiler brought along takes a second

@@ -1,0 +1,92 @@
+"""Where the running viewer is found: a file that only its user can read, with its port and a secret."""
+
+import json
+import os
+import re
+import secrets
+import socket
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+_MOST = 4096  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """How to reach a viewer.
+
+    Parameters
+    ----------
+    pid : int
+        Of its process.
+    port : int
+        On 127.0.0.1.
+    token : str
+        To be in every message.
+    """
+
+    pid: int
+    port: int
+    token: str
+
+    @classmethod
+    def new(cls, port: int) -> "Address":
+        """Return the address of this process, with a secret of its own."""
+        return cls(os.getpid(), port, secrets.token_urlsafe(32))
+
+
+def address_file() -> Path:
+    """Return where the viewer of this user, machine and display writes its address.
+
+    The environment variable ``BEAMSTREAM_NAPARI`` names another file.
+    """
+    if given := os.environ.get("BEAMSTREAM_NAPARI"):
+        return Path(given)
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    home = Path(runtime) if runtime and Path(runtime).is_dir() else Path.home() / ".cache"
+    display = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY") or "none"
+    name = re.sub(r"[^A-Za-z0-9.]+", "_", f"{socket.gethostname()}-{display}")
+    return home / "beamstream" / f"napari-{name}.json"
+
+
+def write_address(address: Address, path: Path) -> None:
+    """Write the file, mode 600, whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        json.dump(asdict(address), file)
+    fresh.replace(path)
+
+
+def read_address(path: Path) -> Address | None:
+    """Return the address in a file; None if there is none, others could have written it, or its process is gone."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(fd) as file:
+            about = os.fstat(fd)
+            if about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) & 0o077:
+                return None
+            said = json.loads(file.read(_MOST))
+        address = Address(int(said["pid"]), int(said["port"]), str(said["token"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return address if alive(address.pid) else None
+
+
+def forget_address(address: Address, path: Path) -> None:
+    """Remove the file if it still has this address; another viewer's stays."""
+    if read_address(path) == address:
+        path.unlink(missing_ok=True)
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process is there and not just waiting to be buried."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

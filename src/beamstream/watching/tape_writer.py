@@ -1,0 +1,112 @@
+"""Frames on their way to the disk: counted, and written in a thread of its own."""
+
+import shutil
+import threading
+from collections import deque
+from pathlib import Path
+
+from beamstream.errors import BeamstreamError
+from beamstream.frames import Frame
+from beamstream.sinks.base import Sink
+
+_WAITING = 256 * 2**20  # bytes of frames that wait for the disk; further ones wait in the ring
+_BATCH = 32 * 2**20  # bytes that are written at once
+_RESERVE, _SHARE = 2 * 2**30, 0.05  # bytes, and part of the disk, that stay free: runs need them
+
+
+class Account:
+    """Count what came and what is missing, by the detector's own count."""
+
+    def __init__(self) -> None:
+        self.received = self.lost = self.restarts = 0
+        self._last: int | None = None
+
+    def had(self, unique_id: int) -> bool:
+        """Whether a frame was seen already, unless the detector began to count anew."""
+        return self._last is not None and unique_id <= self._last
+
+    def see(self, unique_id: int) -> None:
+        """Take note of a frame."""
+        if self.had(unique_id):
+            self.restarts += 1
+        elif self._last is not None:
+            self.lost += unique_id - self._last - 1
+        self._last = unique_id
+        self.received += 1
+
+
+class Writer:
+    """Write frames in a thread of its own, in their order, until it is finished.
+
+    Parameters
+    ----------
+    sink : Sink
+        Opened and closed in that thread.
+    place : Path
+        Somewhere on the disk that has to keep some room.
+
+    Attributes
+    ----------
+    written : int
+    error : str
+        Why it takes no more.
+    """
+
+    def __init__(self, sink: Sink, place: Path) -> None:
+        self.written = 0
+        self.error = ""
+        self._sink, self._place = sink, place
+        self._frames: deque[Frame] = deque()
+        self._bytes = 0
+        self._finishing = False
+        self._came = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="writer")
+        self._thread.start()
+
+    @property
+    def full(self) -> bool:
+        """Whether enough frames wait for the disk."""
+        return self._bytes > _WAITING
+
+    def put(self, frame: Frame) -> None:
+        """Have a frame written; its memory is the writer's from now on."""
+        with self._came:
+            self._frames.append(frame)
+            self._bytes += frame.payload.nbytes
+            self._came.notify()
+
+    def finish(self) -> None:
+        """Write what waits and close the file; returns when that is done."""
+        with self._came:
+            self._finishing = True
+            self._came.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with self._sink as sink:
+                while batch := self._next():
+                    self._keep_room()
+                    self.written = sink.write(batch)
+        except (BeamstreamError, OSError, ValueError) as error:
+            self.error = str(error)
+
+    def _next(self) -> list[Frame]:
+        """Wait for frames; none at the end."""
+        with self._came:
+            self._came.wait_for(lambda: self._frames or self._finishing)
+            batch, size = [], 0
+            while self._frames and (not batch or size < _BATCH):
+                batch.append(self._frames.popleft())
+                size += batch[-1].payload.nbytes
+            self._bytes -= size
+            return batch
+
+    def _keep_room(self) -> None:
+        usage = shutil.disk_usage(self._place)
+        least = min(_RESERVE, _SHARE * usage.total)
+        if usage.free < least:
+            raise OSError(
+                f"recording: ended with {usage.free / 1e9:.1f} GB free in {self._place}; the last "
+                f"{least / 1e9:.1f} GB are left to runs: make room, or choose another directory"
+            )

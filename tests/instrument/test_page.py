@@ -1,0 +1,213 @@
+"""The live page of an instrument: one for all, found again, kept up; and `watch` in a session."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+
+from beamstream.archive.layout import Layout
+from beamstream.config import Config
+from beamstream.errors import ConfigurationError
+from beamstream.instrument import page as page_module
+from beamstream.instrument.page import KeptPage, find_page, page_settings, streams_of
+from beamstream.instrument.watch import SessionPage, spec_of, tunnel
+from beamstream.watching.streams import StreamSpec
+
+NOBODY = "pva://NO:SUCH:PV"
+
+
+@pytest.fixture
+def config(tmp_path) -> Config:
+    return Config.model_validate(
+        {
+            "archive": {"directory": tmp_path / "archive"},
+            "live": {"port": 0},
+            "devices": {
+                "cam": {"kind": "pva_detector", "pv": "NO:SUCH:PV"},
+                "motor": {"kind": "motor", "pv": "NO:MTR"},
+                "sky": {"kind": "zmq_spectrometer", "address": "tcp://127.0.0.1:9798"},
+            },
+            "callbacks": {"flat_field": {}},
+        }
+    )
+
+
+@pytest.fixture
+def kept(config) -> Iterator[Callable[..., KeptPage]]:
+    """Return a function that has a page kept; ended afterwards."""
+    pages: list[KeptPage] = []
+
+    def start(**options) -> KeptPage:
+        pages.append(KeptPage(config, **options).start())
+        return pages[-1]
+
+    yield start
+    for page in pages:
+        page.close()
+
+
+def get(url: str) -> http.client.HTTPResponse:
+    at = urlsplit(url)
+    connection = http.client.HTTPConnection(at.hostname, at.port, timeout=10)
+    connection.request("GET", f"{at.path}?{at.query}")
+    response = connection.getresponse()
+    response.document = response.read()
+    connection.close()
+    return response
+
+
+def test_streams_are_the_detectors_and_what_is_derived_from_them_for_all_to_see(config):
+    streams = {stream["name"]: stream["about"] for stream in streams_of(config)}
+    assert list(streams) == ["cam", "sky", "cam_corrected", "sky_corrected"]
+    assert StreamSpec("cam", streams["cam"]).uri == NOBODY
+    assert StreamSpec("sky", streams["sky"]).uri == "zmq://127.0.0.1:9798"
+    json.dumps(streams)
+
+
+def test_the_key_is_made_for_its_owner_alone_and_recordings_stay_below_those_of_the_archive(config, tmp_path):
+    settings = page_settings(config)
+    layout = Layout(tmp_path / "archive")
+    assert settings.key == layout.live_key.read_text().strip()
+    assert stat.S_IMODE(layout.live_key.stat().st_mode) == 0o600
+    assert settings.key not in repr(settings)
+    assert Path(settings.recordings) == config.recording.directory / "live"
+    assert page_settings(config).key == settings.key
+
+
+def test_one_page_serves_all_and_who_is_left_takes_over(config, kept, wait_for):
+    first = kept()
+    assert first.ours
+    assert first.words == ""
+    second = kept()
+    assert not second.ours
+    assert second.address == first.address == find_page(Layout(config.archive.directory))
+    names = [stream["name"] for stream in json.loads(get(f"{first.address.url}streams").document)]
+    assert names == list(first.address.streams) == ["cam", "sky", "cam_corrected", "sky_corrected"]
+    first.close()
+    wait_for(lambda: second.address is not None and second.ours, what="the second to take over")
+    assert get(second.address.url).status == 200
+    second.close()
+    assert find_page(Layout(config.archive.directory)) is None
+    assert not Layout(config.archive.directory).live_address.exists()
+
+
+def test_a_page_that_dies_is_started_anew(kept, wait_for, caplog):
+    page = kept()
+    before = page.address
+    os.kill(before.pid, signal.SIGKILL)
+    wait_for(lambda: page.address is not None and page.address != before, what="another server")
+    assert get(page.address.url).status == 200
+    assert "another one is started" in caplog.text
+
+
+def test_a_port_that_is_taken_is_said_in_words_and_tried_again(kept, wait_for, monkeypatch):
+    monkeypatch.setattr(page_module, "_PAUSE", 0.1)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        page = kept(port=port)
+        assert page.address is None
+        assert f"port {port} on 127.0.0.1 is in use by another program; use --live-port" in page.words
+    wait_for(lambda: page.address is not None, what="the page")
+    assert urlsplit(page.address.url).port == port
+
+
+def test_a_network_without_a_key_is_no_page_but_words(config, kept):
+    config.archive.directory.mkdir()
+    Layout(config.archive.directory).live_key.write_text("known to all\n")
+    page = kept()
+    assert page.address is None
+    assert "others may have read it" in page.words
+
+
+# watch
+
+
+@pytest.fixture
+def browser(tmp_path, monkeypatch) -> Path:
+    """A browser that only writes down what it is to open, on a display."""
+    file, script = tmp_path / "opened", tmp_path / "browser"
+    script.write_text(f'#!/bin/sh\necho "$1" >> {file}\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{script} %s")
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setattr("webbrowser._tryorder", None)
+    return file
+
+
+@pytest.fixture
+def session(config, monkeypatch) -> Iterator[SessionPage]:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    page = SessionPage(config, {})
+    yield page
+    page.close()
+
+
+def device(name: str, source: str = ""):
+    return SimpleNamespace(name=name, ring=SimpleNamespace(source=source))
+
+
+def test_without_a_display_watch_says_where_the_page_is_and_how_to_get_there(session, config, capsys):
+    session.watch(device("cam"))
+    said = capsys.readouterr().out
+    url = find_page(Layout(config.archive.directory)).url
+    port = urlsplit(url).port
+    assert f"page     {url}streams/cam/" in said
+    assert f"ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}" in said
+    assert f"key      {Layout(config.archive.directory).live_key}" in said
+    session.watch()
+    assert f"page     {url}\n" in capsys.readouterr().out
+
+
+def test_on_a_display_the_browser_gets_a_ticket_that_works_once_and_leads_to_the_stream(session, browser, capsys):
+    session.watch("cam")
+    (url,) = browser.read_text().split()
+    assert url not in capsys.readouterr().out
+    answer = get(url)
+    assert (answer.status, answer.headers["location"]) == (303, "/streams/cam/")
+    assert "HttpOnly" in answer.headers["set-cookie"]
+    assert get(url).headers["set-cookie"] is None
+
+
+def test_the_page_that_serve_keeps_is_used(session, kept, capsys):
+    page = kept()
+    session.watch("cam")
+    assert f"{page.address.url}streams/cam/" in capsys.readouterr().out
+    session.close()
+    assert get(page.address.url).status == 200
+
+
+def test_a_detector_made_by_hand_has_a_page_as_well(session, capsys):
+    session.watch(device("mine", "pva://BY:HAND"))
+    first = capsys.readouterr().out.split()[1]
+    assert first.endswith("/streams/mine/")
+    at = urlsplit(first)
+    streams = json.loads(get(f"http://{at.netloc}/streams").document)
+    assert {stream["name"] for stream in streams} >= {"cam", "mine"}
+    session.watch("mine")
+    assert capsys.readouterr().out.split()[1] == first
+
+
+def test_what_a_detector_streams_is_known_from_its_ring(tmp_path):
+    assert spec_of("a", device("a", "pva://X:Y")).about == {"kind": "pva_detector", "pv": "X:Y"}
+    assert spec_of("a", device("a", "webcam://0")).tappable is False
+    film = tmp_path / "my film.mkv"
+    assert spec_of("a", device("a", film.as_uri())).uri == film.as_uri()
+    assert spec_of("a", "a") == StreamSpec("a")
+    with pytest.raises(ConfigurationError):
+        spec_of("a b", "a b")
+
+
+def test_the_tunnel_is_for_the_host_that_the_page_listens_on():
+    assert tunnel("http://127.0.0.1:8712/") == f"ssh -L 8712:127.0.0.1:8712 {socket.gethostname()}"
+    assert tunnel("http://[::1]:8712/") == f"ssh -L 8712:[::1]:8712 {socket.gethostname()}"
