@@ -9,6 +9,7 @@ from bluesky.protocols import Flyable, Movable, Readable
 from plans.growth import Step, growth
 from plans.record import monitor, record
 from plans.references import darks, flats
+from plans.viewer import viewer
 
 for _plan in (record, monitor):  # by this the queue server knows that names in its queue stand for devices
     _plan.__annotations__["detectors"] = list[Flyable]

@@ -59,7 +59,7 @@ def ledger_table(
         table.add_row(Text(detector), *cells)
     gaps = [line for detector, ledger in ledgers.items() for line in _gaps(detector, ledger.get("gaps"))]
     where = [_line(f"{detector}: {path}", "dim") for detector, path in (files or {}).items()]
-    worked = [_worked(name, account) for name, account in (callbacks or {}).items()]
+    worked = [line for name, account in (callbacks or {}).items() if (line := _worked(name, account)) is not None]
     return Group(table, *gaps, *where, *worked)
 
 
@@ -81,11 +81,13 @@ def _gaps(detector: str, gaps: Any) -> Iterator[Text]:
         yield _line(f"{detector}: and {len(more)} more gaps, {missing} missing in them", "red")
 
 
-def _worked(name: str, account: Mapping[str, Any]) -> Text:
-    """Say in a line what a callback did."""
+def _worked(name: str, account: Mapping[str, Any]) -> Text | None:
+    """Say in a line what a callback did; None where that is nothing that counts."""
     words = [f"{account[key]} {key}" for key in ("frames", "drawn", "dropped", "uploaded", "backlog") if key in account]
     missing = [f"{account[key]} {key}" for key in ("undone", "failed") if account.get(key)]
     error = account.get("error", "")
+    if not (words or missing or error):
+        return None
     text = f"{name}: {', '.join(words + missing)}{': ' if words and error else ''}{error}"
     return _line(text, "red" if missing or error else "dim")
 

@@ -75,9 +75,10 @@ class Control:
             return False, f"{name}: a {kind} to be captured, but another capture is under way; wait for it"
         self._capturing = True
         try:
-            rate = self._feed.status.get("rate") or 0.0
+            status = self._feed.status
+            rate, owner = status.get("rate") or 0.0, status.get("owner")
             patience = max(_SILENCE, _PERIODS / rate if rate > 0 else 0.0)
-            reference = await in_thread(lambda: _captured(name, kind, frames, place, patience))
+            reference = await in_thread(lambda: _captured(name, kind, frames, place, patience, owner))
         finally:
             self._capturing = False
         self._feed.look_again()
@@ -104,12 +105,12 @@ class Control:
         return True, "finishing the file"
 
 
-def _captured(name: str, kind: Any, frames: int, place: str, patience: float) -> str:
+def _captured(name: str, kind: Any, frames: int, place: str, patience: float, owner: int | None) -> str:
     """Capture and keep a reference; return its name."""
     from beamstream.references import ReferenceStore
     from beamstream.references.capture import capture
 
-    return ReferenceStore(place).keep(capture(name, kind, frames, timeout=patience)).name
+    return ReferenceStore(place).keep(capture(name, kind, frames, timeout=patience, owner=owner)).name
 
 
 async def in_thread(work: Callable[[], Result]) -> Result:

@@ -32,7 +32,7 @@ class Health:
     def __init__(self, feed: Feed) -> None:
         self.state: dict[str, Any] = {}
         self._feed = feed
-        self._lost: deque[tuple[float, int]] = deque([(-_RECENT, 0)])
+        self._lost: deque[tuple[float, int]] = deque()
 
     def document(self, seat: Seat, recording: dict[str, Any] | None) -> dict[str, Any]:
         """Return the status for one page, but for what the page alone knows."""
@@ -86,7 +86,7 @@ class Health:
     def _lately_lost(self, lost: int) -> int:
         """Return how many frames were lost lately."""
         now = time.monotonic()
-        if lost < self._lost[-1][1]:  # another ring
+        if self._lost and lost < self._lost[-1][1]:  # another ring
             self._lost.clear()
         if not self._lost or lost > self._lost[-1][1]:
             self._lost.append((now, lost))

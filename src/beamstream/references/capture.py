@@ -10,7 +10,13 @@ from beamstream.references.reference import Kind, Reference
 
 
 def capture(
-    ring_name: str, kind: Kind, num: int = 1, *, timeout: float = 10.0, exposure: float | None = None
+    ring_name: str,
+    kind: Kind,
+    num: int = 1,
+    *,
+    timeout: float = 10.0,
+    exposure: float | None = None,
+    owner: int | None = None,
 ) -> Reference:
     """Average the next frames of a ring that somebody fills, also another process.
 
@@ -27,6 +33,8 @@ def capture(
         Longest wait for one frame, s.
     exposure : float, optional
         Of the frames, s; frames do not tell it themselves.
+    owner : int, optional
+        Id of the process whose ring it has to be; the youngest of that name by default.
 
     Raises
     ------
@@ -39,7 +47,7 @@ def capture(
     """
     if num < 1:
         raise ValueError(f"{ring_name}: a {kind} of {num} frames to be captured; capture at least one")
-    view = RingView(ring_name)
+    view = RingView(ring_name, owner)
     try:
         newest = Latest(view)
         average, last = None, 0.0

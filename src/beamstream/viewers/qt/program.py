@@ -10,6 +10,7 @@ from beamstream.errors import ConfigurationError
 from beamstream.viewers.qt.options import Options
 
 _WAKE = 200  # ms; Python hears of a signal only between two lines of its own
+_ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(options: Options) -> int:
@@ -41,10 +42,11 @@ def main(options: Options) -> int:
     app.setApplicationDisplayName("beamstream")
     window = Window(options)
     window.show()
+    asked: list[int] = []  # to close at once might be inside a lock that the closing waits for
     wake = QTimer()
-    wake.timeout.connect(lambda: None)
+    wake.timeout.connect(lambda: asked and window.close())
     wake.start(_WAKE)
-    before = {number: signal.signal(number, lambda *_: window.close()) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, lambda number, _: asked.append(number)) for number in _ENDS}
     try:
         app.exec()
     finally:
