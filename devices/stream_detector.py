@@ -23,8 +23,11 @@ from beamstream.sinks.documents import SinkDocuments
 from beamstream.sinks.hdf5 import Hdf5Sink
 from beamstream.sources.base import Source
 from beamstream.window import Window
+from devices.channel_access import keep_search_port
 from devices.frame_status import FrameStatus
 from devices.ledger import LedgerDevice
+
+keep_search_port()  # before the first signal looks for its record
 
 _staged: "weakref.WeakSet[StreamDetector]" = weakref.WeakSet()
 _DRAIN_TIMEOUT = 5.0  # s; a ring full of frames takes the disk less than one

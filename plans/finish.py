@@ -39,11 +39,8 @@ def finishing_wrapper(plan: MsgGenerator[Any], chain: Any) -> MsgGenerator[Any]:
         if msg.command == "open_run":
             nonlocal given_up
             given_up = False
-        if msg.command == "close_run":
-            if msg.kwargs.get("exit_status") == "abort":
-                chain.hurry()
-            elif not given_up:
-                return close(msg), None
+        if msg.command == "close_run" and not given_up and msg.kwargs.get("exit_status") != "abort":
+            return close(msg), None
         return None, None
 
     return (yield from plan_mutator(plan, mutate))

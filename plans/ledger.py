@@ -4,7 +4,7 @@ from typing import Any
 
 import bluesky.plan_stubs as bps
 from bluesky.preprocessors import plan_mutator
-from bluesky.utils import Msg, MsgGenerator
+from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
 STREAM = "ledger"
 
@@ -21,12 +21,25 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     bundling: set[Any] = set()
 
     def close(msg: Msg) -> MsgGenerator[Any]:
-        if msg.run in bundling:  # an event was left half made by an error
-            yield Msg("drop", run=msg.run)
-        yield Msg("create", None, name=STREAM, run=msg.run)
-        for detector in detectors.values():
-            yield from bps.read(detector.ledger)
-        yield Msg("save", run=msg.run)
+        saved = False
+
+        def tell() -> MsgGenerator[None]:
+            nonlocal saved
+            if msg.run in bundling:  # an event was left half made
+                yield Msg("drop", run=msg.run)
+            yield Msg("create", None, name=STREAM, run=msg.run)
+            for detector in detectors.values():
+                yield from bps.read(detector.ledger)
+            saved = True
+            yield Msg("save", run=msg.run)
+
+        try:
+            yield from tell()
+        except (RequestAbort, RequestStop) as end:  # after it the plan cannot close its run
+            if not saved:
+                yield from tell()
+            yield from bps.close_run(exit_status=end.exit_status)
+            raise
         return (yield msg)
 
     def mutate(msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:

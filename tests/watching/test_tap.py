@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from functools import partial
 from itertools import pairwise
 
@@ -157,9 +156,8 @@ def test_a_film_is_played_again_and_again(tmp_path, follow, wait_for):
 def test_a_tap_by_itself_tells_how_it_goes_and_leaves_nothing(beamline, wait_for):
     tap = Tap(SPEC)
     assert (tap.pid, tap.ring, tap.alive) == (None, None, False)
-    began = time.monotonic()
-    tap.start()
-    assert time.monotonic() - began < 0.5
+    tap.start()  # and does not wait for the process
+    assert tap.ring is None
     assert tap.status["words"] == f"{SPEC.name}: connecting to {SPEC.uri}"
     wait_for(partial(lambda: tap.ring is not None and tap.status["received"] > 20), what="frames")
     assert tap.status["connected"]

@@ -1,7 +1,6 @@
 """Chain: documents reach the journal first, then the callbacks; what these derive belongs to the same run."""
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -9,8 +8,6 @@ from typing import Any
 from beamstream.callbacks.chain_run import ChainRun, FrameCallback
 from beamstream.callbacks.plain import Plain
 from beamstream.errors import CallbackFailed
-
-_HURRY = 2.0  # s
 
 
 class Chain:
@@ -117,7 +114,7 @@ class Chain:
     def hurry(self) -> None:
         """Leave undone what callbacks do not manage in two seconds: somebody wants the run to end."""
         for run in self._runs.values():
-            run.deadline = time.monotonic() + _HURRY
+            run.hurry()
 
     # a run
 
@@ -153,6 +150,8 @@ class Chain:
         self._pass(run, name, doc, origin)
 
     def _close(self, run: ChainRun, doc: Mapping[str, Any]) -> None:
+        if doc.get("exit_status") == "abort":
+            run.hurry()
         run.finish()
         for name, made in run.account():
             run.count(name, made)

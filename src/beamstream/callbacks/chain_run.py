@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 STREAM = "callbacks"
 PATIENCE = 60.0  # s without a frame done, then the rest is left undone
+_HURRY = 2.0  # s
 _LAST = 10.0  # s for the frame that it is at
 _SLICE = 0.1  # s
 
@@ -62,7 +63,7 @@ class ChainRun:
     def __init__(self, start: Mapping[str, Any]) -> None:
         self.start = start
         self.uid: str = start["uid"]
-        self.deadline = math.inf
+        self._deadline = math.inf
         self.finishing = False
         self.closed = False
         self._works: list[tuple[FrameCallback, Work]] = []
@@ -132,10 +133,14 @@ class ChainRun:
                 self._wait(callback, work)
             self._gather()
 
+    def hurry(self) -> None:
+        """Leave undone what is not done in two seconds."""
+        self._deadline = time.monotonic() + _HURRY
+
     def _wait(self, callback: FrameCallback, work: Work) -> None:
         began = time.monotonic()
         while not work.wait(_SLICE):
-            if time.monotonic() > min(self.deadline, max(began, work.moved) + PATIENCE):
+            if time.monotonic() > min(self._deadline, max(began, work.moved) + PATIENCE):
                 work.give_up()
                 if not work.wait(_LAST):
                     self.fail(callback, CallbackFailed(f"{callback.name} does not end; its last frames are undone"))
