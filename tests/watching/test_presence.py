@@ -66,7 +66,14 @@ def test_a_session_of_another_machine_is_believed_for_a_moment(tmp_path, ago, be
     assert bool(present(tmp_path)) is believed
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": 1}', "\0"])
+SAID = {"pid": 1, "time": 1.0, "state": "idle", "run": None}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"pid": 1}', "\0"]
+    + [json.dumps(SAID | wrong) for wrong in ({"pid": "x"}, {"time": None}, {"run": {}}, {"run": "none"})],
+)
 def test_what_is_no_word_of_a_session_is_passed_over(tmp_path, text):
     (tmp_path / "sessions").mkdir()
     (tmp_path / "sessions" / "1.json").write_text(text)

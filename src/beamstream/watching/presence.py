@@ -72,22 +72,23 @@ def present(archive: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def _began_last(said: Mapping[str, Any]) -> float:
-    return float((said.get("run") or {}).get("started", 0.0))
+    return (said["run"] or {}).get("started", 0.0)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     with contextlib.suppress(OSError, ValueError):
         said = json.loads(path.read_text())
-        if isinstance(said, dict) and {"pid", "time", "state", "run"} <= said.keys():
-            return said
+        match said:
+            case {"pid": int(), "time": float() | int(), "state": str(), "run": None | {"started": float() | int()}}:
+                return said
     return None
 
 
 def _lives(said: Mapping[str, Any]) -> bool:
     """Whether who wrote this still is there; of another machine, whether that was a moment ago."""
     if said.get("host") != socket.gethostname():
-        return time.time() - float(said["time"]) < _ELSEWHERE
-    since = began(int(said["pid"]))
+        return time.time() - said["time"] < _ELSEWHERE
+    since = began(said["pid"])
     return since is not None and said.get("began", since) == since
 
 

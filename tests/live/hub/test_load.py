@@ -115,23 +115,14 @@ def test_a_page_that_talks_without_end_and_reads_nothing_is_sent_away(page, url,
     assert "Error" not in page.error_output()
 
 
-def test_ten_megabits_a_second_bring_five_fresh_frames_a_second():
-    """1024² uint16 at 30 frames/s through a link that takes 10 Mbit/s and 20 ms each way."""
+def test_through_ten_megabits_a_second_frames_come_small_and_whole_when_it_pauses():
+    """How many a second, and how fresh, `tests/benchmarks/test_live_page.py` measures."""
     rig = HubRig(30, (1024, 1024), noise=100)
     with rig, SlowLink(rig.page.port, 10e6, 0.02) as link, Viewer(link.through(rig.url)) as viewer:
         viewer.view(1024, 1024)
-        for _ in range(4):  # nothing is known of the link yet
-            viewer.frame()
-        began, ages = time.monotonic(), []
-        while time.monotonic() - began < 3:
-            ages.append(time.time() - viewer.frame().received)
-        rate = len(ages) / (time.monotonic() - began)
-        status = viewer.text("status")
+        viewer.frame(lambda frame: frame.nbytes < 400_000)  # of 2 MB
+        viewer.text("status", lambda status: status["limited_by"] == "link")
         viewer.say(pause=True)
         best = viewer.frame(lambda frame: frame.refined)
-    assert rate > 3.5  # five, on a machine that has time for it
-    assert np.percentile(ages, 95) < 0.6
-    assert np.mean(ages[-5:]) < 2 * np.mean(ages[:5]) + 0.1  # no queue that grows
-    assert status["limited_by"] == "link"
     assert best.factor == 1
     assert best.pixels.dtype == np.uint16

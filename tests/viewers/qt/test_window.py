@@ -292,10 +292,10 @@ def test_frames_are_not_drawn_faster_than_allowed(open_window, camera, spin):
 
     def enough() -> bool:
         camera.put(scene())
-        return window.canvas.picture.drawn >= 5
+        return window.canvas.picture.drawn >= 6
 
-    spin(enough, what="five frames")
-    stamps = sorted(set(times))
+    spin(enough, what="six frames")
+    stamps = sorted(set(times))[1:]  # the first one may wait until the window is there
     assert (stamps[-1] - stamps[0]) / (len(stamps) - 1) > 0.15
 
 

@@ -30,11 +30,14 @@ class Chores(QObject):
         self._store = ReferenceStore(references)
         self._threads: list[threading.Thread] = []
 
-    def capture(self, ring: str, kind: Kind, frames: int) -> None:
-        """Average the next frames of a ring, and keep that as its newest flat or dark."""
+    def capture(self, ring: str, owner: int | None, kind: Kind, frames: int) -> None:
+        """Average the next frames of a process's ring, and keep that as its newest flat or dark."""
         from beamstream.references.capture import capture
 
-        self._begin("capture", lambda: f"{self._kept(capture(ring, kind, frames, timeout=_PATIENCE)).name} kept")
+        def kept() -> str:
+            return f"{self._kept(capture(ring, kind, frames, timeout=_PATIENCE, owner=owner)).name} kept"
+
+        self._begin("capture", kept)
 
     def load(self, path: Path, kind: Kind, detector: str) -> None:
         """Keep a reference from a file as the newest one of a detector."""

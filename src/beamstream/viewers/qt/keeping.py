@@ -44,6 +44,8 @@ class Keeping(QObject):
     Attributes
     ----------
     spec : StreamSpec or None
+    owner : int or None
+        Whose frames are shown: the process to capture from.
     chores : Chores
     tape : Tape or None
         The recording that runs.
@@ -57,6 +59,7 @@ class Keeping(QObject):
     ) -> None:
         super().__init__(window)
         self.spec: StreamSpec | None = None
+        self.owner: int | None = None
         self.tape: Tape | None = None
         self.chores = Chores(options.references)
         self._window, self._side, self._eye, self._options, self._shown = window, side, eye, options, shown
@@ -85,7 +88,7 @@ class Keeping(QObject):
     def _capture(self, kind: Any, frames: int) -> None:
         if self.spec is not None:
             self._side.correction.busy(kind, True)
-            self.chores.capture(self.spec.name, kind, frames)
+            self.chores.capture(self.spec.name, self.owner, kind, frames)
 
     def _load(self, kind: Any) -> None:
         path, _ = QFileDialog.getOpenFileName(self._window, f"Load a {kind}", "", "References (*.npy *.h5)")

@@ -222,6 +222,7 @@ class Window(QMainWindow):
         if spec is not self._spec:
             return
         self._status = status
+        self.keeping.owner = status.get("owner")
         words = status.get("words", "")
         colour = self.look.waiting if words else self.look.live
         if self._paused:
