@@ -123,6 +123,23 @@ def test_a_ring_is_drawn_into_one_layer_whose_contrast_stays(line, ring, wait_fo
     line.ask("forget", name="nap")
 
 
+def test_a_frame_soon_after_another_is_on_the_screen_before_napari_has_looked_at_it(line, ring, wait_for, tmp_path):
+    line.ask("watch", name="nap", about={})
+    ring.put(frame(spot(0), 0))
+    wait_for(lambda: "nap" in state(line)["layers"], what="a layer")
+    low, high = state(line)["layers"]["nap"]["contrast"]
+    for number, value in enumerate((low, high, low, high), start=1):
+        drawn = state(line)["streams"]["nap"]["drawn"]
+        ring.put(frame(np.full(GREY.shape, value, "<u2"), number))
+        wait_for(lambda d=drawn: state(line)["streams"]["nap"]["drawn"] > d, what="the next drawing")
+        path = tmp_path / f"{number}.png"
+        line.ask("picture", path=str(path), canvas_only=True, timeout=10)
+        canvas = np.asarray(Image.open(path).convert("L"))
+        assert canvas[canvas.shape[0] // 2, canvas.shape[1] // 2] == (255 if value == high else 0)
+    wait_for(lambda: state(line)["layers"]["nap"]["mean"] == high, what="napari to look")
+    line.ask("forget", name="nap")
+
+
 def test_a_stream_that_never_pauses_is_drawn_all_the_time(line, ring, wait_for):
     over = threading.Event()
 

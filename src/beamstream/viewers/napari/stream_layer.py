@@ -2,11 +2,11 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beamstream.errors import BeamstreamError
 from beamstream.frames import Frame
@@ -18,10 +18,21 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-Quiet = Callable[[], AbstractContextManager[None]]
-
+_THOROUGH = 0.25  # s between two frames that napari sees itself: for what it says of the pixel below the pointer
 _THUMBNAIL = 1.0  # s between two
 _KEPT = 2048  # ages
+
+
+class Canvas(Protocol):
+    """Where frames are drawn: `beamstream.viewers.napari.drawing.Drawing`."""
+
+    def put(self, layer: "Image", image: NDArray[Any], /) -> bool:
+        """Bring an image there, past the layer; False where only the layer can."""
+        ...
+
+    def canvas_only(self) -> AbstractContextManager[None]:
+        """Let only the canvas hear of a change."""
+        ...
 
 
 class StreamLayer:
@@ -60,6 +71,8 @@ class StreamLayer:
         self._pending: Frame | None = None
         self._contrast_of: np.dtype[Any] | None = None
         self._unpainted = False
+        self._unseen = False
+        self._thorough_at = 0.0
         self._thumbnail_at = 0.0
         self._ages: deque[float] = deque(maxlen=_KEPT)
         self._drawn_at: deque[float] = deque(maxlen=_KEPT)
@@ -96,6 +109,7 @@ class StreamLayer:
         if self._size != size:
             self._viewer.reset_view()
         self._shape, self._size = stack.shape, size
+        self._thorough_at = 0.0
 
     def _make(self, stack: Stack) -> None:
         if self.layer is not None:
@@ -117,19 +131,20 @@ class StreamLayer:
 
     # frame after frame
 
-    def turn(self, following: bool, quiet: Quiet) -> bool:
+    def turn(self, following: bool, canvas: Canvas) -> bool:
         """Look for a new frame and put it into the layer; return whether there is something to draw.
 
         Parameters
         ----------
         following : bool
             Whether live frames of a run are wanted.
-        quiet : callable
-            Returns a context in which only the canvas hears of the frame.
+        canvas : Canvas
         """
         frame = self._newest()
-        if frame is None or self.deleted:
+        if self.deleted:
             return False
+        if frame is None:
+            return self._unseen and time.monotonic() > self._thorough_at and self._see(canvas)
         if self.stack is None or not self._fits(frame):
             if self.stack is not None and self.stack.lead:
                 return False  # the run's images are others
@@ -145,12 +160,21 @@ class StreamLayer:
         self.frame = self._pending = frame
         self.stack.times = {self.stack.newest: frame.timestamp}
         self._adjust()
+        self._unseen = time.monotonic() < self._thorough_at and canvas.put(self.layer, self.stack.live)
+        return self._unseen or self._see(canvas)
+
+    def _see(self, canvas: Canvas) -> bool:
+        """Have napari see the frame: it says what the pixels are, and makes the thumbnail."""
+        self._unseen = False
+        if self.layer is None:
+            return False
         now = time.monotonic()
+        self._thorough_at = now + _THOROUGH
         thumbnail = now > self._thumbnail_at
         if thumbnail:
             self._thumbnail_at = now + _THUMBNAIL
             self._unpainted = True
-        with quiet():
+        with canvas.canvas_only():
             self.layer.refresh(extent=False, highlight=False, thumbnail=thumbnail)
         return True
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from beamstream.viewers.napari.rings import Live
-from beamstream.viewers.napari.stream_layer import Quiet, StreamLayer
+from beamstream.viewers.napari.stream_layer import Canvas, StreamLayer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -43,9 +43,9 @@ class Streams:
         """Of all streams that were ever shown."""
         return list(self._layers)
 
-    def turn(self, following: bool, quiet: Quiet) -> bool:
+    def turn(self, following: bool, canvas: Canvas) -> bool:
         """Put new frames into layers, as `StreamLayer.turn` does; return whether there is something to draw."""
-        came = [stream.turn(following, quiet) for stream in self]
+        came = [stream.turn(following, canvas) for stream in self]
         return any(came)
 
     def drawn(self, now: float) -> None:

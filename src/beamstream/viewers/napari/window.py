@@ -37,7 +37,7 @@ class Window:
         self._panel = Panel(self.follow)
         viewer.window.add_dock_widget(self._panel, name="beamstream", area="bottom")
         viewer.window.show()
-        self._drawing = Drawing(viewer.window._qt_window, self.streams.drawn)
+        self._drawing = Drawing(viewer, self.streams.drawn)
         self.display = RunDisplay(viewer, self.streams, self._drawing.ask)
         viewer.bind_key(KEY, lambda _viewer: self.follow())
         overlay = viewer.text_overlay
@@ -46,7 +46,7 @@ class Window:
 
     def turn(self) -> None:
         """Put new frames into layers, unless the last ones are not on the screen yet."""
-        if not self._drawing.busy and self.streams.turn(self.display.following, self._drawing.canvas_only):
+        if not self._drawing.busy and self.streams.turn(self.display.following, self._drawing):
             self._drawing.ask()
         now = time.monotonic()
         if now > self._tell_at:
