@@ -218,3 +218,16 @@ def test_statistics_count_what_the_caller_waited(journal):
     assert numbers["documents"] == 2
     assert numbers["bytes"] == (journal.directory / "r.jsonl").stat().st_size
     assert 0 < numbers["slowest"] <= numbers["seconds"]
+
+
+def test_a_run_that_was_killed_as_it_began_begins_again_and_one_that_just_begins_is_left_alone(journal, tmp_path):
+    left = tmp_path / "journal" / ".r.new"
+    left.write_text('{"half')
+    with left.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ArchiveError, match="cannot be written"):
+            journal("start", {"uid": "r", "time": 1.0})
+        assert left.read_text() == '{"half'
+    journal("start", {"uid": "r", "time": 1.0})
+    assert [name for name, _ in lines(tmp_path / "journal" / "r.jsonl")] == ["start"]
+    assert not left.exists()

@@ -1,5 +1,6 @@
 """Journal: every document is on disk before anybody else sees it."""
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -117,6 +118,7 @@ class Journal:
         try:
             if path.exists():
                 raise FileExistsError(17, "there is a journal of this run already")
+            _take_away(hidden)
             fd = os.open(hidden, OPEN_WITH, 0o644)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             run = _OpenRun(uid, path, fd)
@@ -217,6 +219,13 @@ def _take_back(run: _OpenRun) -> None:
         os.ftruncate(run.fd, run.size)
     except OSError as error:  # then recovery cuts the half line
         log.warning("journal: half a line could not be taken back from %s: %s", run.path, error.strerror)
+
+
+def _take_away(hidden: Path) -> None:
+    """Remove what a process left that was killed while it began this journal; one that lives holds its lock."""
+    with contextlib.suppress(FileNotFoundError), hidden.open("rb") as left:
+        fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hidden.unlink()
 
 
 def _unwritable(path: Path, error: OSError) -> ArchiveError:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 import resource
 import socket
@@ -14,15 +13,17 @@ import uvicorn
 from beamstream.live.hub_access import HubAccess
 from beamstream.live.hub_app import HubApp
 from beamstream.live.hub_settings import HubSettings
-from beamstream.live.program import Lines, answer_pipe, first_line, listen, run_loop, uvicorn_configuration
+from beamstream.live.program import Lines, run_program, uvicorn_configuration
 
 _MOST_FILES = 16384  # sockets and rings; a page that is forgotten in a tab holds one
 _DEAF = 60_000  # ms for which a page may take nothing, until the kernel ends its connection
 _MOST_MESSAGE = 32768  # bytes; what a page has to say is short
 
 
-async def serve(settings: HubSettings, listening: socket.socket, lines: Lines) -> None:
+async def serve(settings: HubSettings, listening: socket.socket, lines: Lines, _early: list[bytes]) -> None:
     """Serve until stdin ends or a signal comes."""
+    _allow_many_files()
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAF)
     loop = asyncio.get_running_loop()
     app = HubApp(settings, HubAccess(settings, listening.getsockname()[1]))
     server = uvicorn.Server(uvicorn_configuration(app, _MOST_MESSAGE))
@@ -55,28 +56,16 @@ def _warm() -> None:
             pixels_of(np.zeros((4, 4), kind), Region(0, 0, 4, 4), quality)
 
 
-def main() -> int:
-    """Serve; the first line on stdin has the settings."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    say = answer_pipe()
-    lines = Lines(0)
-    line, _ = first_line(lines)
-    if line is None:
-        return 0
-    settings = HubSettings.from_line(line)
+def _allow_many_files() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         many = _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (many, hard))
-    try:
-        listening = listen(settings.host, settings.port)
-    except OSError as error:
-        say({"errno": error.errno, "error": error.strerror or str(error)})
-        return 1
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAF)
-    say({"port": listening.getsockname()[1]})
-    run_loop(lambda: serve(settings, listening, lines))
-    return 0
+
+
+def main() -> int:
+    """Serve."""
+    return run_program(HubSettings.from_line, serve)
 
 
 if __name__ == "__main__":

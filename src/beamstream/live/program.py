@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
@@ -20,6 +20,15 @@ from beamstream.live.status import Status
 
 _BACKLOG = 512
 _MOST_MESSAGE = 4096  # bytes; what a page has to say is short
+
+
+class ServerSettings(Protocol):
+    """Where to listen."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
 
 
 class Lines:
@@ -142,15 +151,23 @@ def first_line(lines: Lines) -> tuple[bytes | None, list[bytes]]:
     return early[0], early[1:]
 
 
-def main() -> int:
-    """Serve; the first line on stdin has the settings, further ones what `/status` shall say."""
+def run_program(settings_of: Callable[[bytes], ServerSettings], serve: Callable[..., Any]) -> int:
+    """Listen as the first line on stdin says, answer with the port, and serve.
+
+    Parameters
+    ----------
+    settings_of : callable
+        Makes settings of that line.
+    serve : callable
+        Returns what is to be run, of the settings, the socket, the pipe, and the lines that came with the first.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     say = answer_pipe()
     lines = Lines(0)
     line, early = first_line(lines)
     if line is None:
         return 0
-    settings = Settings.from_line(line)
+    settings = settings_of(line)
     try:
         listening = listen(settings.host, settings.port)
     except OSError as error:
@@ -159,6 +176,11 @@ def main() -> int:
     say({"port": listening.getsockname()[1]})
     run_loop(lambda: serve(settings, listening, lines, early))
     return 0
+
+
+def main() -> int:
+    """Serve; lines after the first say what `/status` shall."""
+    return run_program(Settings.from_line, serve)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Recorder:
         self._writer: Writer | None = None
         self._owner: int | None = None  # of the ring
         self._next = 0  # index in it
-        self._overlap = 0  # index up to which it may have what another one had
+        self._joining = False  # its next frames may be some that another one had
 
     def step(self) -> bool:
         """Take what has come; False if there was nothing."""
@@ -60,7 +60,7 @@ class Recorder:
         start, stop = view.bounds()
         if self._follow.owner != self._owner:
             self._owner, self._next = self._follow.owner, self._first(view, start, stop)
-            self._overlap = stop
+            self._joining = True
         self._next = max(start, self._next)
         if self._next >= stop:
             return False
@@ -69,10 +69,13 @@ class Recorder:
         return True
 
     def _first(self, view: RingView, start: int, stop: int) -> int:
-        """Return the first index that came since we began, or where the last ring ended."""
+        """Return the first index that came since we began, or after what another ring had."""
         for index in range(stop, start, -1):
-            if view.received(index - 1) < self._since:
-                return index
+            with contextlib.suppress(RingOverrun):
+                frame = view.frame(index - 1)
+                if frame.received >= self._since and not self._account.had(frame):
+                    continue
+            return index
         return start
 
     def _take(self, view: RingView, index: int) -> bool:
@@ -81,15 +84,15 @@ class Recorder:
         if writer is not None and writer.full:
             return False
         copy = _copied(view, index)
-        if copy is None or (index < self._overlap and self._account.had(copy.unique_id)):
+        if copy is None or (self._joining and self._account.had(copy)):
             return True  # where it was overwritten the number of the next one tells
+        self._joining = False
         if self._geometry not in (None, copy.geometry):
             self.finish(f"{self._spec.name}: frames were {self._geometry}, now {copy.geometry}; record anew")
             return False
         if writer is None:
             self._writer = writer = self._begin(copy.geometry)
-        self._account.see(copy.unique_id)
-        self._since = copy.received
+        self._account.see(copy)
         writer.put(copy)
         return True
 

@@ -19,19 +19,22 @@ class Account:
 
     def __init__(self) -> None:
         self.received = self.lost = self.restarts = 0
-        self._last: int | None = None
+        self._last: tuple[int, float] | None = None
 
-    def had(self, unique_id: int) -> bool:
-        """Whether a frame was seen already, unless the detector began to count anew."""
-        return self._last is not None and unique_id <= self._last
+    def had(self, frame: Frame) -> bool:
+        """Whether a frame is none that comes after the last one: it was taken already, from whoever, or is older."""
+        if self._last is None:
+            return False
+        number, timestamp = self._last
+        return frame.timestamp < timestamp or (frame.timestamp == timestamp and frame.unique_id <= number)
 
-    def see(self, unique_id: int) -> None:
+    def see(self, frame: Frame) -> None:
         """Take note of a frame."""
-        if self.had(unique_id):
-            self.restarts += 1
-        elif self._last is not None:
-            self.lost += unique_id - self._last - 1
-        self._last = unique_id
+        if self._last is not None:
+            step = frame.unique_id - self._last[0]
+            self.restarts += step <= 0
+            self.lost += max(0, step - 1)
+        self._last = frame.unique_id, frame.timestamp
         self.received += 1
 
 
