@@ -251,8 +251,12 @@ def test_a_line_has_its_profile_and_an_area_its_curve(cameras, visit, tab, wait_
     sent = visit(shapes=[_rectangle("B", 10, 10, 5, 5)])
     tab.button("Draw a line").click()
     tab.drag((12.5, 30.5), (20, 50), (12.5, 80.5))
-    profile = "() => beamstreamPage.frame.notes.lines[0]?.values"
-    wait_for(lambda: np.allclose(tab.tab.evaluate(profile) or 0, sent[12, 30:81]), what="the values along the line")
+
+    def profile() -> list[float]:
+        return tab.tab.evaluate("() => beamstreamPage.frame.notes.lines[0]?.values") or []
+
+    wait_for(lambda: len(profile()) == 51, what="the whole line")  # while it is drawn it is shorter
+    wait_for(lambda: np.allclose(profile(), sent[12, 30:81]), what="the values along the line")
     assert tab.tab.locator("#profile").is_visible()
     for seed in range(1, 4):
         cameras["grey"].put(gradient(seed=seed).astype("<u2"))
@@ -386,7 +390,6 @@ def test_a_phone_needs_no_scrolling_sideways(browser, hub, cameras, wait_for):
     assert tab.errors == []
 
 
-@pytest.mark.leaks_by_intention  # the process of a recording stays until the next one, or the end of the server
 def test_captures_and_recordings_ask_for_the_key_once(cameras, visit, tab, wait_for):
     visit(frames=2)
     tab.button("Capture dark").click()
