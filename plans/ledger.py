@@ -38,7 +38,7 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
         except (RequestAbort, RequestStop) as end:  # after it the plan cannot close its run
             if not saved:
                 yield from tell()
-            yield from bps.close_run(exit_status=end.exit_status)
+            yield Msg("close_run", run=msg.run, exit_status=end.exit_status, reason=None)
             raise
         return (yield msg)
 

@@ -38,7 +38,7 @@ FOREVER = (
 CHROMIUM = [
     "--headless=new",
     "--no-sandbox",
-    "--disable-gpu",
+    "--disable-gpu",  # software draws
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -110,6 +110,12 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
             break
         time.sleep(0.05)
     assert not any(left), f"left behind: threads {left[0]}, segments {left[1]}, processes {left[2]}"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> list[str]:
+    """How Chromium is started without a window."""
+    return CHROMIUM
 
 
 @pytest.fixture(scope="module")

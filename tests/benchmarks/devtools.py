@@ -12,18 +12,6 @@ import psutil
 from websockets.sync.client import connect
 
 _PATIENCE = 30.0  # s
-_OPTIONS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",  # software draws
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-features=SpareRendererForSitePerProcess",
-    "--remote-debugging-port=0",
-]
 
 
 class Tab:
@@ -33,13 +21,15 @@ class Tab:
     ----------
     directory : Path
         For its profile; empty.
+    options : list of str
+        The fixture ``chromium``.
     size : (int, int)
         Of the window, px.
     """
 
-    def __init__(self, directory: Path, size: tuple[int, int] = (1440, 900)) -> None:
+    def __init__(self, directory: Path, options: list[str], size: tuple[int, int] = (1440, 900)) -> None:
         self._directory, self._asked = directory, 0
-        self._command = ["/usr/bin/chromium", *_OPTIONS, f"--user-data-dir={directory}"]
+        self._command = ["/usr/bin/chromium", *options, "--remote-debugging-port=0", f"--user-data-dir={directory}"]
         self._command += [f"--window-size={size[0]},{size[1]}", "about:blank"]
 
     def __enter__(self) -> Self:

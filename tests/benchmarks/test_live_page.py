@@ -152,8 +152,8 @@ def aged(ages: np.ndarray) -> str:
     return f"{p50:.0f} / {p95:.0f} ms"
 
 
-def test_frames_are_drawn_while_they_are_recorded(camera, page, seconds, report, tmp_path):
-    with Tab(tmp_path / "profile") as tab:
+def test_frames_are_drawn_while_they_are_recorded(camera, page, seconds, report, tmp_path, chromium):
+    with Tab(tmp_path / "profile", chromium) as tab:
         bare = tab.evaluate(BARE)
         with recording(camera, seconds + STARTING, tmp_path / "archive") as process:
             seen = watch(tab, f"{page.url}streams/{STREAM}/", process, page, seconds)
@@ -215,9 +215,9 @@ def looked_at(
             looking.communicate()
 
 
-def test_frames_come_over_a_slow_link_without_a_queue(camera, page, seconds, report, tmp_path):
+def test_frames_come_over_a_slow_link_without_a_queue(camera, page, seconds, report, tmp_path, chromium):
     recorder = recording(camera, seconds + STARTING, tmp_path / "archive")
-    with SlowLink(page.port, BITS, DELAY) as link, Tab(tmp_path / "profile") as tab, recorder as process:
+    with SlowLink(page.port, BITS, DELAY) as link, Tab(tmp_path / "profile", chromium) as tab, recorder as process:
         seen = watch(tab, link.through(f"{page.url}streams/{STREAM}/"), process, page, seconds)
         account(process)
     quarter = max(1, len(seen["ages"]) // 4)

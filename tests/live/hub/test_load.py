@@ -122,7 +122,9 @@ def test_through_ten_megabits_a_second_frames_come_small_and_whole_when_it_pause
         viewer.view(1024, 1024)
         viewer.frame(lambda frame: frame.nbytes < 400_000)  # of 2 MB
         viewer.text("status", lambda status: status["limited_by"] == "link")
+        ages = [time.time() - viewer.frame().received for _ in range(15)]
         viewer.say(pause=True)
         best = viewer.frame(lambda frame: frame.refined)
+    assert np.mean(ages[-5:]) < 2 * np.mean(ages[:5]) + 0.1  # no queue that grows
     assert best.factor == 1
     assert best.pixels.dtype == np.uint16
