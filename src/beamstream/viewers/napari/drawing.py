@@ -2,18 +2,21 @@
 
 import contextlib
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.viewers.napari.shading import spare
+
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Image
 
 _LOST = 0.25  # s; a window that is hidden never says that it has drawn
-_LOOK = 0.05  # s between two looks where the canvas is, while frames come
+_LOOK = 0.1  # s between two looks where the canvas is, while frames come
 _AS_THEY_ARE = (np.uint8, np.uint16, np.float32)  # what graphics take
 
 
@@ -36,6 +39,7 @@ class Drawing:
         self._drawn = drawn
         self._asked: float | None = None
         self._look_at = 0.0
+        self._spared: weakref.WeakSet[Image] = weakref.WeakSet()
         window: Any = viewer.window._qt_window
         (self._canvas,) = window.findChildren(QOpenGLWidget)
         self._canvas.frameSwapped.connect(self._swapped)
@@ -65,6 +69,9 @@ class Drawing:
             return False
         if image.dtype not in _AS_THEY_ARE or list(axes.displayed) != [layer.ndim - 2, layer.ndim - 1]:
             return False
+        if layer not in self._spared:
+            self._spared.add(layer)
+            spare(layer, visual.node)
         visual.node.set_data(image)
         return True
 
