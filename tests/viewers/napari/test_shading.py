@@ -44,11 +44,12 @@ viewer.close()
 
 
 def test_the_picture_is_the_same(display):
-    env = {**os.environ, "DISPLAY": display, "QT_QPA_PLATFORM": "xcb", "NAPARI_CONFIG": "", "LIBGL_ALWAYS_SOFTWARE": "1"}
+    shown = {"DISPLAY": display, "QT_QPA_PLATFORM": "xcb", "NAPARI_CONFIG": "", "LIBGL_ALWAYS_SOFTWARE": "1"}
     command = [sys.executable, "-W", "ignore", "-c", _PROGRAM]
+    env = {**os.environ, **shown}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     for dtype, seen in json.loads(done.stdout.splitlines()[-1]).items():
         assert seen["spared"], dtype
-        assert seen["contrast"] > 20 and seen["changed"] > 20, dtype
+        assert min(seen["contrast"], seen["changed"]) > 20, dtype
         assert max(seen["differ"]) <= 1, dtype  # a table of 256 colours is not quite gray
