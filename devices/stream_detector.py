@@ -1,9 +1,10 @@
 """What every detector that streams does for bluesky: step and fly, recorded on the way."""
 
+import math
 import time
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ class StreamDetector(Device):
         Longest silence, s, beyond two frame times where these are known.
     ring_memory : int
         Bytes of shared memory for frames that wait for the disk or are looked at.
+    pixel_size : float or pair of float, optional
+        How large a pixel is: both ways, or rows and columns apart. Viewers draw a scale bar of it.
+    pixel_units : str
+        What `pixel_size` is in.
 
     Attributes
     ----------
@@ -84,9 +89,12 @@ class StreamDetector(Device):
         on_loss: OnLoss = "mark",
         timeout: float = 10.0,
         ring_memory: int = 512 * 2**20,
+        pixel_size: float | Sequence[float] | None = None,
+        pixel_units: str = "um",
         **kwargs: Any,
     ) -> None:
         super().__init__(prefix, name=name, **kwargs)
+        self._pixel = _pixel(name, pixel_size, pixel_units)
         if on_loss not in ("mark", "fail"):
             raise ValueError(f"{name}: on_loss {on_loss!r} given; use 'mark' or 'fail'")
         self.on_loss.put(on_loss)
@@ -107,7 +115,7 @@ class StreamDetector(Device):
         raise NotImplementedError
 
     def _sink(self, path: Path, geometry: Geometry) -> Hdf5Sink:
-        return Hdf5Sink(path, geometry, name=self.name, attributes={"source": self._source.uri})
+        return Hdf5Sink(path, geometry, name=self.name, attributes={"source": self._source.uri, **self._pixel})
 
     def _prepare(self, timeout: float) -> None:
         """Do what has to be done before frames are followed."""
@@ -267,7 +275,9 @@ class StreamDetector(Device):
         self._numbers_described = False
         if self._documents is None:
             return {}
-        return self._documents.data_keys(self._source.uri)
+        keys: Any = self._documents.data_keys(self._source.uri)
+        keys[f"{self.name}_{self._pixels}"].update(self._pixel)
+        return keys
 
     def get_index(self) -> int:
         """Return the number of frames on disk."""
@@ -313,6 +323,16 @@ class StreamDetector(Device):
 def value_of(signal: Any) -> Any:
     """Return a signal's value; ophyd's annotations have a sentinel in the way."""
     return signal.get()
+
+
+def _pixel(name: str, size: float | Sequence[float] | None, units: str) -> dict[str, Any]:
+    """Return what a data key says of how large a pixel is; nothing where that is not known."""
+    if size is None:
+        return {}
+    both = [float(n) for n in (size if isinstance(size, Sequence) else (size, size))]
+    if len(both) != 2 or not all(0 < n < math.inf for n in both):
+        raise ValueError(f"{name}: pixel_size {size!r} given; use a number above 0, or two: rows, columns")
+    return {"pixel_size": both, "pixel_units": units}
 
 
 def _unstage_all() -> None:

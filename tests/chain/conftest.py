@@ -134,7 +134,7 @@ def make(beamline, home) -> Iterator[Callable[..., PvaDetector]]:
 
 @pytest.fixture
 def cam(make) -> PvaDetector:
-    return make()
+    return make(pixel_size=6.5)
 
 
 @pytest.fixture

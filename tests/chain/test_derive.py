@@ -9,6 +9,7 @@ from bluesky.plans import count
 from beamstream.callbacks.derive import Derive
 from beamstream.errors import ProcessorFailed, RingError
 from beamstream.frames import ColorMode
+from beamstream.ops.reduce import Bin
 from beamstream.ring import Ring
 from plans.record import record
 
@@ -62,6 +63,15 @@ def test_the_descriptor_says_what_was_done_and_to_what(engine, chain, docs, cam)
     }
     assert descriptor["data_keys"]["cam_inverted_image"]["dtype_numpy"] == "<u2"
     assert descriptor["data_keys"]["cam_inverted_image"]["shape"] == [48, 64]
+
+
+def test_a_pixel_is_as_large_as_the_one_it_was_made_of_unless_the_shape_is_another(engine, chain, docs, cam):
+    chain.add(Derive("inverted", Inverted))
+    chain.add(Derive("less", lambda: Bin(2)))
+    engine(record([cam], num=3))
+    inverted, less = (docs.descriptor(f"primary_{n}")["data_keys"][f"cam_{n}_image"] for n in ("inverted", "less"))
+    assert inverted["pixel_size"] == [6.5, 6.5]
+    assert (less["shape"], "pixel_size" in less) == ([24, 32], False)
 
 
 def test_steps_are_derived_as_flights_are(engine, chain, docs, cam):

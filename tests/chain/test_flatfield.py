@@ -66,6 +66,8 @@ def test_frames_are_corrected_with_the_latest_references(engine, chain, docs, ca
     else:
         assert made.dtype == np.uint16
         assert np.abs(made - np.clip(np.rint(exact), 0, 65535)).max() <= 1
+    key = docs.descriptor("primary_corrected")["data_keys"]["cam_corrected_image"]
+    assert (key["pixel_size"], key["pixel_units"]) == ([6.5, 6.5], "um")
     about = docs.descriptor("primary_corrected")["configuration"]["cam_corrected"]["data"]
     assert referenced["flat"].run[:8] in about["flat_name"]
     assert referenced["dark"].run[:8] in about["dark_name"]

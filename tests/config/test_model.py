@@ -70,6 +70,19 @@ def test_devices_are_told_apart_by_their_kind(write):
     assert motor.pv == "SIM:MTR1"
 
 
+@pytest.mark.parametrize(("said", "size"), [("6.5", (6.5, 6.5)), ("[5, 7.5]", (5.0, 7.5))])
+def test_a_pixel_is_square_or_has_two_sizes(write, said, size):
+    cam = load(write(CAMERA + f'pixel_size = {said}\npixel_units = "mm"\n')).devices["cam"]
+    assert isinstance(cam, PvaDetectorConfig)
+    assert (cam.pixel_size, cam.pixel_units) == (size, "mm")
+
+
+@pytest.mark.parametrize("said", ["0", "-1.0", '"6.5 um"', "[1.0]", "[1, 2, 3]", "true", "nan"])
+def test_a_size_that_is_none_is_named(write, said):
+    with pytest.raises(ConfigurationError, match="pixel_size"):
+        load(write(CAMERA + f"pixel_size = {said}\n"))
+
+
 def test_nothing_can_be_changed_afterwards(write):
     config = load(write(MOTOR))
     with pytest.raises(ValidationError, match="frozen"):
@@ -96,7 +109,8 @@ def test_what_the_profile_shows_as_default_is_the_default(write):
     assert shown.archive == bare.archive
     assert shown.recording == bare.recording
     assert shown.epics.control_layer == bare.epics.control_layer
-    assert shown.devices["camera"] == bare.devices["camera"].model_copy(update={"on_loss": "fail"})
+    example = {"on_loss": "fail", "pixel_size": (6.5, 6.5)}
+    assert shown.devices["camera"] == bare.devices["camera"].model_copy(update=example)
     for section in (Archive, Recording, Epics, PvaDetectorConfig):
         assert all(f"{key} = " in uncommented for key in section.model_fields), section
 

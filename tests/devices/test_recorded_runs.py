@@ -6,6 +6,7 @@ import bluesky.plans as bp
 import h5py
 import hdf5plugin  # noqa: F401, readers of compressed frames need it
 import numpy as np
+import pytest
 from ophyd import EpicsMotor, EpicsSignalRO
 
 from beamstream.frames import Geometry
@@ -67,6 +68,17 @@ def test_seconds_record_what_the_camera_gave_in_that_time(engine, docs, cam):
     assert list(np.diff(ids)) == [1] * (len(ids) - 1)
     assert 50 < len(ids) < 200
     assert docs.ledger["cam_ledger_recorded"] == len(ids)
+
+
+def test_the_data_key_and_the_file_say_how_large_a_pixel_is(engine, docs, make):
+    free = make("DEV:F", control=False, pixel_size=(6.5, 3.25))
+    engine(bp.count([free]))
+    (key,) = [keys["cam_image"] for d in docs.of("descriptor") if "cam_image" in (keys := d["data_keys"])]
+    assert (key["pixel_size"], key["pixel_units"]) == ([6.5, 3.25], "um")
+    with h5py.File(free.path) as file:
+        assert file["entry/data"].attrs["pixel_size"] == "[6.5, 3.25]"
+    with pytest.raises(ValueError, match="pixel_size 0 given"):
+        make("DEV:F", control=False, pixel_size=0)
 
 
 def test_a_free_running_camera_is_recorded_without_control(engine, docs, make):

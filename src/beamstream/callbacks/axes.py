@@ -1,6 +1,7 @@
-"""What documents say about spectra: where their values lie, and what is kept of each beside them."""
+"""What documents say about values: where those of spectra lie, how large a pixel is, what is kept beside them."""
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from beamstream.callbacks.images import object_name
@@ -22,6 +23,17 @@ def settings_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:
     return {key.removeprefix(f"{name}_"): value for key, value in said.items()}
 
 
+def pixel_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:
+    """Return how large a pixel is, where the data key or the detector's configuration says it."""
+    about, settings = descriptor["data_keys"][data_key], settings_of(descriptor, data_key)
+    size = about.get("pixel_size", settings.get("pixel_size"))
+    units = about.get("pixel_units", settings.get("pixel_units"))
+    size = [size, size] if is_finite(size) else size
+    if not isinstance(size, list | tuple) or len(size) != 2 or not all(is_finite(n) and n > 0 for n in size):
+        return {}
+    return {"pixel_size": [float(n) for n in size], "pixel_units": str(units or "")[:40]}
+
+
 def treatment_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:
     """Return what a spectrometer was told to record of each spectrum; nothing for others."""
     settings = settings_of(descriptor, data_key)
@@ -38,3 +50,8 @@ def columns_of(descriptor: Mapping[str, Any], data_key: str) -> tuple[Column, ..
         if "external" in about and not about["shape"] and key != short and short not in known:
             found.append(Column(short, about.get("dtype_numpy", "<f8"), about.get("units", "")))
     return tuple(found)
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether a value is a number that JSON can carry."""
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < float("inf")

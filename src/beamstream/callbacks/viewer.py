@@ -6,11 +6,11 @@ import weakref
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
-from beamstream.callbacks.axes import settings_of
+from beamstream.callbacks.axes import is_finite, pixel_of
 from beamstream.callbacks.images import DERIVED, Emit, image_keys, object_name, wanted
 from beamstream.callbacks.viewer_axes import RunAxes
 from beamstream.callbacks.viewer_link import ViewerLink
-from beamstream.callbacks.viewer_places import Places, is_finite
+from beamstream.callbacks.viewer_places import Places
 from beamstream.exits import before_exit
 from beamstream.sinks.hdf5 import MIMETYPE
 
@@ -188,7 +188,7 @@ class ViewerWork:
             color_mode=str(about.get("color_mode", "mono")),
             axes=self._axes.axes(doc),
             units=self._axes.units(doc),
-            **_pixel_of(doc, data_key),
+            **pixel_of(doc, data_key),
         )
 
     def _announce(self, datum: Mapping[str, Any]) -> None:
@@ -264,17 +264,6 @@ def _points(numbers: Mapping[str, float]) -> dict[str, list[float]]:
     ends = ("_row", "_col")
     names = [key.removesuffix(ends[0]) for key in numbers if key.endswith(ends[0])]
     return {name: [numbers[name + end] for end in ends] for name in names if name + ends[1] in numbers}
-
-
-def _pixel_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:
-    """Return how large a pixel is, where the data key or the detector's configuration says it."""
-    about, settings = descriptor["data_keys"][data_key], settings_of(descriptor, data_key)
-    size = about.get("pixel_size", settings.get("pixel_size"))
-    units = about.get("pixel_units", settings.get("pixel_units"))
-    size = [size, size] if is_finite(size) else size
-    if not isinstance(size, list | tuple) or len(size) != 2 or not all(is_finite(n) and n > 0 for n in size):
-        return {}
-    return {"pixel_size": [float(n) for n in size], "pixel_units": str(units or "")[:40]}
 
 
 def _path(uri: str) -> str:

@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
+from beamstream.callbacks.axes import is_finite
 from beamstream.callbacks.viewer_axes import RunAxes
 
 
@@ -48,8 +48,3 @@ class Places:
                 {"row": rows.pop(seq_num), "place": self._axes.place(seq_num), "values": self._read[seq_num]}
                 for seq_num in ready
             ]
-
-
-def is_finite(value: Any) -> bool:
-    """Return whether a value is a number that JSON can carry."""
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < float("inf")

@@ -14,6 +14,7 @@ from beamstream.config.values import (
     Directory,
     Endpoint,
     OnLoss,
+    PixelSize,
     Prefix,
     Seconds,
     Setting,
@@ -154,8 +155,23 @@ class Epics(Section):
     auto_addr_list: Switch | None = None
 
 
-class PvaDetectorConfig(Section):
-    """Describe a camera that sends NTNDArray images.
+class ImageConfig(Section):
+    """Describe the pixels of whatever makes images.
+
+    Parameters
+    ----------
+    pixel_size : tuple of float, optional
+        Of rows and columns; in the file also one number for both. None: not known.
+    pixel_units : str
+        What it is in.
+    """
+
+    pixel_size: PixelSize | None = None
+    pixel_units: str = Field(default="um", min_length=1, max_length=20)
+
+
+class PvaDetectorConfig(ImageConfig):
+    """Describe a camera that sends NTNDArray images; its pixels as every image has them.
 
     Parameters
     ----------
@@ -244,8 +260,8 @@ class SpectrometerConfig(Section):
         return Band(self.first_mhz, self.step_mhz)
 
 
-class VideoConfig(Section):
-    """Describe a film.
+class VideoConfig(ImageConfig):
+    """Describe a film; its pixels as every image has them.
 
     Parameters
     ----------
@@ -278,8 +294,8 @@ class VideoConfig(Section):
     on_loss: OnLoss | None = None
 
 
-class WebcamConfig(Section):
-    """Describe a camera that only the operating system knows.
+class WebcamConfig(ImageConfig):
+    """Describe a camera that only the operating system knows; its pixels as every image has them.
 
     Parameters
     ----------

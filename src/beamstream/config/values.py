@@ -83,6 +83,10 @@ def _file_name(name: str) -> str:
     return safe_name(name, "prefix")
 
 
+def _both_ways(size: object) -> object:
+    return [size, size] if isinstance(size, int | float) else size
+
+
 # a number, or the EPICS record that holds it
 Setting = Annotated[float | str | None, PlainValidator(_number_or_record)]
 Directory = Annotated[Path, AfterValidator(from_the_file)]
@@ -92,6 +96,8 @@ Prefix = Annotated[PV, AfterValidator(_ends_in_colon)]
 Whole = Annotated[int, Field(strict=True)]  # TOML has types: `port = true` is a mistake, not 1
 Switch = Annotated[bool, Field(strict=True)]
 Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+_Length = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+PixelSize = Annotated[tuple[_Length, _Length], BeforeValidator(_both_ways)]
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_words)]
 DeviceName = Annotated[str, AfterValidator(_free_name)]
 FileName = Annotated[str, AfterValidator(_file_name)]

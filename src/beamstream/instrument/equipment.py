@@ -86,11 +86,11 @@ def _make(name: str, device: DeviceConfig, recording: Recording) -> Device | Epi
                 limited=device.limited,
                 start=device.start,
                 fps=device.fps,
-                **_recorded(device, recording),
+                **_images(device, recording),
             )
         case WebcamConfig():
             webcam = {"grey": device.grey, "size": device.size, "fps": device.fps}
-            return WebcamDetector(device.camera, name=name, **webcam, **_recorded(device, recording))
+            return WebcamDetector(device.camera, name=name, **webcam, **_images(device, recording))
         case MotorConfig():
             # ophyd may miss the end of a move that begins in the instant another one ends
             return EpicsMotor(device.pv, name=name, settle_time=_SETTLE)
@@ -102,7 +102,12 @@ def _make(name: str, device: DeviceConfig, recording: Recording) -> Device | Epi
 
 def _camera(device: PvaDetectorConfig, recording: Recording) -> dict[str, Any]:
     """Return what every camera is told."""
-    return {"control": device.control, "queue_size": recording.queue_size, **_recorded(device, recording)}
+    return {"control": device.control, "queue_size": recording.queue_size, **_images(device, recording)}
+
+
+def _images(device: PvaDetectorConfig | VideoConfig | WebcamConfig, recording: Recording) -> dict[str, Any]:
+    """Return what everything that makes images is told."""
+    return {"pixel_size": device.pixel_size, "pixel_units": device.pixel_units, **_recorded(device, recording)}
 
 
 def _recorded(device: DetectorConfig, recording: Recording) -> dict[str, Any]:

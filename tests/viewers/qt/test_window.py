@@ -14,7 +14,7 @@ from qt_window import Camera, on_screen, settled
 from beamstream.errors import ConfigurationError
 from beamstream.frames import ColorMode
 from beamstream.references import ReferenceStore
-from beamstream.viewers.qt import remembered
+from beamstream.viewers.qt import remembered, scale_bar
 from beamstream.viewers.qt.keys import KEYS
 
 RAMP = np.arange(256, dtype=np.uint8)
@@ -53,6 +53,41 @@ def test_the_pixels_on_the_screen_are_those_of_the_frame(window, show):
         assert sampled(window, pixels, row, col) == image[row, col]
     show(window, 255 - image)
     assert sampled(window, on_screen(window), 3, 4) == 255 - image[3, 4]
+
+
+@pytest.mark.parametrize(
+    ("most", "length"), [(1, 1), (1.99, 1), (2.0, 2), (4.9, 2), (7, 5), (99, 50), (0.03, 0.02), (640, 500)]
+)
+def test_a_scale_bar_is_a_round_number_long(most, length):
+    assert scale_bar.round_length(most) == pytest.approx(length)
+
+
+def test_a_scale_bar_is_as_long_as_it_says_however_the_frame_is_turned(open_window, show):
+    window = open_window(source="camera", about={"pixel_size": [3.0, 2.0], "pixel_units": "mm"})
+    show(window, np.zeros((40, 60), np.uint8))
+    assert scale_of(window) == pytest.approx(2.0, rel=0.03)
+    window.actions_by_name["transpose"]()
+    show(window, np.zeros((40, 60), np.uint8))
+    assert scale_of(window) == pytest.approx(3.0, rel=0.03)
+    window.actions_by_name["overlay"]()
+    show(window, np.zeros((40, 60), np.uint8))
+    assert white_run(window) == 0
+
+
+def white_run(window) -> int:
+    """Return how many white pixels are side by side at most, at the bottom of the window."""
+    image = window.canvas.viewport().grab().toImage().convertToFormat(QImage.Format.Format_Grayscale8)
+    pixels = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)[-30:]
+    rows = ("".join("x" if grey > 200 else " " for grey in row) for row in pixels)
+    return max(len(run) for row in rows for run in [*row.split(), ""])
+
+
+def scale_of(window) -> float:
+    """Return how wide a pixel of the frame is by the scale bar, if that is as long as it can be."""
+    view, (width, _) = window.canvas.view, window.canvas.pixels
+    assert view is not None
+    length = scale_bar.round_length(0.25 * view[2] * window.canvas.pixel_size.across(window.orientation))
+    return length / (white_run(window) * view[2] / width)
 
 
 def test_a_click_puts_the_crosshair_on_a_pixel_and_reads_its_value(window, show, spin):

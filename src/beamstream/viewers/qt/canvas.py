@@ -6,6 +6,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter
 
+from beamstream.viewers.qt import scale_bar
 from beamstream.viewers.qt.look import Look
 from beamstream.viewers.qt.marks import NO_SHAPE, Marks
 from beamstream.viewers.qt.orientation import UPRIGHT, Rectangle
@@ -75,6 +76,7 @@ class Canvas(pg.GraphicsView):
         self._words = ""
         self._ink = look
         self.overlay = True
+        self.pixel_size: scale_bar.PixelSize | None = None
         self._box.pointed.connect(lambda at: self.marks.cross_at(at))
         self._box.fitted.connect(self.fit)
         self._box.sigRangeChangedManually.connect(self._left_fit)
@@ -176,9 +178,16 @@ class Canvas(pg.GraphicsView):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if self.overlay and self._lines:
             self._sheet(painter, self._lines, QFont(self.font().family(), 9), corner=True)
+            self._scale_bar(painter)
         if self._words:
             self._sheet(painter, _wrapped(self._words, 64), QFont(self.font().family(), 12), corner=False)
         painter.restore()
+
+    def _scale_bar(self, painter: QPainter) -> None:
+        window, pixel = QRectF(self.viewport().rect()), self.pixel_size
+        if pixel is not None:
+            across = pixel.across(self._orientation) * self._box.viewRect().width() / window.width()
+            scale_bar.paint(painter, window, across, pixel.units, QFont(self.font().family(), 9))
 
     def _sheet(self, painter: QPainter, lines: Sequence[str], font: QFont, *, corner: bool) -> None:
         metrics = QFontMetricsF(font)

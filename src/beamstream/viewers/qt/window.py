@@ -19,6 +19,7 @@ from beamstream.viewers.qt.look import DARK, LOOKS, Look, palette, sheet
 from beamstream.viewers.qt.options import Options
 from beamstream.viewers.qt.orientation import Orientation
 from beamstream.viewers.qt.readings import Readings, corner
+from beamstream.viewers.qt.scale_bar import pixel_size_of
 from beamstream.viewers.qt.side import Side
 from beamstream.viewers.qt.wishes import Shown, Wish
 from beamstream.watching.streams import StreamSpec
@@ -156,6 +157,7 @@ class Window(QMainWindow):
         self.entry.setText(remembered.text_of(spec))
         self.setWindowTitle(f"{remembered.text_of(spec)} – beamstream")
         self.canvas.picture.clear()
+        self.canvas.pixel_size = pixel_size_of(spec)
         self.curve.forget()
         self.readings.forget()
         self.canvas.marks.say("")
