@@ -320,6 +320,17 @@ def test_regions_points_and_numbers_lie_on_the_images(line, recorded):
     line.ask("end", run="marks")
 
 
+def test_regions_are_as_thick_in_the_second_run_as_in_the_first(line):
+    widths = []
+    for run in ("thick", "again"):
+        line.ask("begin", run=run)
+        source(line, run, shape=[1500, 1200])
+        line.ask("regions", run=run, key="nap_image", regions={"spot": [10, 20, 300, 400]})
+        widths.append(state(line)["layers"]["nap regions"]["widths"])
+        line.ask("end", run=run)
+    assert widths == [[5.0], [5.0]]
+
+
 @pytest.mark.parametrize(
     "said",
     [

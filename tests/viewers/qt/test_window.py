@@ -62,6 +62,20 @@ def test_a_scale_bar_is_a_round_number_long(most, length):
     assert scale_bar.round_length(most) == pytest.approx(length)
 
 
+@pytest.mark.parametrize(
+    ("length", "units", "words"),
+    [
+        (2000, "um", "2 mm"),
+        (500, "micron", "500 µm"),
+        (0.2, "mm", "200 µm"),
+        (0.5, "pm", "0.5 pm"),
+        (5e-5, "1/A", "5e-05 1/A"),
+    ],
+)
+def test_a_length_is_said_in_the_unit_that_suits_it(length, units, words):
+    assert scale_bar.in_words(length, units) == words
+
+
 def test_a_scale_bar_is_as_long_as_it_says_however_the_frame_is_turned(open_window, show):
     window = open_window(source="camera", about={"pixel_size": [3.0, 2.0], "pixel_units": "mm"})
     show(window, np.zeros((40, 60), np.uint8))

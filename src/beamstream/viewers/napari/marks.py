@@ -32,14 +32,16 @@ class Marks:
         """Draw rectangles, with their names."""
         boxes = [_box(*region) for region in said.regions.values()]
         features = {"name": list(said.regions)}
-        layer = self._layer(f"{image.name} regions")
+        layer, width = self._layer(f"{image.name} regions"), max(1.0, image.data.shape[-2] / _THIN)
         if layer is None and boxes:
-            width = max(1.0, image.data.shape[-2] / _THIN)
             look: Any = {"edge_color": _REGION, "face_color": "transparent", "edge_width": width}
             look |= {"shape_type": "rectangle", "features": features, "text": _text(_REGION)}
             self._add("shapes", image, f"{image.name} regions", boxes, look)
         elif layer is not None:
+            more = len(boxes) > len(layer.data)
             layer.data = [(box, "rectangle") for box in boxes]
+            if more:  # napari gives new ones a width of 1: too thin to be seen on a large image
+                layer.edge_width = width
             layer.features, layer.scale = features, image.scale[-2:]
 
     def points(self, image: "Image", said: Points) -> None:

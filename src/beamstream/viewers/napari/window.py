@@ -154,6 +154,7 @@ def _about(layer: Any) -> dict[str, Any]:
     else:
         about |= {"data": [np.asarray(part).tolist() for part in layer.data]}
         about |= {"features": layer.features.to_dict("list")}
+        about |= {"widths": [float(width) for width in getattr(layer, "edge_width", ())]}
     return about
 
 

@@ -12,6 +12,8 @@ from beamstream.watching.streams import StreamSpec
 _LONGEST = 0.25  # of the window's width
 _MARGIN, _THICK, _PADDING = 10.0, 3.0, 8.0  # screen pixels
 _ROUND = (5.0, 2.0, 1.0)
+_METRES = {"pm": 1e-12, "nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "m": 1.0}
+_SPELLED = {"um": "µm", "\u03bcm": "µm", "micron": "µm"}
 
 
 class PixelSize(NamedTuple):
@@ -38,6 +40,13 @@ def round_length(most: float) -> float:
     return next((n * decade for n in _ROUND if n * decade <= most), decade)
 
 
+def in_words(length: float, units: str) -> str:
+    """Return a length with its unit, in the unit that suits it where it is one of metres."""
+    metres = length * _METRES.get(_SPELLED.get(units, units), 0.0)
+    suited = [name for name, one in _METRES.items() if metres >= 0.999 * one] if metres else []
+    return f"{metres / _METRES[suited[-1]]:.6g} {suited[-1]}" if suited else f"{length:.6g} {units}"
+
+
 def paint(painter: QPainter, window: QRectF, across: float, units: str, font: QFont) -> None:
     """Draw the bar into the lower left corner.
 
@@ -52,7 +61,7 @@ def paint(painter: QPainter, window: QRectF, across: float, units: str, font: QF
     font : QFont
     """
     length = round_length(_LONGEST * window.width() * across)
-    label, wide, metrics = f"{length:g} {units}", length / across, QFontMetricsF(font)
+    label, wide, metrics = in_words(length, units), length / across, QFontMetricsF(font)
     width = max(wide, metrics.horizontalAdvance(label)) + 2 * _PADDING
     height = metrics.height() + _THICK + 2 * _PADDING
     place = QRectF(_MARGIN, window.height() - _MARGIN - height, width, height)
