@@ -23,7 +23,7 @@ demo: $(VENV)/.beamstream-runtime
 	$(BIN)/beamstream demo $(ARGS)
 
 test: $(VENV)/.beamstream-test
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # the version check of pyright asks the network, each time
 lint: $(VENV)/.beamstream-dev

@@ -214,6 +214,8 @@ def test_the_motor_moves_under_ophyd(motor):
     motor.move(target, wait=True, timeout=10)
     assert time.monotonic() - start < 2.0
     assert motor.position == pytest.approx(target)
+    assert motor.describe()["motor"]["units"] == "mm"
+    assert motor.motor_egu.get() == "mm"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -158,6 +158,8 @@ async def _serve(beamline: Beamline, parent: int | None, ready: Callable[[dict[s
         loop.add_signal_handler(number, over.set)
     with ExitStack() as stack:
         pvdb = _instruments(beamline, stack)
+        for motor in beamline.motors:
+            await _in_mm(pvdb[motor.prefix])
         started = asyncio.Event()
 
         async def hook(async_lib: Any) -> None:
@@ -209,6 +211,13 @@ def _instruments(beamline: Beamline, stack: ExitStack) -> dict[str, Any]:
         server.addRecord(f"{spec.prefix}:Pva1:Scalar", scalar, None)
         pvdb |= (RheedIoc if spec.scene == "rheed" else CameraIoc)(camera).pvdb
     return pvdb
+
+
+async def _in_mm(motor: Any) -> None:
+    """Have a motor record say its unit, as real ones do."""
+    await motor.field_inst.engineering_units.write("mm")
+    for position in (motor, motor.field_inst.user_readback_value):
+        await position.write_metadata(units="mm")
 
 
 def _camera(spec: CameraSpec, server: Any) -> "SimCamera":
