@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import bluesky.plan_stubs as bps
 from bluesky.preprocessors import plan_mutator
 from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
@@ -29,7 +28,7 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
                 yield Msg("drop", run=msg.run)
             yield Msg("create", None, name=STREAM, run=msg.run)
             for detector in detectors.values():
-                yield from bps.read(detector.ledger)
+                yield Msg("read", detector.ledger, run=msg.run)
             saved = True
             yield Msg("save", run=msg.run)
 

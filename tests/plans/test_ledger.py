@@ -1,11 +1,14 @@
 """Each run of a streaming detector ends with its account, however it ends; other runs are left as they are."""
 
+import threading
+import time
+
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import h5py
 import pytest
-from bluesky.utils import FailedStatus
+from bluesky.utils import FailedStatus, RunEngineInterrupted
 
 from beamstream.ledger import COLUMNS, from_event
 from plans.ledger import ledger_wrapper
@@ -101,6 +104,56 @@ def test_each_run_that_closes_while_a_detector_is_staged_has_its_account_so_far(
     runs = [docs.run(start) for start in docs.of("start")]
     assert [run.stop["num_events"] for run in runs] == [{"primary": 2, "ledger": 1}] * 2
     assert [run.events("ledger")[0]["data"]["cam_ledger_recorded"] for run in runs] == [2, 2]
+
+
+@pytest.fixture
+def nested(cam, knob):
+    """A plan of two runs, one in the other, and their documents by name."""
+
+    @bpp.set_run_key_decorator("inner")
+    @bpp.run_decorator(md={"which": "inner"})
+    def inner():
+        yield from bps.trigger_and_read([knob])
+
+    @bpp.stage_decorator([cam])
+    @bpp.set_run_key_decorator("outer")
+    @bpp.run_decorator(md={"which": "outer"})
+    def outer():
+        yield from bps.trigger_and_read([cam])
+        yield from inner()
+
+    return ledger_wrapper(outer())
+
+
+def _has_accounts(docs) -> dict[str, str]:
+    """Check the accounts of nested runs; return how these ended."""
+    runs = {start["which"]: docs.run(start) for start in docs.of("start")}
+    assert [run.stop["num_events"] for run in runs.values()] == [{"primary": 1, "ledger": 1}] * 2
+    assert [run.events("ledger")[0]["data"]["cam_ledger_recorded"] for run in runs.values()] == [1, 1]
+    return {which: run.stop["exit_status"] for which, run in runs.items()}
+
+
+def test_runs_in_one_another_have_their_accounts(engine, docs, nested):
+    engine(nested)
+    assert _has_accounts(docs) == {"outer": "success", "inner": "success"}
+
+
+@pytest.mark.parametrize("told", ["inner", "outer"])
+@pytest.mark.parametrize(("way", "status"), [("abort", "abort"), ("stop", "success")])
+def test_runs_in_one_another_that_end_while_one_is_told_have_their_accounts(engine, docs, nested, told, way, status):
+    ends: list[threading.Thread] = []
+
+    def end(msg):
+        if msg.command == "create" and msg.kwargs["name"] == "ledger" and msg.run == told and not ends:
+            ends.append(threading.Thread(target=getattr(engine, way)))
+            ends[0].start()
+            time.sleep(0.3)  # the engine learns of it when this message is done
+
+    engine.msg_hook = end
+    with pytest.raises(RunEngineInterrupted):
+        engine(nested)
+    ends[0].join(10)
+    assert _has_accounts(docs) == {"outer": status, "inner": status if told == "inner" else "success"}
 
 
 def test_a_run_without_such_detectors_is_left_as_it_is(engine, docs, knob):
