@@ -48,11 +48,13 @@ $(VENV)/.beamstream-dev: EXTRA := [dev]
 
 # An extra includes those before it in STAMPS, so their stamps are renewed with it.
 # The two variables pin hatchling as well: pip before 25.3 heeds the first there, later ones the second.
-# --compile: importing ophyd and tiled without .pyc files takes five times as long.
+# Importing ophyd and tiled without .pyc files takes five times as long; pip makes them one after the other. Some
+# packages have templates among their modules that cannot be compiled.
 $(STAMPS): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'make: installing beamstream$(EXTRA) into $(VENV); the first time takes minutes and 2 GB'
 	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --no-input \
-		--disable-pip-version-check --compile --constraint constraints.txt --editable '.$(EXTRA)'
+		--disable-pip-version-check --no-compile --constraint constraints.txt --editable '.$(EXTRA)'
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	$(BIN)/python -m compileall -q src devices plans
 	@for stamp in $(STAMPS); do touch $$stamp; [ $$stamp != $@ ] || break; done
 

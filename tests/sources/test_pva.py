@@ -31,6 +31,20 @@ def test_the_frame_that_the_server_already_had_is_not_delivered(cam, follow, lis
     assert listener.missing == [0, 0, 0]
 
 
+def test_to_eyes_it_is_delivered_as_old_as_it_is_and_what_follows_as_ever(cam, follow, listener, wait_for):
+    cam.acquire(1)
+    before = cam.last_id()
+    time.sleep(0.2)
+    follow(cam.pv, present=True)
+    assert listener.ids == [before]
+    assert listener.frames[0].received == listener.frames[0].timestamp < time.time() - 0.2
+    cam.acquire(3)
+    wait_for(lambda: len(listener.frames) >= 4, what="3 frames")
+    assert listener.ids == [before, before + 1, before + 2, before + 3]
+    assert listener.missing == [0] * 4
+    listener.assert_bit_exact(cam.geometry)
+
+
 def test_every_frame_of_an_acquisition_is_delivered_bit_exact(cam, source, listener, wait_for):
     before = time.time()
     cam.acquire(200)

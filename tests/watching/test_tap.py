@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from functools import partial
 from itertools import pairwise
 
@@ -24,12 +25,13 @@ from beamstream.watching.tape import Tape, TapeSettings
 GEOMETRY = Geometry((48, 64), "<u2")
 CAMERA = CameraSpec("TAP:A", GEOMETRY, period=0.01, free_running=True)
 QUIET = CameraSpec("TAP:Q", GEOMETRY, period=0.01)
+EMPTY = CameraSpec("TAP:E", GEOMETRY, prefilled=False)
 SPEC = spec_of_uri(f"pva://{CAMERA.image}")
 
 
 @pytest.fixture(scope="module")
 def beamline():
-    with SimProcess(Beamline((CAMERA, QUIET), ())) as process:
+    with SimProcess(Beamline((CAMERA, QUIET, EMPTY), ())) as process:
         yield process
 
 
@@ -105,11 +107,32 @@ def test_a_recording_goes_on_without_a_hole_when_the_viewer_that_fetched_the_fra
         tape.close()
 
 
-def test_a_camera_that_does_not_acquire_is_connected_and_said_to_be_silent(beamline, follow, wait_for):
-    eye = follow(spec_of_uri(f"pva://{QUIET.image}"))
-    wait_for(says(eye, "pva://TAP:Q:Pva1:Image is connected, no frame for", "is it acquiring?"), what="words")
+def test_a_camera_that_has_no_frame_is_connected_and_said_to_be_silent(beamline, follow, wait_for):
+    eye = follow(spec_of_uri(f"pva://{EMPTY.image}"))
+    wait_for(says(eye, "pva://TAP:E:Pva1:Image is connected, no frame for", "is it acquiring?"), what="words")
     assert eye.status["connected"]
     assert eye.newest() is None
+
+
+def test_of_a_camera_that_stands_still_the_last_frame_is_shown_and_its_age_said(beamline, follow, wait_for):
+    eye = follow(spec_of_uri(f"pva://{QUIET.image}"))
+    frames = []
+    wait_for(lambda: frames.append(eye.newest()) or frames[-1] is not None, what="the frame that it has")
+    np.testing.assert_array_equal(frames[-1].image, Pattern(GEOMETRY).image(frames[-1].unique_id))
+    assert frames[-1].received <= frames[-1].timestamp
+    wait_for(says(eye, "the last frame came", "ago, pva://TAP:Q:Pva1:Image is connected; is it"), what="words")
+    assert (eye.status["connected"], eye.status["lost"], eye.status["rate"]) == (True, 0, 0.0)
+
+
+def test_what_a_camera_had_before_is_not_recorded(beamline, tmp_path, wait_for):
+    tape = Tape(spec_of_uri(f"pva://{QUIET.image}"), TapeSettings(str(tmp_path), format="npy"))
+    tape.start()
+    try:
+        wait_for(lambda: "is connected, no frame for" in tape.status["words"], timeout=15, what="its own tap")
+        time.sleep(0.5)
+        assert tape.status["written"] == 0
+    finally:
+        tape.close()
 
 
 def test_a_pv_that_is_no_image_is_said_to_be_none(beamline, follow, wait_for):

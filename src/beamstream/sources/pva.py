@@ -1,12 +1,13 @@
 """Frames from an EPICS PVAccess server: connect, follow, and say what was missed."""
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
 import time
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pvaccess
@@ -54,13 +55,16 @@ class PvaSource:
         Who speaks in errors; the detector's name.
     queue_size : int
         Updates that the client library keeps while Python is busy. The default of pvAccess, 2, loses frames.
+    present : bool
+        Deliver the frame that the server already had as well, as received when it was taken: for eyes only.
     """
 
-    def __init__(self, pv: str, *, name: str = "", queue_size: int = 50) -> None:
+    def __init__(self, pv: str, *, name: str = "", queue_size: int = 50, present: bool = False) -> None:
         self.pv = pv
         self.name = name or pv
         self.counters = PvaCounters()
         self._listener: Listener | None = None
+        self._present = present
         self._request = f"record[queueSize={queue_size}]field({_FIELDS})"
         self._decoder = Decoder(source=self.uri)
         self._ids = UniqueIds()
@@ -228,11 +232,18 @@ class PvaSource:
             self._decode_and_deliver(pv, received, listener)
             return
         self.counters.stale += 1
+        if self._present and not again and array is not None:
+            self._deliver_present(pv, received, listener)
         restarted = again and self._ids.last is not None and unique_id != self._ids.last
         self._ids.last = None if restarted or array is None else unique_id
         if restarted:
             logger.warning("%s: the server of %s was restarted", self.name, self.pv)
         self._begun.set()
+
+    def _deliver_present(self, pv: Any, received: float, listener: Listener) -> None:
+        with contextlib.suppress(BeamstreamError):  # nothing that can be shown
+            frame = self._decoder(pv, received)
+            listener.frame(replace(frame, received=min(received, frame.timestamp)), 0)
 
     def _decode_and_deliver(self, pv: Any, received: float, listener: Listener) -> None:
         try:

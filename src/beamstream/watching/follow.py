@@ -10,7 +10,7 @@ from beamstream.errors import RingOverrun
 from beamstream.frames import Frame
 from beamstream.readers import RingView
 from beamstream.watching.candidates import Candidates
-from beamstream.watching.pace import Pace
+from beamstream.watching.pace import Pace, ago
 from beamstream.watching.streams import StreamSpec
 from beamstream.watching.tap import Tap
 
@@ -171,7 +171,7 @@ class Follow:
     def _begin(self, now: float) -> None:
         if now < self._not_before:
             return
-        self._tap, self._tapped_at = Tap(self.spec), now
+        self._tap, self._tapped_at = Tap(self.spec, present=self._share), now
         try:
             self._tap.start()
         except OSError:  # no room for a process: once more later
@@ -200,9 +200,8 @@ class Follow:
         if tapped.get("words"):
             return str(tapped["words"])
         if received is not None:
-            ago = max(0.0, time.time() - received)
             connected = f", {self.spec.uri} is connected" if tapped.get("connected") else ""
-            return f"{name}: the last frame came {ago:.0f} s ago{connected}; is it acquiring?"
+            return f"{name}: the last frame came {ago(time.time() - received)}{connected}; is it acquiring?"
         if tapped.get("connected"):
             since = time.monotonic() - self._tapped_at
             return f"{name}: {self.spec.uri} is connected, no frame for {since:.0f} s; is it acquiring?"

@@ -6,6 +6,8 @@ from beamstream.readers import RingView
 
 _SPAN = 2.0  # s that the rate is taken over
 _SAMPLE = 0.1  # s between two samples of it
+_UNITS = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (2 * 60, 60, "min"), (-float("inf"), 1, "s"))
+_UNKNOWN = 20 * 366 * 86400  # s; a clock that was never set
 _PAUSE = 1.5  # s without a frame: somebody took none, so none of them was lost
 
 
@@ -74,3 +76,11 @@ class Pace:
                 samples.popleft()
         then, before = samples[0]
         self.rate = (stop - before) / (now - then) if now > then else 0.0
+
+
+def ago(seconds: float) -> str:
+    """Say how long ago something was: ``12 s ago``, ``3 h ago``."""
+    if seconds > _UNKNOWN:
+        return "at a time that it does not say"
+    length, name = next((length, name) for least, length, name in _UNITS if seconds >= least)
+    return f"{max(0.0, seconds) / length:.0f} {name} ago"

@@ -13,8 +13,14 @@ _WAITING = 64 * 2**20  # bytes of spectra, while Python is busy
 _QUEUE = 50  # updates of PVAccess
 
 
-def source_of(spec: StreamSpec) -> Source:
+def source_of(spec: StreamSpec, *, present: bool = False) -> Source:
     """Return the source of a stream; nothing is connected yet.
+
+    Parameters
+    ----------
+    spec : StreamSpec
+    present : bool
+        Whether the frame that a camera has already is delivered, too.
 
     Raises
     ------
@@ -26,7 +32,7 @@ def source_of(spec: StreamSpec) -> Source:
         case "pva_detector" | "rheed":
             from beamstream.sources.pva import PvaSource
 
-            return PvaSource(about["pv"], name=name, queue_size=_QUEUE)
+            return PvaSource(about["pv"], name=name, queue_size=_QUEUE, present=present)
         case "zmq_spectrometer":
             from beamstream.sources.spectra import SpectraSource
 

@@ -30,10 +30,13 @@ class Tap:
     ----------
     spec : StreamSpec
         With an `about`.
+    present : bool
+        Begin with the frame that a camera has already, as received when it was taken: of one that stands still this
+        is all there is to see.
     """
 
-    def __init__(self, spec: StreamSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: StreamSpec, *, present: bool = True) -> None:
+        self.spec, self._present = spec, present
         self._child: Child | None = None
         self._view: RingView | None = None
 
@@ -46,7 +49,7 @@ class Tap:
             There is no room for another process.
         """
         if self._child is None:
-            self._child = Child("beamstream.watching.tap", self.spec.to_dict())
+            self._child = Child("beamstream.watching.tap", self.spec.to_dict() | {"present": self._present})
 
     @property
     def pid(self) -> int | None:

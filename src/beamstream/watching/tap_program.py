@@ -103,11 +103,13 @@ class Following:
     Parameters
     ----------
     spec : StreamSpec
+    present : bool
+        Whether to begin with the frame that a camera has already.
     """
 
-    def __init__(self, spec: StreamSpec) -> None:
+    def __init__(self, spec: StreamSpec, *, present: bool) -> None:
         self.received = Received(spec)
-        self._spec = spec
+        self._spec, self._present = spec, present
         self._source: Source | None = None
         self._started = False
 
@@ -115,7 +117,7 @@ class Following:
         """Follow; never returns."""
         while True:
             try:
-                self._source = self._source or source_of(self._spec)
+                self._source = self._source or source_of(self._spec, present=self._present)
                 self._connect(self._source)
                 self._stay(self._source)
             except BeamstreamError as error:
@@ -188,7 +190,7 @@ def main() -> int:
     first = told()
     if first is None:
         return 0
-    following = Following(StreamSpec(first["name"], first["about"]))
+    following = Following(StreamSpec(first["name"], first["about"]), present=first["present"])
     for target in (following.run, lambda: _tell(following.status, pipe)):
         threading.Thread(target=target, daemon=True).start()
     while os.read(0, 4096):
