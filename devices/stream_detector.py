@@ -94,7 +94,7 @@ class StreamDetector(Device):
         **kwargs: Any,
     ) -> None:
         super().__init__(prefix, name=name, **kwargs)
-        self._pixel = _pixel(name, pixel_size, pixel_units)
+        self._scale = _scale(name, pixel_size, pixel_units)
         if on_loss not in ("mark", "fail"):
             raise ValueError(f"{name}: on_loss {on_loss!r} given; use 'mark' or 'fail'")
         self.on_loss.put(on_loss)
@@ -115,7 +115,7 @@ class StreamDetector(Device):
         raise NotImplementedError
 
     def _sink(self, path: Path, geometry: Geometry) -> Hdf5Sink:
-        return Hdf5Sink(path, geometry, name=self.name, attributes={"source": self._source.uri, **self._pixel})
+        return Hdf5Sink(path, geometry, name=self.name, attributes={"source": self._source.uri, **self._scale})
 
     def _prepare(self, timeout: float) -> None:
         """Do what has to be done before frames are followed."""
@@ -276,7 +276,7 @@ class StreamDetector(Device):
         if self._documents is None:
             return {}
         keys: Any = self._documents.data_keys(self._source.uri)
-        keys[f"{self.name}_{self._pixels}"].update(self._pixel)
+        keys[f"{self.name}_{self._pixels}"].update(self._scale)
         return keys
 
     def get_index(self) -> int:
@@ -325,7 +325,7 @@ def value_of(signal: Any) -> Any:
     return signal.get()
 
 
-def _pixel(name: str, size: float | Sequence[float] | None, units: str) -> dict[str, Any]:
+def _scale(name: str, size: float | Sequence[float] | None, units: str) -> dict[str, Any]:
     """Return what a data key says of how large a pixel is; nothing where that is not known."""
     if size is None:
         return {}

@@ -72,7 +72,7 @@ class DerivedStream:
             raise
         self._documents = SinkDocuments(sink, self.name, start=start)
         data_keys: dict[str, Any] = dict(self._documents.data_keys(f"derived from {source.data_key}"))
-        data_keys.get(f"{self.name}_image", {}).update(_pixel(source, sink))
+        data_keys.get(f"{self.name}_image", {}).update(_scale(source, sink))
         stream = f"{source.descriptor.get('name', 'primary')}_{name}"
         about = {DERIVED: source.data_key, **about}
         self._descriptor: Any = descriptor_of(start, stream, {self.name: data_keys}, {self.name: about})
@@ -110,7 +110,7 @@ class DerivedStream:
             self._ring.close()
 
 
-def _pixel(source: Source, sink: Sink) -> dict[str, Any]:
+def _scale(source: Source, sink: Sink) -> dict[str, Any]:
     """Return how large a pixel is, where images are as large as those they are made of; these may be turned."""
     pixel = pixel_of(source.descriptor, source.data_key)
     whole = source.descriptor["data_keys"][source.data_key].get("shape")

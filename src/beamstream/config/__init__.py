@@ -1,27 +1,23 @@
 """Configuration: one beamstream.toml, one frozen tree of models, errors that name file, line and key."""
 
 from beamstream.config.complaints import KEY_VARIABLE
-from beamstream.config.environment import apply_environment
-from beamstream.config.model import (
+from beamstream.config.devices import (
     KINDS,
-    Archive,
-    Config,
     DetectorConfig,
     DeviceConfig,
-    Epics,
-    Ingest,
-    Live,
     MotorConfig,
     NumberConfig,
     PvaDetectorConfig,
-    Recording,
     RheedConfig,
     SignalConfig,
     SpectrometerConfig,
     VideoConfig,
     WebcamConfig,
 )
+from beamstream.config.environment import apply_environment
+from beamstream.config.model import Config
 from beamstream.config.reading import FILE_NAME, VARIABLE, find, load
+from beamstream.config.services import Archive, Epics, Ingest, Live, Recording
 from beamstream.config.values import RESERVED, OnLoss
 
 __all__ = [

@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from beamstream.config.model import KINDS, SECTIONS, Config
+from beamstream.config.devices import KINDS
+from beamstream.config.model import SECTIONS, Config
 
 KEY_VARIABLE = "BEAMSTREAM_API_KEY"
 _SECRET = re.compile(r"api_?key|password|passwd|secret|token|credential", re.IGNORECASE)

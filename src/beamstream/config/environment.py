@@ -4,7 +4,8 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-from beamstream.config.model import Config, Epics
+from beamstream.config.model import Config
+from beamstream.config.services import Epics
 from beamstream.errors import ConfigurationError
 
 _LAYER = "OPHYD_CONTROL_LAYER"
