@@ -1,5 +1,6 @@
 """End every run with the account of its detectors, in documents."""
 
+from itertools import count
 from typing import Any
 
 from bluesky.preprocessors import plan_mutator
@@ -14,8 +15,14 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     It carries, for every detector that was staged and has a `ledger`, what was received, recorded and lost. Runs
     that have such an event already are left alone, so that wrapping twice does no harm. To have it in every
     plan: ``RE.preprocessors.append(ledger_wrapper)``.
+
+    A detector that is staged once for two runs is refused in the second: its file, and bluesky's documents of it, are
+    those of the first.
     """
     detectors: dict[int, Any] = {}
+    serials = count()
+    opened: dict[Any, int] = {}  # which run that is now, by its key
+    homes: dict[int, int | None] = {}  # the run that a detector's file is of
     told: set[Any] = set()
     bundling: set[Any] = set()
 
@@ -41,14 +48,25 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
             raise
         return (yield msg)
 
+    def belongs(msg: Msg) -> bool:
+        """Return whether what a detector gives now is of the run that its file is of."""
+        run = opened.get(msg.run)
+        return id(msg.obj) not in detectors or homes.setdefault(id(msg.obj), run) == run
+
     def mutate(msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:
         match msg.command:
             case "stage" if hasattr(msg.obj, "ledger"):
                 detectors[id(msg.obj)] = msg.obj
             case "unstage":
                 detectors.pop(id(msg.obj), None)
+                homes.pop(id(msg.obj), None)
             case "open_run":
                 told.discard(msg.run)
+                opened[msg.run] = next(serials)
+            case "read" if msg.run in bundling and not belongs(msg):
+                return _refused(msg.obj), None
+            case "kickoff" if not belongs(msg):
+                return _refused(msg.obj), None
             case "create":
                 bundling.add(msg.run)
                 if msg.kwargs.get("name") == STREAM:
@@ -61,3 +79,11 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
         return None, None
 
     return (yield from plan_mutator(plan, mutate))
+
+
+def _refused(detector: Any) -> MsgGenerator[None]:
+    raise RuntimeError(
+        f"{detector.name}: frames for a second run asked for, its file is that of another one; "
+        "stage it anew for each run, inside the run"
+    )
+    yield  # in the plan's place, so that the plan can clean up

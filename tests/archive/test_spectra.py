@@ -253,11 +253,16 @@ def test_any_program_gets_a_part_of_the_spectra(archive, sun):
     np.testing.assert_allclose(json.loads(text), measured(8)[7, 0, :, 3], rtol=1e-6)
 
 
-def adapters(run: Any, key: str) -> tuple[Any, Any]:
-    """Return tiled's own adapter of an array, and ours, as a server makes them."""
+def described(run: Any, key: str) -> tuple[Any, Any]:
+    """Return what a server knows of an array."""
     client = run["primary"].base[key]
     source = replace(client.include_data_sources().data_sources()[0], structure=client.structure())
-    node = SimpleNamespace(metadata_={}, specs=())
+    return source, SimpleNamespace(metadata_={}, specs=())
+
+
+def adapters(run: Any, key: str) -> tuple[Any, Any]:
+    """Return tiled's own adapter of an array, and ours, as a server makes them."""
+    source, node = described(run, key)
     return tuple(kind.from_catalog(source, node, **source.parameters) for kind in (HDF5Adapter, RecordedHdf5))
 
 
@@ -271,6 +276,17 @@ def test_our_adapter_reads_what_tiled_reads(sun):
     block, part = NDBlock(3, 0, 0, 0), NDSlice(0, 0, 5)
     assert np.array_equal(ours.read_block(block), theirs.read_block(block))
     assert np.array_equal(ours.read_block(block, part), theirs.read_block(block, part))
+
+
+def test_our_adapter_reads_the_rows_of_one_stream_of_several(sun):
+    source, node = described(sun, "spec_spectrum")
+    rows = [[1, 4], [7, 8], [30, 40]]
+    wanted = measured(40)[np.r_[1:4, 7, 30:40]]
+    shape = replace(source.structure, shape=wanted.shape, chunks=((1,) * len(wanted), *source.structure.chunks[1:]))
+    ours = RecordedHdf5.from_catalog(replace(source, structure=shape), node, rows=rows, **source.parameters)
+    for index in ((), (3,), (-1, 0), np.s_[2:13:4, :, ::-1, 1:3], np.s_[::-3, 0, 5], np.s_[4:4, 0], (..., 2)):
+        np.testing.assert_array_equal(ours.read(NDSlice(*index)), wanted[index], err_msg=str(index))
+    assert np.array_equal(ours.read_block(NDBlock(3, 0, 0, 0), NDSlice(0, 0, 5)), wanted[3:4][0, 0, 5])
 
 
 def test_our_adapter_reads_no_row_that_was_not_announced(sun, runs):

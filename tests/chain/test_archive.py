@@ -1,8 +1,11 @@
 """What callbacks derive, of a simulated growth as well, is served over HTTP like what was recorded."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
 import dask
 import numpy as np
 import pytest
@@ -78,6 +81,28 @@ def test_what_callbacks_made_is_served_beside_what_was_recorded(client, correcte
     images = flat["primary/cam_image"].read().astype(np.float64)
     np.testing.assert_allclose(flat["primary_reference/cam_mean"].read()[0], images.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(flat["primary_reference/cam_std"].read()[0], images.std(axis=0, ddof=1), rtol=1e-9)
+
+
+def test_each_of_several_streams_has_its_own_frames(engine, docs, cam, client):
+    """Darks between the images of a scan, all of them in the detector's one file."""
+
+    @bpp.stage_decorator([cam])
+    @bpp.run_decorator()
+    def with_darks():
+        for images in (2, 1, 3):
+            yield from bps.trigger_and_read([cam], name="dark")
+            yield from bps.repeat(partial(bps.trigger_and_read, [cam]), num=images)
+
+    engine(with_darks())
+    uid, images = docs.of("start")[-1]["uid"], docs.images("cam_image")
+    wait_for_run(client, uid, timeout=60)
+    for stream, rows in (("dark", [0, 3, 5]), ("primary", [1, 2, 4, 6, 7, 8])):
+        served = client[uid][stream]
+        assert np.array_equal(served["cam_image"].read(), images[rows])
+        assert np.array_equal(served["cam_image"][-2:, 3], images[rows[-2:], 3])
+        ids = served["cam_unique_id"].read()
+        assert list(ids - ids[0]) == [row - rows[0] for row in rows]
+        assert np.array_equal(served.read()["cam_stats_total"], images[rows].sum(axis=(1, 2), dtype=float))
 
 
 def test_frames_derived_by_a_session_that_was_killed_are_found_again(engine, chain, docs, cam, home, served):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
 import numpy as np
 import pytest
 from bluesky.plans import count
@@ -72,6 +74,22 @@ def test_a_pixel_is_as_large_as_the_one_it_was_made_of_unless_the_shape_is_anoth
     inverted, less = (docs.descriptor(f"primary_{n}")["data_keys"][f"cam_{n}_image"] for n in ("inverted", "less"))
     assert inverted["pixel_size"] == [6.5, 6.5]
     assert (less["shape"], "pixel_size" in less) == ([24, 32], False)
+
+
+def test_what_is_made_of_two_streams_is_in_one_and_that_is_said(engine, chain, docs, cam, caplog):
+    @bpp.stage_decorator([cam])
+    @bpp.run_decorator()
+    def with_a_dark():
+        yield from bps.trigger_and_read([cam], name="dark")
+        yield from bps.repeat(lambda: bps.trigger_and_read([cam]), num=2)
+
+    chain.add(Derive("inverted", Inverted))
+    engine(with_a_dark())
+    assert docs.stop["num_events"] == {"dark": 1, "primary": 2, "ledger": 1, "dark_inverted": 3, "callbacks": 1}
+    assert [r.getMessage() for r in caplog.records if "one file" in r.getMessage()] == [
+        "inverted: cam has frames of the streams dark and primary in one file; what is made of them stands with "
+        "the first"
+    ]
 
 
 def test_steps_are_derived_as_flights_are(engine, chain, docs, cam):

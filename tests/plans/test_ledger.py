@@ -106,6 +106,22 @@ def test_each_run_that_closes_while_a_detector_is_staged_has_its_account_so_far(
     assert [run.events("ledger")[0]["data"]["cam_ledger_recorded"] for run in runs] == [2, 2]
 
 
+def test_a_detector_that_is_staged_once_for_two_runs_is_refused_in_the_second(engine, docs, cam, knob):
+    @bpp.stage_decorator([cam])
+    def two_runs():
+        for _ in range(2):
+            yield from bpp.run_wrapper(bps.trigger_and_read([cam, knob]))
+
+    with pytest.raises(RuntimeError, match=r"cam: frames for a second run asked for.*stage it anew for each run"):
+        engine(ledger_wrapper(two_runs()))
+    first, second = (docs.run(start) for start in docs.of("start"))
+    assert (first.stop["exit_status"], first.stop["num_events"]) == ("success", {"primary": 1, "ledger": 1})
+    assert (second.stop["exit_status"], second.events("primary")) == ("fail", [])
+    assert cam._recording is None  # unstaged
+    engine(ledger_wrapper(bp.count([cam], num=2)))
+    assert docs.run(docs.of("start")[-1]).stop["num_events"] == {"primary": 2, "ledger": 1}
+
+
 @pytest.fixture
 def nested(cam, knob):
     """A plan of two runs, one in the other, and their documents by name."""

@@ -57,7 +57,8 @@ class Filing:
             self._accounts.take(name, doc)
             if name == "stop":
                 self._tell(self._accounts.metadata())
-            self._writer(name, doc)
+            for one in self._shares(name, doc):
+                self._writer(*one)
             if name == "stop":
                 self.is_filed = self._is_whole()
                 if not self.is_filed:
@@ -72,9 +73,13 @@ class Filing:
     def _begin(self) -> None:
         from bluesky_tiled_plugins import TiledWriter
 
+        from beamstream.archive import shares  # takes seconds, as the one before
+
+        shares.register()
         self._live = not is_complete(self.path)
         self._tail = Tail(self.path)
         self._accounts = Accounts()
+        self._shares = shares.Shares()
         self.is_filed = self._make_way()
         self._writer = TiledWriter(self._client, batch_size=LIVE if self._live else BULK)
 

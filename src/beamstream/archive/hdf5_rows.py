@@ -4,6 +4,7 @@ A thousand spectra are read in milliseconds instead of seconds. Used by our serv
 such that any other tiled server reads them as well.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,15 @@ class RecordedHdf5(HDF5Adapter):
         cls, data_source: Any, node: Any, /, dataset: Any = "/", **options: Any
     ) -> Any:
         """Return the adapter of an array or of a whole file, as the catalogue describes it."""
-        uris = {asset.data_uri for asset in data_source.assets}
+        uris, rows = {asset.data_uri for asset in data_source.assets}, options.pop("rows", None)
         if data_source.structure_family == "array" and len(uris) == 1 and options.keys() <= _OPENING:
             uri = uris.pop()
             with h5open(path_from_uri(uri), dataset, **options) as data:
                 plain = _is_plain(data, data_source.structure)
-            if plain:
+            if plain or rows is not None:
                 metadata = {**node.metadata_, **get_hdf5_attrs(uri, dataset, **options)}
-                return Rows(uri, dataset, options, data_source.structure, metadata=metadata, specs=node.specs)
+                about = {"metadata": metadata, "specs": node.specs}
+                return Rows(uri, dataset, options, data_source.structure, rows, **about)
         return super().from_catalog(data_source, node, dataset=dataset, **options)
 
 
@@ -50,15 +52,24 @@ class Rows(ArrayAdapter):
         How the file is opened: ``swmr``, ``locking``, ``libver``.
     structure : ArrayStructure
         What the catalogue promises.
+    rows : sequence of (int, int), optional
+        Which rows, by start and stop, where these are not the first ones.
     """
 
     def __init__(
-        self, uri: str, dataset: str, opening: dict[str, Any], structure: ArrayStructure, **about: Any
+        self,
+        uri: str,
+        dataset: str,
+        opening: dict[str, Any],
+        structure: ArrayStructure,
+        rows: Sequence[tuple[int, int]] | None = None,
+        **about: Any,
     ) -> None:
         nothing: Any = np.empty(0)  # what tiled's own adapter would read from; both ways to read are ours
         super().__init__(nothing, structure, **about)
         self._place = path_from_uri(uri), dataset
         self._opening = opening
+        self._rows = None if rows is None else np.concatenate([np.arange(*part) for part in rows])
 
     def read(self, slice: NDSlice = _EVERYTHING) -> NDArray[Any]:
         """Return a slice of the rows that the catalogue knows."""
@@ -67,8 +78,19 @@ class Rows(ArrayAdapter):
         forward = [_forward(part, size) for part, size in zip(index, shape, strict=True)]
         data: Any
         with h5open(*self._place, **self._opening) as data:
-            read = data[tuple(part for part, _ in forward)]
+            read = self._read(data, tuple(part for part, _ in forward))
         return read[tuple(flip for part, flip in forward if not isinstance(part, int))]
+
+    def _read(self, data: Any, index: tuple[Any, ...]) -> NDArray[Any]:
+        """Return what an index means, in the order of the file."""
+        if self._rows is None:
+            return data[index]
+        rows = self._rows[index[0]]
+        if isinstance(index[0], int):
+            return data[int(rows), *index[1:]]
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+        parts = [data[int(run[0]) : int(run[-1]) + 1, *index[1:]] for run in runs if run.size]
+        return np.concatenate(parts) if parts else data[(np.s_[0:0], *index[1:])]
 
     def read_block(self, block: NDBlock, slice: NDSlice = _EVERYTHING) -> NDArray[Any]:
         """Return a slice of a block."""

@@ -1,5 +1,6 @@
 """Work on the frames that documents announce: in a thread of its own, for one run."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -8,6 +9,8 @@ from typing import Any
 from beamstream.callbacks.images import Emit, Source, image_keys
 from beamstream.frames import Frame
 from beamstream.sinks.hdf5 import MIMETYPE
+
+log = logging.getLogger(__name__)
 
 
 class FrameWork:
@@ -53,6 +56,7 @@ class FrameWork:
         self._descriptors: dict[str, Mapping[str, Any]] = {}
         self._resources: dict[str, Mapping[str, Any]] = {}
         self._sources: dict[str, Source] = {}
+        self._streams: dict[str, list[str]] = {}  # by data key
         self._lock = threading.Condition()
         self._ending = False
         self._cancelled = False
@@ -98,6 +102,7 @@ class FrameWork:
             if not self._select(descriptor, resource["data_key"]):  # others of the same event
                 return
             source = Source(descriptor, resource)
+        self._tell_of_several(source, doc["descriptor"])
         with self._lock:
             self._sources[doc["stream_resource"]] = source
             source.announced = max(source.announced, doc["indices"]["stop"])
@@ -105,6 +110,15 @@ class FrameWork:
                 self._thread = threading.Thread(target=self._run, name=f"{self.name}-callback", daemon=True)
                 self._thread.start()
             self._lock.notify_all()
+
+    def _tell_of_several(self, source: Source, descriptor: str) -> None:
+        """Say once that frames of several streams, darks among images, are worked on as if they were of the first."""
+        stream = self._descriptors.get(descriptor, source.descriptor).get("name", "primary")
+        streams = self._streams.setdefault(source.data_key, [stream])
+        if stream not in streams:
+            streams.append(stream)
+            words = "%s: %s has frames of the streams %s and %s in one file; what is made of them stands with the first"
+            log.warning(words, self.name, source.name, streams[0], stream)
 
     # the end of the run
 
