@@ -24,11 +24,14 @@ class Readings:
 
     def __init__(self) -> None:
         self._events: dict[str, dict[int, Mapping[str, Any]]] = {}
-        self._spans: dict[str, list[tuple[int, int, int]]] = {}
+        self._about: dict[str, Mapping[str, Any]] = {}  # data keys, by descriptor
+        self._spans: dict[str, list[tuple[int, int, int, str]]] = {}  # rows, what to add for a seq_num, descriptor
 
     def take(self, name: str, doc: Mapping[str, Any]) -> None:
         """Note what one document says."""
         match name:
+            case "descriptor":
+                self._about[doc["uid"]] = doc["data_keys"]
             case "event":
                 self._events.setdefault(doc["descriptor"], {})[doc["seq_num"]] = doc["data"]
             case "event_page":
@@ -37,20 +40,26 @@ class Readings:
             case "stream_datum":
                 rows, numbers = doc["indices"], doc["seq_nums"]
                 spans = self._spans.setdefault(doc["stream_resource"], [])
-                before = spans[-1] if spans else (0, -1, 0)
-                offset = numbers["start"] - rows["start"]
-                if before[1:] == (rows["start"], offset):  # a flight is one span, however long
-                    spans[-1] = (before[0], rows["stop"], offset)
+                before = spans[-1] if spans else (0, -1, 0, "")
+                offset, stream = numbers["start"] - rows["start"], doc["descriptor"]
+                if before[1:] == (rows["start"], offset, stream):  # a flight is one span, however long
+                    spans[-1] = (before[0], rows["stop"], offset, stream)
                 else:
-                    spans.append((rows["start"], rows["stop"], offset))
+                    spans.append((rows["start"], rows["stop"], offset, stream))
 
-    def of(self, descriptor: Mapping[str, Any], resource: str) -> "RowReadings":
-        """Return what there is for the rows of one recorded file."""
-        events = self._events.get(descriptor["uid"], {})
-        names = [key for key, about in descriptor["data_keys"].items() if events and _is_number(key, about)]
-        spans = self._spans.get(resource, []) if names else []
-        rows = {row: events.get(row + offset, {}) for start, stop, offset in spans for row in range(start, stop)}
-        return RowReadings(tuple(_column(name, descriptor["data_keys"][name]) for name in names), rows)
+    def of(self, resource: str) -> "RowReadings":
+        """Return what there is for the rows of one recorded file, whichever streams they are of."""
+        columns: dict[str, Column] = {}
+        rows: dict[int, Mapping[str, Any]] = {}
+        for start, stop, offset, stream in self._spans.get(resource, []):
+            events = self._events.get(stream)
+            if not events:
+                continue
+            columns |= {
+                key: _column(key, about) for key, about in self._about[stream].items() if _is_number(key, about)
+            }
+            rows |= {row: events.get(row + offset, {}) for row in range(start, stop)}
+        return RowReadings(tuple(columns.values()), rows if columns else {})
 
 
 class RowReadings:

@@ -178,7 +178,7 @@ def _announced(
     if not sources:
         raise ArchiveError(_nothing(start, descriptors, recorder))
     for resource, source in sources.items():
-        source.readings = readings.of(source.descriptor, resource)
+        source.readings = readings.of(resource)
         if not source.path.is_file():
             raise ArchiveError(
                 f"export: frames of {source.name} asked for, {source.path} is not on this machine; run the export "
