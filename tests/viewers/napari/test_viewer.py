@@ -324,11 +324,32 @@ def test_regions_are_as_thick_in_the_second_run_as_in_the_first(line):
     widths = []
     for run in ("thick", "again"):
         line.ask("begin", run=run)
-        source(line, run, shape=[1500, 1200])
-        line.ask("regions", run=run, key="nap_image", regions={"spot": [10, 20, 300, 400]})
-        widths.append(state(line)["layers"]["nap regions"]["widths"])
+        source(line, run, key="big_image", shape=[1500, 1200])
+        line.ask("regions", run=run, key="big_image", regions={"spot": [10, 20, 300, 400]})
+        widths.append(state(line)["layers"]["big regions"]["widths"])
         line.ask("end", run=run)
     assert widths == [[5.0], [5.0]]
+
+
+def test_live_images_of_another_shape_than_the_last_run_are_announced_in_words(line, ring, recorded, wait_for):
+    path = recorded(2)
+    line.ask("begin", run="small")
+    source(line, "small")
+    rows(line, "small", path, 2)
+    line.ask("end", run="small")
+    line.ask("watch", name="nap", about={})
+    big = Geometry((200, 300), "<u2")
+    ring.put(frame(np.zeros(big.shape, np.uint16), 9, big))
+    wait_for(lambda: "live images are other ones, " in state(line)["words"], what="words about it")
+    assert state(line)["layers"]["nap"]["shape"] == [2, 96, 128]
+    line.ask("begin", run="next")
+    source(line, "next", shape=list(big.shape))
+    assert "other ones" not in state(line)["words"]
+    line.ask("end", run="next")
+    line.ask("forget", name="nap")
+    line.ask("begin", run="as before")
+    source(line, "as before")
+    line.ask("end", run="as before")
 
 
 @pytest.mark.parametrize(

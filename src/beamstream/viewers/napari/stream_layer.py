@@ -97,6 +97,7 @@ class StreamLayer:
             return
         if self.stack is not None and self.stack is not stack:
             self.stack.close()
+            self.trouble = ""
         self.stack = stack
         if self.layer is None or self.layer.rgb != stack.rgb:
             self._make(stack)
@@ -146,8 +147,9 @@ class StreamLayer:
         if frame is None:
             return self._unseen and time.monotonic() > self._thorough_at and self._see(canvas)
         if self.stack is None or not self._fits(frame):
-            if self.stack is not None and self.stack.lead:
-                return False  # the run's images are others
+            if self.stack is not None and self.stack.lead:  # to be looked through
+                self.trouble = f"live images are other ones, {frame.geometry}; they are shown when the next run begins"
+                return False
             self.show(Stack(frame.geometry.shape, frame.geometry.dtype, frame.geometry.color_mode))
         assert self.stack is not None
         if self.layer is None or not self.layer.visible or (self.stack.lead and not following):

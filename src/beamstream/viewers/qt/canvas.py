@@ -178,16 +178,16 @@ class Canvas(pg.GraphicsView):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if self.overlay and self._lines:
             self._sheet(painter, self._lines, QFont(self.font().family(), 9), corner=True)
-            self._scale_bar(painter)
+        if self.overlay and self.pixel_size is not None and self._shape != NO_SHAPE:
+            self._scale_bar(painter, self.pixel_size)
         if self._words:
             self._sheet(painter, _wrapped(self._words, 64), QFont(self.font().family(), 12), corner=False)
         painter.restore()
 
-    def _scale_bar(self, painter: QPainter) -> None:
-        window, pixel = QRectF(self.viewport().rect()), self.pixel_size
-        if pixel is not None:
-            across = pixel.across(self._orientation) * self._box.viewRect().width() / window.width()
-            scale_bar.paint(painter, window, across, pixel.units, QFont(self.font().family(), 9))
+    def _scale_bar(self, painter: QPainter, pixel: scale_bar.PixelSize) -> None:
+        window = QRectF(self.viewport().rect())
+        across = pixel.across(self._orientation) * self._box.viewRect().width() / window.width()
+        scale_bar.paint(painter, window, across, pixel.units, QFont(self.font().family(), 9))
 
     def _sheet(self, painter: QPainter, lines: Sequence[str], font: QFont, *, corner: bool) -> None:
         metrics = QFontMetricsF(font)
