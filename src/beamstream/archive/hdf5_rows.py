@@ -1,7 +1,7 @@
 """Serve slices of recorded files at once: tiled's own reader opens the file anew for each frame of a slice.
 
 A thousand spectra are read in milliseconds instead of seconds. Used by our server; the documents and the files are
-such that any other tiled server reads them as well.
+such that any other tiled server reads them as well, but for files that several streams have rows of: see `shares`.
 """
 
 from collections.abc import Sequence
