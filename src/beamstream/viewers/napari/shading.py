@@ -1,7 +1,7 @@
 """What graphics compute for each pixel of an image: no more than its picture needs.
 
 napari raises each pixel to the power of the layer's gamma, also where that is 1, and looks gray up in a table. Without
-graphics hardware these two cost a fifth of the whole drawing.
+graphics hardware these two cost a tenth of the whole drawing.
 """
 
 from typing import TYPE_CHECKING, Any
