@@ -44,6 +44,12 @@ def spot(number: int, shape: tuple[int, int] = (96, 128), bright: int = 4000) ->
     return image
 
 
+@pytest.fixture(scope="module", autouse=True)
+def empty(address) -> None:
+    """Begin without the layers of other modules: they lie elsewhere, and the canvas shows all."""
+    starting.close()
+
+
 @pytest.fixture
 def ring() -> Iterator[Ring]:
     ring = Ring("nap", memory=16 * 2**20)
