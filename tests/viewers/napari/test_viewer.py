@@ -348,6 +348,10 @@ def test_live_images_of_another_shape_than_the_last_run_are_announced_in_words(l
     ring.put(frame(np.zeros(big.shape, np.uint16), 9, big))
     wait_for(lambda: "live images are other ones, " in state(line)["words"], what="words about it")
     assert state(line)["layers"]["nap"]["shape"] == [2, 96, 128]
+    ring.put(frame(spot(3), 10))
+    wait_for(lambda: "other ones" not in state(line)["words"], what="the words to go with what they were about")
+    ring.put(frame(np.zeros(big.shape, np.uint16), 11, big))
+    wait_for(lambda: "live images are other ones, " in state(line)["words"], what="words about it again")
     line.ask("begin", run="next")
     source(line, "next", shape=list(big.shape))
     assert "other ones" not in state(line)["words"]

@@ -152,6 +152,7 @@ class StreamLayer:
                 return False
             self.show(Stack(frame.geometry.shape, frame.geometry.dtype, frame.geometry.color_mode))
         assert self.stack is not None
+        self.trouble = ""
         if self.layer is None or not self.layer.visible or (self.stack.lead and not following):
             return False
         try:
