@@ -15,6 +15,8 @@ from tiled.ndslice import NDBlock, NDSlice
 from tiled.structures.array import ArrayStructure
 from tiled.utils import path_from_uri
 
+ROWS = "rows"
+"""Parameter of a data source: which rows it has, as pairs of start and stop; without it, the first ones."""
 _EVERYTHING = NDSlice(...)
 _OPENING = {"swmr", "locking", "libver"}
 
@@ -27,7 +29,7 @@ class RecordedHdf5(HDF5Adapter):
         cls, data_source: Any, node: Any, /, dataset: Any = "/", **options: Any
     ) -> Any:
         """Return the adapter of an array or of a whole file, as the catalogue describes it."""
-        uris, rows = {asset.data_uri for asset in data_source.assets}, options.pop("rows", None)
+        uris, rows = {asset.data_uri for asset in data_source.assets}, options.pop(ROWS, None)
         if data_source.structure_family == "array" and len(uris) == 1 and options.keys() <= _OPENING:
             uri = uris.pop()
             with h5open(path_from_uri(uri), dataset, **options) as data:

@@ -11,9 +11,7 @@ from uuid import UUID, uuid5
 from bluesky_tiled_plugins.writing.consolidators import CONSOLIDATOR_REGISTRY, HDF5Consolidator
 
 from beamstream.archive.documents import Document
-
-ROWS = "rows"
-"""Parameter of a data source: which rows it has, as pairs of start and stop; without it, the first ones."""
+from beamstream.archive.hdf5_rows import ROWS
 
 
 class Shares:

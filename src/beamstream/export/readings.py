@@ -49,16 +49,14 @@ class Readings:
 
     def of(self, resource: str) -> "RowReadings":
         """Return what there is for the rows of one recorded file, whichever streams they are of."""
-        columns: dict[str, Column] = {}
-        rows: dict[int, Mapping[str, Any]] = {}
-        for start, stop, offset, stream in self._spans.get(resource, []):
-            events = self._events.get(stream)
-            if not events:
-                continue
-            columns |= {
-                key: _column(key, about) for key, about in self._about[stream].items() if _is_number(key, about)
-            }
-            rows |= {row: events.get(row + offset, {}) for row in range(start, stop)}
+        spans = [span for span in self._spans.get(resource, []) if span[-1] in self._events]
+        abouts = [self._about[stream] for stream in dict.fromkeys(span[-1] for span in spans)]
+        columns = {key: _column(key, about) for keys in abouts for key, about in keys.items() if _is_number(key, about)}
+        rows = {
+            row: self._events[stream].get(row + offset, {})
+            for start, stop, offset, stream in spans
+            for row in range(start, stop)
+        }
         return RowReadings(tuple(columns.values()), rows if columns else {})
 
 

@@ -30,8 +30,11 @@ def spare(layer: "Image", node: Any) -> None:
     gray, curved = ensure_colormap("gray"), templates[_GAMMA]
 
     def choose_gamma(_event: object = None) -> None:
+        wanted = _STRAIGHT if layer.gamma == 1 else curved
+        if node._func_templates[_GAMMA] == wanted:
+            return  # vispy sets another gamma without compiling anew
         node.unfreeze()
-        node._func_templates = {**templates, _GAMMA: _STRAIGHT if layer.gamma == 1 else curved}
+        node._func_templates = {**templates, _GAMMA: wanted}
         node.freeze()
         node._need_colortransform_update = True
         node.update()
