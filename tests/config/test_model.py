@@ -79,7 +79,7 @@ def test_a_pixel_is_square_or_has_two_sizes(write, said, size):
 
 @pytest.mark.parametrize("said", ["0", "-1.0", '"6.5 um"', "[1.0]", "[1, 2, 3]", "true", "nan"])
 def test_a_size_that_is_none_is_named(write, said):
-    with pytest.raises(ConfigurationError, match="pixel_size"):
+    with pytest.raises(ConfigurationError, match=r"pixel_size.*a number above 0, or two, \[rows, columns\]"):
         load(write(CAMERA + f"pixel_size = {said}\n"))
 
 

@@ -5,7 +5,7 @@ import keyword
 from ipaddress import ip_address
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 
@@ -83,8 +83,12 @@ def _file_name(name: str) -> str:
     return safe_name(name, "prefix")
 
 
-def _both_ways(size: object) -> object:
-    return [size, size] if isinstance(size, int | float) else size
+def _both_ways(size: Any) -> tuple[float, float]:
+    both = size if isinstance(size, list | tuple) else [size, size]
+    plain = all(isinstance(n, int | float) and not isinstance(n, bool) and n > 0 and isfinite(n) for n in both)
+    if len(both) != 2 or not plain:
+        raise ValueError("a pixel's size is a number above 0, or two, [rows, columns]; its unit goes into pixel_units")
+    return float(both[0]), float(both[1])
 
 
 # a number, or the EPICS record that holds it
@@ -96,8 +100,7 @@ Prefix = Annotated[PV, AfterValidator(_ends_in_colon)]
 Whole = Annotated[int, Field(strict=True)]  # TOML has types: `port = true` is a mistake, not 1
 Switch = Annotated[bool, Field(strict=True)]
 Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-_Length = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-PixelSize = Annotated[tuple[_Length, _Length], BeforeValidator(_both_ways)]
+PixelSize = Annotated[tuple[float, float], PlainValidator(_both_ways)]
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_words)]
 DeviceName = Annotated[str, AfterValidator(_free_name)]
 FileName = Annotated[str, AfterValidator(_file_name)]
