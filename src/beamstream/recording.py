@@ -28,7 +28,9 @@ from beamstream.window import Window
 logger = logging.getLogger(__name__)
 
 _MOST_IN_A_BATCH = 256
+_FIRST_BATCH = 16  # how slow the disk is shows after it
 _WORTH_A_TRIP = 8 * 2**20  # bytes: writing less costs as much CPU time
+_LONGEST_BATCH = 1.0  # s; of a slow disk, progress is known after each
 _COLLECT = 0.05  # s that a frame waits for others at most
 _DRAIN = 60.0  # s without a single frame written, then closing gives up
 T = TypeVar("T")
@@ -72,6 +74,8 @@ class Recording:
         self._last_id: int | None = None
         self._last_accepted: int | None = None  # ring index
         self._closing = False
+        self._written = 0  # frames since the beginning
+        self._most = _FIRST_BATCH
         ring.prepare(geometry)
         worth = _WORTH_A_TRIP // max(1, geometry.nbytes)
         self._enough = max(1, min(worth, _MOST_IN_A_BATCH, ring.statistics().capacity // 8))
@@ -100,10 +104,28 @@ class Recording:
             self._lock.notify_all()
         self._settle(window)
 
-    def drain(self, timeout: float) -> bool:
-        """Wait until everything accepted is on disk; False if that takes longer than `timeout` seconds."""
+    def drain(self, patience: float) -> bool:
+        """Wait until everything accepted is on disk, as long as the disk makes progress.
+
+        Also returns when the disk has failed: what it did not take is counted as lost, and `error` is set.
+
+        Parameters
+        ----------
+        patience : float
+            Longest time, s, without a single frame written. Give it several seconds: a batch of frames takes the
+            disk up to one, and progress is known after each batch.
+
+        Returns
+        -------
+        bool
+            False when no frame was written for `patience` seconds.
+        """
         with self._lock:
-            return self._lock.wait_for(lambda: not self._pending, timeout)
+            written = -1
+            while self._pending and written != self._written:
+                written = self._written
+                self._lock.wait_for(lambda before=written: not self._pending or before != self._written, patience)
+            return not self._pending
 
     def wait_for_room(self, timeout: float) -> bool:
         """Wait until the ring takes another frame; False if that takes longer than `timeout` seconds.
@@ -148,16 +170,13 @@ class Recording:
             self._window = None
             self._closing = True
             self._lock.notify_all()
-            before = -1
-            while self._pending and before != self.ledger.recorded:
-                before = self.ledger.recorded
-                self._lock.wait_for(lambda: not self._pending, _DRAIN)
-            stuck = len(self._pending)
-        if stuck:
-            raise SinkError(
-                f"{self.name}: the disk took no frame for {_DRAIN:g} s, {stuck} accepted frames are not written; "
-                "look at the disk"
+        if not self.drain(_DRAIN):
+            error = SinkError(
+                f"{self.name}: the disk took no frame for {_DRAIN:g} s, {len(self._pending)} accepted frames are not "
+                "written; look at the disk"
             )
+            self._give_up(error)
+            raise error
         self._writer.join()
         self._sink.__exit__(None, None, None)
 
@@ -323,7 +342,7 @@ class Recording:
             self._lock.wait(min(max(late, 0.1), 1.0))
         if self._pending and not self._worth_writing():
             self._lock.wait_for(self._worth_writing, _COLLECT)
-        return list(islice(self._pending, _MOST_IN_A_BATCH))
+        return list(islice(self._pending, self._most))
 
     def _worth_writing(self) -> bool:
         """Whether enough frames wait, or no more are to come."""
@@ -332,15 +351,23 @@ class Recording:
         return complete or self._closing or len(self._pending) >= self._enough
 
     def _write(self, batch: list[tuple[int, int]]) -> None:
+        began = time.monotonic()
         try:
             frames = [self._ring.frame(index) for index, _ in batch]
             kept = self._sink.write(frames)
         except Exception as e:
             self._give_up(e)
+            self._ring.guard = None
             return
+        most = len(batch) * _LONGEST_BATCH / max(time.monotonic() - began, 1e-9)
+        self._most = max(1, min(int(most), _MOST_IN_A_BATCH))
         with self._lock:
+            if not self._pending:  # given up meanwhile, and counted as lost
+                self._ring.guard = None
+                return
             for _ in batch:
                 self._pending.popleft()
+            self._written += len(batch)
             self._ring.guard = self._pending[0][0] if self._pending else None
             self.ledger.recorded = kept
             self._lock.notify_all()
@@ -348,10 +375,10 @@ class Recording:
     def _give_up(self, error: Exception) -> None:
         """Account for everything that waits for a disk which takes no more."""
         with self._lock:
-            lost = len(self._pending)
+            if not (lost := len(self._pending)):
+                return
             first = self._pending[0][1]
             self._pending.clear()
-            self._ring.guard = None
             self._window, window = None, self._window
             if self.error is None:
                 self.error = error
