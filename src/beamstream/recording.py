@@ -76,6 +76,7 @@ class Recording:
         self._closing = False
         self._written = 0  # frames since the beginning
         self._most = _FIRST_BATCH
+        self._at_disk = 0  # frames of the batch that the sink has now
         ring.prepare(geometry)
         worth = _WORTH_A_TRIP // max(1, geometry.nbytes)
         self._enough = max(1, min(worth, _MOST_IN_A_BATCH, ring.statistics().capacity // 8))
@@ -127,6 +128,28 @@ class Recording:
                 self._lock.wait_for(lambda before=written: not self._pending or before != self._written, patience)
             return not self._pending
 
+    @property
+    def waiting(self) -> int:
+        """Frames that were accepted and are not on disk yet."""
+        return len(self._pending)
+
+    def abandon(self, reason: str, *, everything: bool = False) -> SinkError:
+        """Count as lost what waits for the disk, fail, and return the error.
+
+        Parameters
+        ----------
+        reason : str
+            Why nobody waits any longer, for the error.
+        everything : bool
+            Also the batch that the disk is at; otherwise that one is still waited for, by `drain`.
+        """
+        with self._lock:
+            spared = 0 if everything else self._at_disk
+            lost = max(0, len(self._pending) - spared)
+        error = SinkError(f"{self.name}: {reason}; {lost} accepted frames are not written; look at the disk")
+        self._give_up(error, spared)
+        return error
+
     def wait_for_room(self, timeout: float) -> bool:
         """Wait until the ring takes another frame; False if that takes longer than `timeout` seconds.
 
@@ -171,13 +194,10 @@ class Recording:
             self._closing = True
             self._lock.notify_all()
         if not self.drain(_DRAIN):
-            error = SinkError(
-                f"{self.name}: the disk took no frame for {_DRAIN:g} s, {len(self._pending)} accepted frames are not "
-                "written; look at the disk"
-            )
-            self._give_up(error)
-            raise error
-        self._writer.join()
+            raise self.abandon(f"the disk took no frame for {_DRAIN:g} s", everything=True)
+        self._writer.join(_DRAIN)
+        if self._writer.is_alive():
+            raise SinkError(f"{self.name}: the disk has not ended a write for {_DRAIN:g} s; look at the disk")
         self._sink.__exit__(None, None, None)
 
     def from_last(self, compute: Callable[[Frame], T]) -> T | None:
@@ -342,7 +362,9 @@ class Recording:
             self._lock.wait(min(max(late, 0.1), 1.0))
         if self._pending and not self._worth_writing():
             self._lock.wait_for(self._worth_writing, _COLLECT)
-        return list(islice(self._pending, self._most))
+        batch = list(islice(self._pending, self._most))
+        self._at_disk = len(batch)
+        return batch
 
     def _worth_writing(self) -> bool:
         """Whether enough frames wait, or no more are to come."""
@@ -372,13 +394,14 @@ class Recording:
             self.ledger.recorded = kept
             self._lock.notify_all()
 
-    def _give_up(self, error: Exception) -> None:
-        """Account for everything that waits for a disk which takes no more."""
+    def _give_up(self, error: Exception, spared: int = 0) -> None:
+        """Account for everything that waits for a disk which takes no more, but for the first `spared` frames."""
         with self._lock:
-            if not (lost := len(self._pending)):
+            if (lost := len(self._pending) - spared) <= 0:
                 return
-            first = self._pending[0][1]
-            self._pending.clear()
+            first = self._pending[spared][1]
+            for _ in range(lost):
+                self._pending.pop()
             self._window, window = None, self._window
             if self.error is None:
                 self.error = error
