@@ -19,7 +19,6 @@ from beamstream.frames import Frame
 from beamstream.recorded import RecordedFrames
 from beamstream.recording import Recording
 
-
 log = logging.getLogger(__name__)
 
 

@@ -259,7 +259,7 @@ class StreamDetector(Device):
     def read(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the numbers of an event."""
         self._in_event = True
-        return dict(super().read())
+        return dict(super().read())  # pyright: ignore[reportReturnType]
 
     def describe(self) -> dict[str, DataKey]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Describe what an event carries, external arrays included."""
