@@ -354,10 +354,14 @@ class StreamDetector(Device):
             return
         self._paused = False
         self._recording.resume(discard=0 if self._exact else 1)
-        if self._flight is None or self._flight.done or self._asked is None or self._asked.wanted == 0:
+        window, flight = self._asked, self._flight
+        if window is None or flight is None or flight.done:
+            return
+        rest = None if window.wanted is None else window.wanted - window.lost
+        if rest is not None and rest < 1:
             return
         try:
-            self._begin(self._asked.wanted)
+            self._begin(rest)
         except BeamstreamError as error:
             self._recording.fail(error)
 

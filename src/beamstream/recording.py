@@ -3,15 +3,12 @@
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import TypeVar
 
 from beamstream.errors import (
     BeamstreamError,
     CodecError,
-    FrameLoss,
     GeometryChanged,
     MalformedFrame,
     MalformedMessage,
@@ -19,19 +16,17 @@ from beamstream.errors import (
     SilentSource,
     SinkError,
 )
+from beamstream.frame_times import FirstFrame, FrameTimes
 from beamstream.frames import Frame, Geometry
 from beamstream.ledger import Ledger, OnLoss, Place
+from beamstream.losses import Losses
+from beamstream.recording_writer import RecordingWriter
 from beamstream.ring import Ring
 from beamstream.sinks.base import Sink
 from beamstream.window import Window
 
 logger = logging.getLogger(__name__)
 
-_MOST_IN_A_BATCH = 256
-_FIRST_BATCH = 16  # how slow the disk is shows after it
-_WORTH_A_TRIP = 8 * 2**20  # bytes: writing less costs as much CPU time
-_LONGEST_BATCH = 1.0  # s; of a slow disk, progress is known after each
-_COLLECT = 0.05  # s that a frame waits for others at most
 _DRAIN = 60.0  # s without a single frame written, then closing gives up
 T = TypeVar("T")
 
@@ -55,6 +50,15 @@ class Recording:
     on_loss : {"mark", "fail"}
         Whether a missing frame fails the run or is only marked in the ledger, with a warning.
 
+    Attributes
+    ----------
+    ledger : Ledger
+    error : Exception or None
+        Why no more frames are recorded.
+    trigger_rule : str
+        How the first frame of the last request was found: ``"started"`` (the detector was), or the rule of
+        `beamstream.frame_times.FirstFrame`; empty before that.
+
     Raises
     ------
     SinkError, RingError
@@ -66,22 +70,25 @@ class Recording:
         self.ledger = Ledger(name)
         self.geometry = geometry
         self.error: Exception | None = None
+        self.trigger_rule = ""
         self._ring = ring
         self._on_loss = on_loss
         self._lock = threading.Condition()
-        self._pending: deque[tuple[int, int]] = deque()  # (ring index, unique_id), oldest first
         self._window: Window | None = None
-        self._last_id: int | None = None
         self._last_accepted: int | None = None  # ring index
-        self._closing = False
-        self._written = 0  # frames since the beginning
-        self._most = _FIRST_BATCH
-        self._at_disk = 0  # frames of the batch that the sink has now
+        self._times = FrameTimes()
+        self._losses = Losses(name, self.ledger, self._times, on_loss)
         ring.prepare(geometry)
-        worth = _WORTH_A_TRIP // max(1, geometry.nbytes)
-        self._enough = max(1, min(worth, _MOST_IN_A_BATCH, ring.statistics().capacity // 8))
-        self._sink = sink.__enter__()
-        self._writer = threading.Thread(target=self._write_until_closed, name=f"{name}-recorder", daemon=True)
+        self._writer = RecordingWriter(
+            f"{name}-recorder",
+            ring,
+            sink,
+            self.ledger,
+            self._lock,
+            complete=self._complete,
+            poll=self._poll,
+            failed=self._end,
+        )
         self._writer.start()
 
     # what the device asks for
@@ -91,7 +98,8 @@ class Recording:
         with self._lock:
             if self.error is not None:
                 raise self.error
-            window.heard = time.monotonic()
+            self._open(window, window.discard)
+            self.trigger_rule = "" if window.discard else "started"
             self._window = window
             self._lock.notify_all()
 
@@ -121,34 +129,25 @@ class Recording:
         bool
             False when no frame was written for `patience` seconds.
         """
-        with self._lock:
-            written = -1
-            while self._pending and written != self._written:
-                written = self._written
-                self._lock.wait_for(lambda before=written: not self._pending or before != self._written, patience)
-            return not self._pending
+        return self._writer.drain(patience)
 
     @property
     def waiting(self) -> int:
         """Frames that were accepted and are not on disk yet."""
-        return len(self._pending)
+        return self._writer.pending
 
-    def abandon(self, reason: str, *, everything: bool = False) -> SinkError:
-        """Count as lost what waits for the disk, fail, and return the error.
+    def abandon(self, reason: str, *, everything: bool = False) -> None:
+        """Count as lost what waits for the disk, and fail if that is anything.
 
         Parameters
         ----------
         reason : str
             Why nobody waits any longer, for the error.
         everything : bool
-            Also the batch that the disk is at; otherwise that one is still waited for, by `drain`.
+            Also the batch that the disk is at; otherwise `drain` still waits for that one.
         """
-        with self._lock:
-            spared = 0 if everything else self._at_disk
-            lost = max(0, len(self._pending) - spared)
-        error = SinkError(f"{self.name}: {reason}; {lost} accepted frames are not written; look at the disk")
-        self._give_up(error, spared)
-        return error
+        if lost := self._writer.abandon(everything=everything):
+            self.fail(SinkError(f"{self.name}: {reason}; {lost} accepted frames are not written; look at the disk"))
 
     def wait_for_room(self, timeout: float) -> bool:
         """Wait until the ring takes another frame; False if that takes longer than `timeout` seconds.
@@ -165,21 +164,16 @@ class Recording:
                 self._window.open = False
 
     def resume(self, discard: int = 0) -> None:
-        """Accept again, after `discard` frames."""
+        """Accept again; `discard` as of a `Window`."""
         with self._lock:
             if self._window is not None:
-                self._window.open, self._window.discard = True, discard
-                self._window.heard = time.monotonic()
+                self._open(self._window, discard)
 
     def fail(self, error: Exception) -> None:
         """End the window with an error; frames accepted before it are still written."""
         with self._lock:
-            if self.error is None:
-                self.error = error
-            window, self._window = self._window, None
-            self._lock.notify_all()
-        if window is not None:
-            window.done(error)
+            finish = self._end(error)
+        finish()
 
     def close(self) -> None:
         """Write what was accepted, close the sink, end the thread. Calling it again does no harm.
@@ -191,14 +185,11 @@ class Recording:
         """
         with self._lock:
             self._window = None
-            self._closing = True
-            self._lock.notify_all()
-        if not self.drain(_DRAIN):
-            raise self.abandon(f"the disk took no frame for {_DRAIN:g} s", everything=True)
-        self._writer.join(_DRAIN)
-        if self._writer.is_alive():
-            raise SinkError(f"{self.name}: the disk has not ended a write for {_DRAIN:g} s; look at the disk")
-        self._sink.__exit__(None, None, None)
+        if stuck := self._writer.close(_DRAIN):
+            raise SinkError(
+                f"{self.name}: the disk took no frame for {_DRAIN:g} s, {stuck} accepted frames are not written; "
+                "look at the disk"
+            )
 
     def from_last(self, compute: Callable[[Frame], T]) -> T | None:
         """Return what a function makes of the frame accepted last, in the caller's thread.
@@ -225,32 +216,49 @@ class Recording:
             return None
         return result if self._ring.holds(index) else None
 
+    def _open(self, window: Window, discard: int) -> None:
+        window.first = FirstFrame(discard) if discard > 0 else None
+        window.heard = time.monotonic()
+        window.open = True
+
+    def _end(self, error: Exception) -> Callable[[], None]:
+        """Accept no more, with the lock held; return what to call without it."""
+        if self.error is None:
+            self.error = error
+        window, self._window = self._window, None
+        self._lock.notify_all()
+        return (lambda: None) if window is None else (lambda: window.done(error))
+
     # what the source tells, in its thread
 
     def frame(self, frame: Frame, missing: int | None) -> None:
         """Put a frame in the ring, and accept it if it was asked for."""
-        self.ledger.received += 1
-        if frame.geometry != self.geometry:
-            self._refuse(frame)
-            return
-        window = self._accepting()
-        try:
-            index = self._ring.put(frame)
-        except RingOverrun as e:
-            self.ledger.lose(frame.unique_id - 1, 1, Place.RING)
-            self.fail(e)
-            return
-        except MalformedFrame as e:
-            self._drop(window, frame.unique_id, missing or 0, e)
-            return
-        if window is None:
-            self.ledger.discarded += 1
+        ledger, losses, unique_id = self.ledger, self._losses, frame.unique_id
+        ledger.received += 1
+        self._times.add((unique_id, frame.timestamp, frame.received))
+        window = None if self._window is None else self._accepting()
+        error = None
+        if missing == 0 and unique_id > losses.newest:
+            losses.newest = unique_id
         else:
-            self._accept(window, index, frame.unique_id, missing)
-        self._last_id = frame.unique_id
+            error = losses.before(window, self._window, unique_id, missing)
+        try:
+            if frame.geometry is not self.geometry and frame.geometry != self.geometry:
+                error = self._refuse(window, frame) or error
+            else:
+                index = self._ring.put(frame)
+                if window is None:
+                    ledger.discarded += 1
+                else:
+                    self._accept(window, index, unique_id)
+        except Exception as e:
+            error = self._drop(window, unique_id, e) or error
+        if error is not None:
+            self.fail(error)
 
     def repeated(self) -> None:
         """Count an update that brought nothing new."""
+        self.ledger.received += 1
         self.ledger.repeated += 1
 
     def malformed(self, error: BeamstreamError) -> None:
@@ -258,30 +266,20 @@ class Recording:
         self.ledger.malformed += 1
         if self.ledger.malformed == 1 and not isinstance(error, MalformedMessage):  # its source names each kind
             logger.warning("%s: %s", self.name, error)
-        if self._on_loss == "fail" and self._window is not None:
+        if self._on_loss == "fail" and not self._complete():
             self.fail(error)
 
     def connection(self, up: bool) -> None:
         """Hear that the server went away or came back: nobody knows what was lost meanwhile."""
-        if up or self._window is None:
+        if up or self._complete():
             return
-        self._doubt(f"the server went away after unique_id {self._last_id}")
+        error = self._losses.doubt(f"the server went away after unique_id {self._losses.last_id}")
+        if error is not None:
+            self.fail(error)
 
     def failed(self, error: Exception) -> None:
         """End the run with an error of our own."""
         self.fail(error)
-
-    def _refuse(self, frame: Frame) -> None:
-        if self._window is None:
-            self.ledger.discarded += 1
-            return
-        self.ledger.lose(frame.unique_id - 1, 1, Place.GEOMETRY)
-        self.fail(
-            GeometryChanged(
-                f"{self.name}: the run began with {self.geometry}, frame {frame.unique_id} is {frame.geometry}; "
-                f"{self.ledger.recorded} frames are recorded; start a new run"
-            )
-        )
 
     def _accepting(self) -> Window | None:
         """Return the window if it takes the frame that has just come."""
@@ -290,152 +288,94 @@ class Recording:
             if window is None or not window.open:
                 return None
             window.heard = time.monotonic()
-            if window.discard > 0:
-                window.discard -= 1
-                return None
-            return window if window.wanted is None or window.wanted > 0 else None
+            if window.first is not None:
+                there, self.trigger_rule = window.first.is_there(self._times), window.first.rule
+                if not there:
+                    return None
+                window.first = None
+            return window if window.number is None or window.number > window.accepted else None
 
-    def _accept(self, window: Window, index: int, unique_id: int, missing: int | None) -> None:
+    def _accept(self, window: Window, index: int, unique_id: int) -> None:
         with self._lock:
-            if missing and window.started and not window.accepted:
-                missing = 0  # from before the start; one of ours would be missed at the end
             window.accepted += 1
-            window.lost += missing or 0
             self._last_accepted = index
-            self._pending.append((index, unique_id))
-            if len(self._pending) == 1:
-                self._ring.guard = index
-                self._lock.notify_all()
-            elif self._worth_writing():
-                self._lock.notify_all()
-        if missing is None:
-            self._doubt(f"unique_id ran back from {self._last_id} to {unique_id}")
-        elif missing:
-            self._miss(unique_id - missing - 1, missing, Place.TRANSPORT)
+            self._writer.put(index, unique_id)
 
-    def _drop(self, window: Window | None, unique_id: int, missing: int, error: MalformedFrame) -> None:
-        """Account for a frame that does not fit its own geometry, and for those missing before it."""
-        if window is not None:
-            with self._lock:
-                window.lost += missing + 1
-            self._miss(unique_id - missing - 1, missing + 1, Place.RING)
-        self._last_id = unique_id
-        self.malformed(error)
+    def _refuse(self, window: Window | None, frame: Frame) -> GeometryChanged | None:
+        """Account for a frame of another geometry; return why the run fails, if it was asked for."""
+        if window is None:
+            self.ledger.discarded += 1
+            return None
+        self.ledger.lose(frame.unique_id - 1, 1, Place.GEOMETRY)
+        return GeometryChanged(
+            f"{self.name}: the run began with {self.geometry}, frame {frame.unique_id} is {frame.geometry}; "
+            f"{self.ledger.recorded} frames are recorded; start a new run"
+        )
 
-    def _doubt(self, what: str) -> None:
-        self.ledger.restarts += 1
-        message = f"{self.name}: {what}, frames may be missing and nobody can tell how many"
-        if self._on_loss == "fail":
-            self.fail(FrameLoss(f"{message}; start a new run"))
+    def _drop(self, window: Window | None, unique_id: int, error: Exception) -> Exception | None:
+        """Account for a frame that the ring did not take; return why the run fails, if it does."""
+        if window is None:
+            self.ledger.discarded += 1
+        elif not isinstance(error, MalformedFrame):
+            self.ledger.lose(unique_id - 1, 1, Place.RING)
+            return error
         else:
-            logger.warning("%s; the run is marked", message)
+            window.lost += 1
+            loss = self._losses.miss(unique_id - 1, 1, Place.RING)
+            if loss is not None:
+                self.fail(loss)
+        if isinstance(error, MalformedFrame):
+            self.malformed(error)
+        return None
 
-    def _miss(self, after: int, missing: int, place: Place) -> None:
-        self.ledger.lose(after, missing, place)
-        message = f"{self.name}: {missing} frames lost after unique_id {after} ({place})"
-        if self._on_loss == "fail":
-            self.fail(FrameLoss(f"{message}, {self.ledger.recorded} recorded; on_loss is 'fail': start a new run"))
-        else:
-            logger.warning("%s; the run is marked", message)
+    # in the writer's thread
 
-    # the recorder's thread
-
-    def _write_until_closed(self) -> None:
-        while True:
-            with self._lock:
-                batch = self._next_batch()
-                window = self._window
-            if batch:
-                self._write(batch)
-            elif self._closing:
-                return
-            elif window is not None:
-                self._watch(window)
-            if window is not None:
-                self._settle(window)
-
-    def _next_batch(self) -> list[tuple[int, int]]:
-        """Wait for frames, an end, or the moment to look at the clock."""
-        if not self._pending and not self._closing:
-            window = self._window
-            late = window.heard + window.patience - time.monotonic() if window is not None else 1.0
-            self._lock.wait(min(max(late, 0.1), 1.0))
-        if self._pending and not self._worth_writing():
-            self._lock.wait_for(self._worth_writing, _COLLECT)
-        batch = list(islice(self._pending, self._most))
-        self._at_disk = len(batch)
-        return batch
-
-    def _worth_writing(self) -> bool:
-        """Whether enough frames wait, or no more are to come."""
+    def _complete(self) -> bool:
+        """Whether no more frames are to be accepted for now."""
         window = self._window
-        complete = window is None or not window.open or (window.wanted is not None and window.wanted <= 0)
-        return complete or self._closing or len(self._pending) >= self._enough
+        return window is None or not window.open or (window.number is not None and window.number <= window.accepted)
 
-    def _write(self, batch: list[tuple[int, int]]) -> None:
-        began = time.monotonic()
-        try:
-            frames = [self._ring.frame(index) for index, _ in batch]
-            kept = self._sink.write(frames)
-        except Exception as e:
-            self._give_up(e)
-            self._ring.guard = None
-            return
-        most = len(batch) * _LONGEST_BATCH / max(time.monotonic() - began, 1e-9)
-        self._most = max(1, min(int(most), _MOST_IN_A_BATCH))
-        with self._lock:
-            if not self._pending:  # given up meanwhile, and counted as lost
-                self._ring.guard = None
-                return
-            for _ in batch:
-                self._pending.popleft()
-            self._written += len(batch)
-            self._ring.guard = self._pending[0][0] if self._pending else None
-            self.ledger.recorded = kept
-            self._lock.notify_all()
-
-    def _give_up(self, error: Exception, spared: int = 0) -> None:
-        """Account for everything that waits for a disk which takes no more, but for the first `spared` frames."""
-        with self._lock:
-            if (lost := len(self._pending) - spared) <= 0:
-                return
-            first = self._pending[spared][1]
-            for _ in range(lost):
-                self._pending.pop()
-            self._window, window = None, self._window
-            if self.error is None:
-                self.error = error
-            self._lock.notify_all()
-        self.ledger.lose(first - 1, lost, Place.DISK)
-        if window is not None:
-            window.done(error)
+    def _poll(self) -> float:
+        """Look whether the window is done or its detector silent; return when to look again, s."""
+        window = self._window
+        if window is None:
+            return 1.0
+        if not self._writer.pending:
+            self._watch(window)
+        self._settle(window)
+        return window.heard + window.patience - time.monotonic()
 
     def _settle(self, window: Window) -> None:
         """Tell who armed the window once all of it is on disk."""
         with self._lock:
             wanted = window.wanted
-            if window is not self._window or self._pending or wanted is None or wanted > 0:
+            if window is not self._window or self._writer.pending or wanted is None or wanted > 0:
                 return
             self._window = None
         window.done(None)
 
     def _watch(self, window: Window) -> None:
-        """Fail a window whose detector has been silent for too long."""
+        """End or fail a window whose detector has been silent for too long."""
         silent = time.monotonic() - window.heard
-        wanted = window.wanted
-        if not window.open or silent < window.patience or wanted == 0 or window is not self._window:
+        if not window.open or silent < window.patience or window.wanted == 0 or window is not self._window:
             return
-        if window.exact and wanted and window.accepted and window.idle is not None and window.idle():
-            after = self._last_id if self._last_id is not None else -1
-            window.lost += wanted
-            self._miss(after, wanted, Place.END)
-            return
-        if silent < window.deadline:
-            return
-        total = "" if window.number is None else f" of {window.number}"
-        self.fail(
-            SilentSource(
-                f"{self.name}: no frame for {silent:.1f} s (deadline {window.deadline:g} s); "
-                f"{window.accepted}{total} recorded; is the camera acquiring, does its server answer?"
+        if window.over() or (silent >= window.deadline and window.all_counted):
+            self._end_without(window)
+        elif silent >= window.deadline:
+            total = "" if window.number is None else f" of {window.number}"
+            self.fail(
+                SilentSource(
+                    f"{self.name}: no frame for {silent:.1f} s (deadline {window.deadline:g} s); "
+                    f"{window.accepted}{total} recorded; is the camera acquiring, does its server answer?"
+                )
             )
-        )
+
+    def _end_without(self, window: Window) -> None:
+        """Wait no longer for what the detector made and nobody received."""
+        with self._lock:
+            never = max(0, (window.wanted or 0) - window.lost)
+            window.number = window.accepted
+        if never:
+            error = self._losses.miss(self._losses.last_id, never, Place.END)
+            if error is not None:
+                self.fail(error)

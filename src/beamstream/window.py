@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from beamstream.frame_times import FirstFrame
+
 Done = Callable[[Exception | None], None]
 _GRACE = 1.5  # s that frames may be under way from a detector that has finished
+_LATE_GRACE = 0.25  # s, when no number is missing but those that count as lost
 
 
 @dataclass(slots=True)
@@ -22,9 +25,10 @@ class Window:
     frame_time : float
         From one frame to the next, s, as far as that is known.
     discard : int
-        Frames to let pass first: a free-running camera exposed them before it was asked.
+        Above 0: the detector runs by itself, and frames that were begun before the request pass; so many at least
+        where the detector's clock does not say which these are (see `beamstream.frame_times.FirstFrame`).
     exact : bool
-        The detector makes just `number` frames: what is lost of them is not waited for.
+        The detector makes just `number` frames: what is lost of them is not waited for once it is idle.
     idle : callable, optional
         Whether the detector says that it has finished; asked when it is silent. Given for a detector that is
         started for this window.
@@ -41,6 +45,7 @@ class Window:
     lost: int = 0
     heard: float = 0.0  # time.monotonic() of the last frame
     open: bool = True
+    first: FirstFrame | None = None  # as long as frames pass that were begun before the request
 
     @property
     def started(self) -> bool:
@@ -50,11 +55,22 @@ class Window:
     @property
     def patience(self) -> float:
         """Longest silence, s, before the detector is asked whether it has finished."""
+        if self.all_counted:
+            return min(_LATE_GRACE + 2 * self.frame_time, self.deadline)
         return min(_GRACE + self.frame_time, self.deadline) if self.started else self.deadline
 
     @property
     def wanted(self) -> int | None:
         """Frames still to be accepted; None for no end."""
-        if self.number is None:
-            return None
-        return self.number - self.accepted - (self.lost if self.exact else 0)
+        return None if self.number is None else self.number - self.accepted
+
+    @property
+    def all_counted(self) -> bool:
+        """Whether the detector has made all its frames, by its count, and only lost ones did not come."""
+        return self.exact and self.number is not None and 0 < self.number - self.accepted <= self.lost
+
+    def over(self) -> bool:
+        """Return whether no frame is to be expected any more from a detector that is silent now."""
+        if not self.exact or not self.wanted or not self.accepted:
+            return False
+        return self.idle() if self.idle is not None else self.all_counted

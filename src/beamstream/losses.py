@@ -1,0 +1,127 @@
+"""What is missing, by the detector's count: in the ledger, in the log, and, where that is asked for, an error."""
+
+import logging
+
+from beamstream.errors import FrameLoss
+from beamstream.frame_times import FrameTimes
+from beamstream.ledger import Ledger, OnLoss, Place
+from beamstream.window import Window
+
+logger = logging.getLogger(__name__)
+
+_NONE = -(2**63)
+_FAR = 2**15  # numbers; so far back is a counter that was full
+
+
+class Losses:
+    """Account for what the count of a detector says; called in its source's thread.
+
+    Parameters
+    ----------
+    name : str
+        The detector's.
+    ledger : Ledger
+    times : FrameTimes
+        Of all frames, the one that is asked about included.
+    on_loss : {"mark", "fail"}
+        Whether what is missing becomes an error, or only a warning.
+
+    Attributes
+    ----------
+    newest : int
+        The newest number; less than any before the first.
+    """
+
+    def __init__(self, name: str, ledger: Ledger, times: FrameTimes, on_loss: OnLoss) -> None:
+        self.newest = _NONE
+        self._name, self._ledger, self._times, self._on_loss = name, ledger, times, on_loss
+        self._stands_still = False
+
+    @property
+    def last_id(self) -> int:
+        """The newest number; -1 before the first."""
+        return self.newest if self.newest != _NONE else -1
+
+    def before(
+        self, taken: Window | None, window: Window | None, unique_id: int, missing: int | None
+    ) -> FrameLoss | None:
+        """Account for what the number of a frame says of those before it.
+
+        Parameters
+        ----------
+        taken : Window or None
+            The one that takes the frame; nobody misses anything before a frame that was not asked for.
+        window : Window or None
+            The one that there is at the moment.
+        missing : int or None
+            As of `beamstream.ledger.UniqueIds.see`.
+
+        Returns
+        -------
+        FrameLoss or None
+            Why the run fails, if it does.
+        """
+        last = self.newest
+        if missing is not None and missing < 0:
+            if self._ledger.fill(unique_id) and window is not None:
+                window.lost = max(0, window.lost - 1)
+            return None
+        if missing == 0 and 0 < last - unique_id < _FAR:
+            return None  # a late one, of before the first that was counted
+        self.newest = unique_id
+        if taken is None:
+            return None
+        if unique_id == last:
+            return self._stands(unique_id)
+        if missing is None:
+            return self.doubt(f"unique_id ran back from {last} to {unique_id}")
+        if unique_id < last:
+            logger.warning(
+                "%s: unique_id went on from %d to %d: its counter was full; nothing is lost by that",
+                *(self._name, last, unique_id),
+            )
+        if not missing or (taken.started and not taken.accepted):
+            return None  # from before the start; one of ours is missed at the end
+        return self._gap(taken, unique_id, missing, unique_id - missing - 1 if unique_id > last else last)
+
+    def _gap(self, window: Window, unique_id: int, missing: int, after: int) -> FrameLoss | None:
+        expected, most = self._times.possible_before_newest(window.frame_time)
+        if missing <= most:
+            window.lost += missing
+            return self.miss(after, missing, Place.TRANSPORT)
+        lost = min(missing, round(expected))
+        window.lost += lost
+        self._ledger.lose(after, lost, Place.COUNT)
+        return self.doubt(
+            f"unique_id jumped from {after} to {unique_id} in a time that has room for {lost} frames between them: "
+            "its count was changed"
+        )
+
+    def _stands(self, unique_id: int) -> FrameLoss | None:
+        """Doubt a count that stands still, once."""
+        if self._stands_still:
+            return None
+        self._stands_still = True
+        return self.doubt(
+            f"uniqueId does not move, it is {unique_id} in frame after frame; they are recorded as they come, the "
+            "server should number them"
+        )
+
+    def doubt(self, what: str) -> FrameLoss | None:
+        """Mark the run as one that nobody knows the losses of; return why it fails, if it does."""
+        self._ledger.restarts += 1
+        message = f"{self._name}: {what}; frames may be missing and nobody can tell how many"
+        if self._on_loss == "fail":
+            return FrameLoss(f"{message}; start a new run")
+        logger.warning("%s; the run is marked", message)
+        return None
+
+    def miss(self, after: int, missing: int, place: Place) -> FrameLoss | None:
+        """Account for frames that will never be recorded; return why the run fails, if it does."""
+        ledger = self._ledger
+        ledger.lose(after, missing, place)
+        message = f"{self._name}: {missing} frames lost after unique_id {after} ({place})"
+        if self._on_loss == "fail":
+            return FrameLoss(f"{message}, {ledger.recorded} recorded; on_loss is 'fail': start a new run")
+        logger.warning("%s; the run is marked", message)
+        return None

@@ -1,0 +1,174 @@
+"""From the ring onto the disk: accepted frames are written in their order, in a thread of its own."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+
+from beamstream.ledger import Ledger, Place
+from beamstream.ring import Ring
+from beamstream.sinks.base import Sink
+
+_MOST_IN_A_BATCH = 256
+_FIRST_BATCH = 16  # how slow the disk is shows after it
+_LONGEST_BATCH = 1.0  # s; of a slow disk, progress is known after each
+_WORTH_A_TRIP = 8 * 2**20  # bytes: writing less costs as much CPU time
+_COLLECT = 0.05  # s that a frame waits for others at most
+_LONGEST_WAIT = 1.0  # s between two calls of `poll`
+
+
+class RecordingWriter:
+    """Write what is accepted, and account for what the disk does not take.
+
+    Parameters
+    ----------
+    name : str
+        Of the thread.
+    ring : Ring
+        Prepared for the geometry; its `guard` is set here.
+    sink : Sink
+        Opened here, closed by `close`.
+    ledger : Ledger
+        Its `recorded`, and what is lost on disk, are counted here.
+    lock : Condition
+        The recording's; notified by whoever changes what `complete` and `poll` look at.
+    complete : callable
+        Whether no more frames are to come for now; called with the lock held.
+    poll : callable
+        Called in the writer's thread after each batch, and whenever the seconds have passed that it returned.
+    failed : callable
+        Called with what the sink raised, with the lock held; what it returns is called without it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ring: Ring,
+        sink: Sink,
+        ledger: Ledger,
+        lock: threading.Condition,
+        *,
+        complete: Callable[[], bool],
+        poll: Callable[[], float],
+        failed: Callable[[Exception], Callable[[], None]],
+    ) -> None:
+        self._ring, self._ledger, self._lock = ring, ledger, lock
+        self._complete, self._poll, self._failed = complete, poll, failed
+        self._pending: deque[tuple[int, int]] = deque()  # (ring index, unique_id), oldest first
+        self._written = 0
+        self._at_disk = 0  # frames of the batch that the sink has now
+        self._most = _FIRST_BATCH
+        self._closing = False
+        statistics = ring.statistics()
+        nbytes = statistics.geometry.nbytes if statistics.geometry is not None else 1
+        worth = _WORTH_A_TRIP // max(1, nbytes)
+        self._enough = max(1, min(worth, _MOST_IN_A_BATCH, statistics.capacity // 8))
+        self._sink = sink.__enter__()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """Frames that wait for the disk."""
+        return len(self._pending)
+
+    def put(self, index: int, unique_id: int) -> None:
+        """Have a frame of the ring written; called with the lock held."""
+        self._pending.append((index, unique_id))
+        waiting = len(self._pending)
+        if waiting == 1:
+            self._ring.guard = index
+            self._lock.notify_all()
+        elif waiting >= self._enough or self._complete():
+            self._lock.notify_all()
+
+    def drain(self, patience: float) -> bool:
+        """Wait until everything is on disk; False when no frame was written for `patience` seconds."""
+        with self._lock:
+            written = -1
+            while self._pending and written != self._written:
+                written = self._written
+                self._lock.wait_for(lambda before=written: not self._pending or before != self._written, patience)
+            return not self._pending
+
+    def abandon(self, *, everything: bool) -> int:
+        """Count as lost what waits, except for the batch that the sink has, or with it; return how many frames."""
+        with self._lock:
+            return self._give_up(0 if everything else self._at_disk)
+
+    def close(self, patience: float) -> int:
+        """Write what waits, close the sink, end the thread; return how many frames the disk never took.
+
+        Where it took none for `patience` seconds, they are counted as lost, and the thread is left to the disk.
+        """
+        with self._lock:
+            self._closing = True
+            self._lock.notify_all()
+        if not self.drain(patience):
+            return self._give_up()
+        self._thread.join(patience)
+        if not self._thread.is_alive():  # else it was abandoned in the middle of a write
+            self._sink.__exit__(None, None, None)
+        return 0
+
+    def _run(self) -> None:
+        pause = _LONGEST_WAIT
+        while True:
+            with self._lock:
+                batch = self._next_batch(pause)
+            if batch:
+                self._write(batch)
+            elif self._closing:
+                return
+            pause = self._poll()
+
+    def _next_batch(self, pause: float) -> list[tuple[int, int]]:
+        """Wait for frames, an end, or the moment to poll."""
+        if not self._pending and not self._closing:
+            self._lock.wait(min(max(pause, 0.1), _LONGEST_WAIT))
+        if self._pending and not self._worth_writing():
+            self._lock.wait_for(self._worth_writing, _COLLECT)
+        batch = list(islice(self._pending, self._most))
+        self._at_disk = len(batch)
+        return batch
+
+    def _worth_writing(self) -> bool:
+        """Whether enough frames wait, or no more are to come."""
+        return len(self._pending) >= self._enough or self._closing or self._complete()
+
+    def _write(self, batch: list[tuple[int, int]]) -> None:
+        began = time.monotonic()
+        try:
+            kept = self._sink.write([self._ring.frame(index) for index, _ in batch])
+        except Exception as e:
+            with self._lock:
+                self._give_up()
+                self._ring.guard = None
+                finish = self._failed(e)
+            finish()
+            return
+        most = len(batch) * _LONGEST_BATCH / max(time.monotonic() - began, 1e-9)
+        self._most = max(1, min(int(most), _MOST_IN_A_BATCH))
+        with self._lock:
+            if self._pending:  # otherwise given up meanwhile, and counted as lost
+                for _ in batch:
+                    self._pending.popleft()
+                self._written += len(batch)
+                self._ledger.recorded = kept
+            self._ring.guard = self._pending[0][0] if self._pending else None
+            self._lock.notify_all()
+
+    def _give_up(self, spared: int = 0) -> int:
+        """Count what waits behind the first `spared` frames as lost on disk; return how many frames these are."""
+        with self._lock:
+            lost = max(0, len(self._pending) - spared)
+            if lost:
+                self._ledger.lose(self._pending[spared][1] - 1, lost, Place.DISK)
+            for _ in range(lost):
+                self._pending.pop()
+            self._lock.notify_all()
+        return lost
