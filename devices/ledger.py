@@ -37,6 +37,7 @@ class LedgerDevice(Device):
     malformed = _count("malformed")
     restarts = _count("restarts")
     gaps = Cpt(AttributeSignal, attr="gaps_json", write_access=False, kind="normal")
+    trigger_rule = Cpt(AttributeSignal, attr="account.trigger_rule", write_access=False, kind="config")
 
     account = Ledger("")
     recording: Recording | None = None

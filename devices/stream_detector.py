@@ -67,6 +67,11 @@ class StreamDetector(Device):
         Frames a kickoff; 0: until completed.
     ledger : LedgerDevice
         Received, recorded, lost since the last stage.
+    trigger_rule : AttributeSignal
+        How the frame that answers a trigger or kickoff was found: ``"timestamp"`` (its own time says that it was
+        begun after it), ``"count"`` (one frame passed, and as many as were under way), ``"started"`` (the detector
+        is started each time). ``"unknown"`` in the descriptor of a flight, which comes before its first frame; the
+        descriptor of its ledger says it.
     path : Path or None
         The file of the present run, or of the last one.
     """
@@ -76,6 +81,7 @@ class StreamDetector(Device):
     timeout = Cpt(Signal, value=10.0, kind="config")
     lost = Cpt(AttributeSignal, attr="ledger.account.lost", write_access=False, kind="normal")
     ledger = Cpt(LedgerDevice, kind="omitted")
+    trigger_rule = Cpt(AttributeSignal, attr="ledger.account.trigger_rule", write_access=False, kind="config")
     stats: Any  # a component that is a `devices.statistics.LastFrame`
 
     _pixels = "image"  # what the frames are called in data keys

@@ -62,6 +62,9 @@ class Ledger:
     lost : int
     gaps : list of Gap
         The first thousand; `lost` counts all.
+    trigger_rule : str
+        How the first frame of the last request was found: ``"started"`` (the detector was), or the rule of
+        `beamstream.frame_times.FirstFrame`.
     """
 
     detector: str
@@ -73,6 +76,7 @@ class Ledger:
     restarts: int = 0
     lost: int = 0
     gaps: list[Gap] = field(default_factory=list)
+    trigger_rule: str = "unknown"
     _open: deque[Gap] = field(default_factory=lambda: deque(maxlen=_OPEN_GAPS), repr=False)
 
     def lose(self, after: int, missing: int, place: Place) -> None:

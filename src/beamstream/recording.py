@@ -55,9 +55,6 @@ class Recording:
     ledger : Ledger
     error : Exception or None
         Why no more frames are recorded.
-    trigger_rule : str
-        How the first frame of the last request was found: ``"started"`` (the detector was), or the rule of
-        `beamstream.frame_times.FirstFrame`; empty before that.
 
     Raises
     ------
@@ -70,7 +67,6 @@ class Recording:
         self.ledger = Ledger(name)
         self.geometry = geometry
         self.error: Exception | None = None
-        self.trigger_rule = ""
         self._ring = ring
         self._on_loss = on_loss
         self._lock = threading.Condition()
@@ -99,7 +95,8 @@ class Recording:
             if self.error is not None:
                 raise self.error
             self._open(window, window.discard)
-            self.trigger_rule = "" if window.discard else "started"
+            if not window.discard:
+                self.ledger.trigger_rule = "started"
             self._window = window
             self._lock.notify_all()
 
@@ -289,7 +286,7 @@ class Recording:
                 return None
             window.heard = time.monotonic()
             if window.first is not None:
-                there, self.trigger_rule = window.first.is_there(self._times), window.first.rule
+                there, self.ledger.trigger_rule = window.first.is_there(self._times), window.first.rule
                 if not there:
                     return None
                 window.first = None
