@@ -75,10 +75,12 @@ class FrameTimes:
             return math.inf, math.inf
         timing = _measured(frames[:-1])
         period = timing.period or frame_time or _SHORTEST
-        (_, taken, came), newest = frames[-2], frames[-1]
-        elapsed = max(newest.timestamp - taken, newest.received - came)
-        # without time stamps: frames that waited for us come at once, so that the time since the last says little
-        longest = elapsed if _stamped(frames) else newest.received - frames[0].received
+        before, newest = frames[-2], frames[-1]
+        elapsed = newest.received - before.received
+        if _stamped(frames):
+            longest = elapsed = max(elapsed, newest.timestamp - before.timestamp)
+        else:  # frames that waited for us come at once: the time since the last one says little
+            longest = newest.received - frames[0].received
         return max(0.0, elapsed / period - 1), _FEW + _SLACK * longest / period
 
 
