@@ -1,9 +1,10 @@
 """A camera in a process of its own that posts what its stdin says: for tests of several rooms, run as a program.
 
-``python pva_camera.py PV``; then a command a line, JSON, each answered by a line. ``{"post": [[unique_id, timestamp]]}``
-posts frames, all pixels of the n-th one ``n % 250`` (timestamp null: not set). ``{"run": {"period": s, "delay": s,
-"clock": s}}`` lets it run by itself: a frame is stamped when its exposure begins, by a clock that is off by so much (null:
-not set), and comes `delay` later.
+``python pva_camera.py PV``; then a command a line, JSON, each answered by a line:
+
+* ``{"post": [[unique_id, timestamp]]}`` posts frames, all pixels of the n-th one ``n % 250`` (null: not stamped);
+* ``{"run": {"period": s, "delay": s, "clock": s}}`` lets it run by itself: a frame is stamped when its exposure begins,
+  by a clock that is off by so much (null: not stamped), and comes `delay` later.
 """
 
 import json
