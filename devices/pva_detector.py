@@ -75,7 +75,7 @@ class PvaDetector(StreamDetector):
 
     def _prepare(self, timeout: float) -> None:
         if self.control is not None:
-            self.control.wait_for_connection(timeout=timeout)
+            self.control.connect(timeout)
             self.control.take(_PUT_TIMEOUT)
 
     def _window(self, number: int | None, status: FrameStatus, *, exact: bool) -> Window:

@@ -1,5 +1,7 @@
 """Numbers of the frame that a trigger took, as ordinary readings of a step scan."""
 
+import logging
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +14,12 @@ from ophyd import Device
 from ophyd.signal import SignalRO
 from ophyd.status import StatusBase
 
+from beamstream.errors import BeamstreamError
 from beamstream.frames import Frame
 from beamstream.recorded import RecordedFrames
 from beamstream.recording import Recording
+
+log = logging.getLogger(__name__)
 
 
 class Statistic(SignalRO):
@@ -54,19 +59,22 @@ class LastFrame(Device):
 
     Computed from the very frame that is in the file, once a trigger, when one of them is first read, in the
     reader's thread. Zeros while there is no such frame: before the first trigger of a run, after one that failed,
-    in flight. To do without: ``cam.stats.kind = "omitted"``, then nothing is computed.
+    in flight. NaN where a frame has no such numbers, with one warning a run: they never fail it, the frame is recorded
+    as it came. To do without: ``cam.stats.kind = "omitted"``, then nothing is computed.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._awaited: tuple[StatusBase, Recording, Path] | None = None
         self._nothing: Mapping[str, float] = dict.fromkeys(self.component_names, 0.0)
+        self._none: Mapping[str, float] = dict.fromkeys(self.component_names, math.nan)
         self._values = self._nothing
+        self._warned: Path | None = None  # of the recording whose frames have no numbers
         self.timestamp = time.time()
         """The detector's, of the frame; s since 1970-01-01 UTC."""
 
     def measure(self, frame: Frame) -> Mapping[str, float]:
-        """Return the numbers of a frame by name."""
+        """Return the numbers of a frame by name; ValueError, TypeError where there are none."""
         raise NotImplementedError
 
     def reset(self) -> None:
@@ -80,21 +88,22 @@ class LastFrame(Device):
 
     @property
     def values(self) -> Mapping[str, float]:
-        """The numbers by name.
-
-        Raises
-        ------
-        CodecError
-            The frame is recorded as it came, but cannot be decoded.
-        SinkError
-            The frame is neither in the ring any more nor readable in its file.
-        """
+        """The numbers by name."""
         if self._awaited is not None:
             trigger, recording, path = self._awaited
             if trigger.done and trigger.success:
-                self._values, self.timestamp = recording.from_last(self._measured) or self._from_file(path)
+                self._values, self.timestamp = self._last(recording, path)
                 self._awaited = None
         return self._values
+
+    def _last(self, recording: Recording, path: Path) -> tuple[Mapping[str, float], float]:
+        try:
+            return recording.from_last(self._measured) or self._from_file(path)
+        except (BeamstreamError, ValueError, TypeError) as error:
+            if self._warned != path:
+                self._warned = path
+                log.warning("%s: the frames of %s have no such numbers, NaN is read: %s", self.name, path, error)
+            return self._none, time.time()
 
     def _measured(self, frame: Frame) -> tuple[Mapping[str, float], float]:
         return self.measure(frame), frame.timestamp

@@ -1,5 +1,6 @@
 """What every detector that streams does for bluesky: step and fly, recorded on the way."""
 
+import logging
 import math
 import time
 import uuid
@@ -14,7 +15,7 @@ from ophyd import Device, Signal
 from ophyd.signal import AttributeSignal
 from ophyd.status import DeviceStatus
 
-from beamstream.errors import SinkError
+from beamstream.errors import BeamstreamError, SinkError
 from beamstream.exits import before_exit
 from beamstream.frames import Geometry
 from beamstream.ledger import OnLoss
@@ -30,8 +31,9 @@ from devices.ledger import LedgerDevice
 
 keep_search_port()  # before the first signal looks for its record
 
+log = logging.getLogger(__name__)
+
 _staged: "weakref.WeakSet[StreamDetector]" = weakref.WeakSet()
-_DRAIN_TIMEOUT = 5.0  # s; a ring full of frames takes the disk less than one
 
 
 class StreamDetector(Device):
@@ -111,6 +113,11 @@ class StreamDetector(Device):
         self._recording: Recording | None = None
         self._documents: SinkDocuments | None = None
         self._flight: FrameStatus | None = None
+        self._asked: Window | None = None  # what the recording was asked for last
+        self._status: FrameStatus | None = None  # of that
+        self._paused = False
+        self._interrupted: FrameStatus | None = None  # by a pause, before it was done
+        self._in_event = False  # read since documents were collected last
         self._numbers_described = True
         self.path: Path | None = None
 
@@ -195,7 +202,7 @@ class StreamDetector(Device):
         self.path = day / f"{self.name}_{time.strftime('%H%M%S')}_{uuid.uuid4().hex[:8]}.h5"
         sink = self._sink(self.path, geometry)
         self._recording = Recording(self.name, self._ring, sink, geometry, on_loss=value_of(self.on_loss))
-        self.ledger.account = self._recording.ledger
+        self.ledger.account, self.ledger.recording = self._recording.ledger, self._recording
         self._documents = SinkDocuments(sink, self.name, pixels=self._pixels)
         self.stats.reset()
         self._numbers_described = True
@@ -205,7 +212,8 @@ class StreamDetector(Device):
         """Stop following, finish the file, leave the detector as it was found. Calling it again does no harm."""
         _staged.discard(self)
         recording, self._recording = self._recording, None
-        self._flight = None
+        self._flight = self._interrupted = self.ledger.recording = None
+        self._paused = self._in_event = False
         try:
             self._source.stop()
         finally:
@@ -222,7 +230,11 @@ class StreamDetector(Device):
         recording = self._require_recording()
         before = recording.ledger.recorded
         status = FrameStatus(self, recorded=lambda: recording.ledger.recorded - before, number=number, timeout=timeout)
-        recording.arm(self._window(number, status, exact=exact))
+        self._asked = self._window(number, status, exact=exact)
+        recording.arm(self._asked)
+        interrupted, self._interrupted, self._status = self._interrupted, None, status
+        if interrupted is not None:  # what a pause broke into is done anew: nobody waits for it any longer
+            interrupted.settle(None)
         self._begin(number)
         return status
 
@@ -238,12 +250,22 @@ class StreamDetector(Device):
     # step
 
     def trigger(self) -> DeviceStatus:
-        """Take one frame; the status is done when it is on disk."""
+        """Take one frame; the status is done when it is on disk.
+
+        Triggered again for the same event, as bluesky does after a pause, it takes another frame: the event is of that
+        one, and the earlier one stays in the file.
+        """
+        self._flight = None
         status = self._arm(1, exact=False, timeout=2 * self._deadline + 30)
         assert self._recording is not None
         assert self.path is not None
         self.stats.follow(status, self._recording, self.path)
         return status
+
+    def read(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the numbers of an event."""
+        self._in_event = True
+        return dict(super().read())  # pyright: ignore[reportReturnType]
 
     def describe(self) -> dict[str, DataKey]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Describe what an event carries, external arrays included."""
@@ -260,10 +282,14 @@ class StreamDetector(Device):
     # fly
 
     def kickoff(self) -> DeviceStatus:
-        """Begin to take `num_images` frames, or all until `complete` when that is 0."""
+        """Begin to take `num_images` frames, or all until `complete` when that is 0.
+
+        Asked again after a pause, as bluesky does, it goes on with the flight that was interrupted.
+        """
         number = int(value_of(self.num_images)) or None
-        self.stats.reset()
-        self._flight = self._arm(number, exact=self._exact)
+        if self._flight is None or self._flight is not self._interrupted or self._flight.done:
+            self.stats.reset()
+            self._flight = self._arm(number, exact=self._exact)
         status = DeviceStatus(self)
         status.set_finished()
         return status
@@ -291,32 +317,59 @@ class StreamDetector(Device):
 
     def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the documents of the frames that are on disk and were not told of yet."""
-        if self._documents is not None:
-            recorded = self.get_index()
-            yield from self._documents.up_to(recorded if index is None else min(index, recorded))
+        if self._documents is None:
+            return
+        in_event, self._in_event = self._in_event and self._flight is None, False
+        recorded = self.get_index()
+        stop = recorded if index is None else min(index, recorded)
+        self._documents.withdraw_unused()
+        # an event has one index: frames of tries before it get the same number, and the last one counts
+        for row in range(self._documents.told + 1, stop) if in_event else ():
+            yield from self._documents.up_to(row)
+        yield from self._documents.up_to(stop)
 
     # interruptions
 
     def stop(self, *, success: bool = False) -> None:
-        """Take no more frames, and wait until those that were accepted are on disk."""
+        """Take no more frames; a trigger of `ledger` waits until those that were accepted are on disk."""
         self._finish()
-        if self._recording is not None:
-            self._recording.drain(_DRAIN_TIMEOUT)
 
     def _finish(self) -> None:
         if self._recording is not None:
-            self._halt()
-            self._recording.finish()
+            try:
+                self._halt()
+            finally:
+                self._recording.finish()
 
     def pause(self) -> None:
-        """Let frames pass while the RunEngine is paused."""
-        if self._recording is not None:
-            self._recording.pause()
+        """Take no frames while the RunEngine is paused: what runs by itself runs on, what we started is stopped."""
+        if self._recording is None or self._paused:
+            return
+        self._paused = True
+        if self._status is not None and not self._status.done:
+            self._interrupted = self._status
+        try:
+            self._halt()
+        except BeamstreamError as error:  # raised, it would end the RunEngine without the plan's cleanup
+            log.warning("%s; its frames pass", error)
+        self._recording.pause()
 
     def resume(self) -> None:
-        """Go on taking frames."""
-        if self._recording is not None:
-            self._recording.resume(discard=0 if self._exact else 1)
+        """Go on with the rest of a flight, from now on; what was triggered is triggered again by the RunEngine."""
+        if self._recording is None or not self._paused:
+            return
+        self._paused = False
+        self._recording.resume(discard=0 if self._exact else 1)
+        window, flight = self._asked, self._flight
+        if window is None or flight is None or flight.done:
+            return
+        rest = None if window.wanted is None else window.wanted - window.lost
+        if rest is not None and rest < 1:
+            return
+        try:
+            self._begin(rest)
+        except BeamstreamError as error:
+            self._recording.fail(error)
 
     def destroy(self) -> None:
         """Give everything back; the device cannot be used again."""

@@ -16,7 +16,6 @@ from beamstream.sources.grey import Grey, checked_rule
 from beamstream.sources.video import VideoSource
 from beamstream.sources.video_pixels import Limited
 from beamstream.sources.webcam import WebcamSource
-from beamstream.window import Window
 from devices.frame_status import FrameStatus
 from devices.statistics import FrameStatistics
 from devices.stream_detector import StreamDetector, value_of
@@ -90,8 +89,6 @@ class VideoDetector(StreamDetector):
         self._film = film
         self._film.ended = self._film_over
         self._film.pausing = self._film_waits
-        self._asked: Window | None = None
-        self._left: int | None = 0  # frames still to be played when it was paused
 
     def _geometry(self, timeout: float) -> Geometry:
         self._film.speed = float(value_of(self.speed))
@@ -109,10 +106,6 @@ class VideoDetector(StreamDetector):
     def _arm(self, number: int | None, *, exact: bool, timeout: float | None = None) -> FrameStatus:
         return super()._arm(None if number is not None and number < 0 else number, exact=exact, timeout=timeout)
 
-    def _window(self, number: int | None, status: FrameStatus, *, exact: bool) -> Window:
-        self._asked = super()._window(number, status, exact=exact)
-        return self._asked
-
     def _begin(self, number: int | None) -> None:
         if self._film.over:
             self._film_over()
@@ -121,16 +114,6 @@ class VideoDetector(StreamDetector):
 
     def _halt(self) -> None:
         self._film.hold()
-
-    def pause(self) -> None:
-        """Let the film stand still while the RunEngine is paused."""
-        self._left = self._film.hold()
-        super().pause()
-
-    def resume(self) -> None:
-        """Go on with the next frame."""
-        super().resume()
-        self._film.play(self._left)
 
     # what the film tells, in its thread
 

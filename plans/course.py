@@ -10,6 +10,7 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import FailedStatus, MsgGenerator, RunEngineControlException
 
 from plans.chamber import Chamber
+from plans.flights import failure
 from plans.recipe import Step
 from plans.record import Streams, collect
 from plans.step_mark import StepMark, event
@@ -146,8 +147,7 @@ class Course:
     def _look_at_detectors(self) -> None:
         """Raise what made a detector's flight fail, or say it once."""
         for detector in self._detectors:
-            flight = getattr(detector, "flight", None)
-            error = flight.exception(timeout=0) if flight is not None and flight.done else None
+            error = failure([detector])
             if error is not None and not self._grow_on:
                 raise error
             if error is not None:

@@ -6,7 +6,10 @@ from typing import Any
 from bluesky.preprocessors import plan_mutator
 from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
+from plans.flights import Flights, attempt, failure
+
 STREAM = "ledger"
+_MOST_ERRORS = 10
 
 
 def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
@@ -15,6 +18,9 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     It carries, for every detector that was staged and has a `ledger`, what was received, recorded and lost. Runs
     that have such an event already are left alone, so that wrapping twice does no harm. To have it in every
     plan: ``RE.preprocessors.append(ledger_wrapper)``.
+
+    Before it, the detectors of the run are stopped, what they accepted is waited for while the disk makes progress,
+    and announced. A run whose flight has failed is never closed as a success.
 
     A detector that is staged once for two runs is refused in the second: its file, and bluesky's documents of it, are
     those of the first.
@@ -25,9 +31,10 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     homes: dict[int, int | None] = {}  # the run that a detector's file is of
     told: set[Any] = set()
     bundling: set[Any] = set()
+    flights = Flights()
 
     def close(msg: Msg) -> MsgGenerator[Any]:
-        saved = False
+        saved, errors, ended = False, [], None
 
         def tell() -> MsgGenerator[None]:
             nonlocal saved
@@ -39,13 +46,25 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
             saved = True
             yield Msg("save", run=msg.run)
 
-        try:
-            yield from tell()
-        except (RequestAbort, RequestStop) as end:  # after it the plan cannot close its run
-            if not saved:
-                yield from tell()
-            yield Msg("close_run", run=msg.run, exit_status=end.exit_status, reason=None)
-            raise
+        def account(hurried: bool) -> MsgGenerator[None]:
+            errors.extend((yield from flights.end(msg.run, hurried=hurried)))
+            while not saved and (yield from attempt(errors, tell())) is False and len(errors) < _MOST_ERRORS:
+                pass
+
+        for hurried in (False, True):
+            try:
+                yield from account(hurried)
+                break
+            except (RequestAbort, RequestStop) as end:  # after it the plan cannot close its run
+                ended = end
+        asked = msg.kwargs.get("exit_status") if ended is None else ended.exit_status
+        error = failure(flights.of(msg.run)) or next(iter(errors), None)
+        if error is not None and asked in (None, "success"):
+            yield Msg("close_run", run=msg.run, exit_status="fail", reason=str(error))
+            raise error
+        if ended is not None:
+            yield Msg("close_run", run=msg.run, exit_status=ended.exit_status, reason=None)
+            raise ended
         return (yield msg)
 
     def belongs(msg: Msg) -> bool:
@@ -54,6 +73,7 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
         return id(msg.obj) not in detectors or homes.setdefault(id(msg.obj), run) == run
 
     def mutate(msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:
+        flights.follow(msg)
         match msg.command:
             case "stage" if hasattr(msg.obj, "ledger"):
                 detectors[id(msg.obj)] = msg.obj

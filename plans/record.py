@@ -8,6 +8,7 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator, make_decorator, short_uid
 
+from plans.flights import done, failure, wait_a_while
 from plans.ledger import ledger_wrapper
 
 _rewindable_decorator = make_decorator(bpp.rewindable_wrapper)
@@ -61,7 +62,8 @@ def monitor(
 ) -> MsgGenerator[None]:
     """Record every frame of all detectors until told to stop.
 
-    Stop with Ctrl-C twice and ``RE.stop()``: the run ends with success and everything recorded.
+    Stop with Ctrl-C twice and ``RE.stop()``: the run ends with success and everything recorded. It ends by itself,
+    and fails, when one of the detectors cannot be recorded any longer.
 
     Parameters
     ----------
@@ -157,7 +159,7 @@ def fly(
             yield from bps.declare_stream(detector, name=streams[detector], collect=True)
         for detector in detectors:
             yield from bps.kickoff(detector, wait=True)
-        yield from bpp.finalize_wrapper(_watch(streams, course, flush_period), _end(streams))
+        yield from _watch(streams, course, flush_period)
 
     yield from inner()
 
@@ -171,30 +173,24 @@ def _watch(
     statuses = []
     for detector in streams:
         statuses.append((yield from bps.complete(detector, group=group, wait=False)))
-    # bps.wait's answer cannot be trusted after a pause; the statuses can; there are none where a plan is only listed
-    while not all(status is None or status.done for status in statuses):
+    while not done(statuses):
         yield from bps.checkpoint()
-        yield from bps.wait(group=group, timeout=flush_period, error_on_timeout=False)
+        yield from wait_a_while(group, statuses, flush_period)
         yield from collect(streams)
     yield from bps.wait(group=group)
 
 
 def _pass_time(streams: Streams, seconds: float | None, flush_period: float) -> MsgGenerator[None]:
-    """Collect for `seconds`, or until the plan is ended from outside."""
+    """Collect for `seconds`, or until the plan is ended from outside or a detector fails."""
     elapsed = 0.0
     while seconds is None or elapsed < seconds:
         step = flush_period if seconds is None else min(flush_period, seconds - elapsed)
         yield from bps.checkpoint()
         yield from bps.sleep(step)
         yield from collect(streams)
+        if (error := failure(streams)) is not None:
+            raise error
         elapsed += step
-
-
-def _end(streams: Streams) -> MsgGenerator[None]:
-    """Stop the detectors, also after an error, and tell of everything that reached the disk."""
-    for detector in streams:
-        yield from bps.stop(detector)
-    yield from collect(streams)
 
 
 def collect(streams: Streams) -> MsgGenerator[None]:

@@ -114,6 +114,30 @@ def test_what_a_dead_disk_never_took_is_lost_on_disk(recordings, disk, monkeypat
     disk.allowed.release(4)
 
 
+def test_what_is_abandoned_is_lost_except_for_what_the_disk_is_at(recordings, disk, wait_for):
+    recording, errors = recordings(disk), []
+    recording.arm(Window(20, errors.append, 5.0))
+    recording.frame(a_frame(0), 0)
+    wait_for(lambda: recording._writer._at_disk == 1)
+    for i in range(1, 20):
+        recording.frame(a_frame(i), 0)
+    assert recording.waiting == 20
+    recording.abandon("nobody waits")
+    assert recording.waiting == 1
+    assert "cam: nobody waits; 19 accepted frames are not written" in str(errors[0])
+    disk.allowed.release(1)
+    assert recording.drain(patience=20.0)
+    assert (recording.ledger.recorded, recording.ledger.lost) == (1, 19)
+    assert (recording.ledger.gaps[0].after, recording.ledger.gaps[0].place) == (0, "disk")
+
+
+def test_with_nothing_to_wait_for_nothing_is_abandoned(recordings, disk):
+    recording = recordings(disk)
+    recording.abandon("nobody waits", everything=True)
+    assert recording.error is None
+    assert recording.ledger.lost == 0
+
+
 class Outcome(list[Exception | None]):
     """What a window was done with."""
 

@@ -128,6 +128,24 @@ class Recording:
         """
         return self._writer.drain(patience)
 
+    @property
+    def waiting(self) -> int:
+        """Frames that were accepted and are not on disk yet."""
+        return self._writer.pending
+
+    def abandon(self, reason: str, *, everything: bool = False) -> None:
+        """Count as lost what waits for the disk, and fail if that is anything.
+
+        Parameters
+        ----------
+        reason : str
+            Why nobody waits any longer, for the error.
+        everything : bool
+            Also the batch that the disk is at; otherwise `drain` still waits for that one.
+        """
+        if lost := self._writer.abandon(everything=everything):
+            self.fail(SinkError(f"{self.name}: {reason}; {lost} accepted frames are not written; look at the disk"))
+
     def wait_for_room(self, timeout: float) -> bool:
         """Wait until the ring takes another frame; False if that takes longer than `timeout` seconds.
 

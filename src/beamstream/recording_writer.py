@@ -57,6 +57,7 @@ class RecordingWriter:
         self._complete, self._poll, self._failed = complete, poll, failed
         self._pending: deque[tuple[int, int]] = deque()  # (ring index, unique_id), oldest first
         self._written = 0
+        self._at_disk = 0  # frames of the batch that the sink has now
         self._most = _FIRST_BATCH
         self._closing = False
         statistics = ring.statistics()
@@ -94,6 +95,11 @@ class RecordingWriter:
                 self._lock.wait_for(lambda before=written: not self._pending or before != self._written, patience)
             return not self._pending
 
+    def abandon(self, *, everything: bool) -> int:
+        """Count as lost what waits, except for the batch that the sink has, or with it; return how many frames."""
+        with self._lock:
+            return self._give_up(0 if everything else self._at_disk)
+
     def close(self, patience: float) -> int:
         """Write what waits, close the sink, end the thread; return how many frames the disk never took.
 
@@ -104,8 +110,9 @@ class RecordingWriter:
             self._lock.notify_all()
         if not self.drain(patience):
             return self._give_up()
-        self._thread.join()
-        self._sink.__exit__(None, None, None)
+        self._thread.join(patience)
+        if not self._thread.is_alive():  # else it was abandoned in the middle of a write
+            self._sink.__exit__(None, None, None)
         return 0
 
     def _run(self) -> None:
@@ -125,7 +132,9 @@ class RecordingWriter:
             self._lock.wait(min(max(pause, 0.1), _LONGEST_WAIT))
         if self._pending and not self._worth_writing():
             self._lock.wait_for(self._worth_writing, _COLLECT)
-        return list(islice(self._pending, self._most))
+        batch = list(islice(self._pending, self._most))
+        self._at_disk = len(batch)
+        return batch
 
     def _worth_writing(self) -> bool:
         """Whether enough frames wait, or no more are to come."""
@@ -153,12 +162,13 @@ class RecordingWriter:
             self._ring.guard = self._pending[0][0] if self._pending else None
             self._lock.notify_all()
 
-    def _give_up(self) -> int:
-        """Count everything that waits as lost on disk; return how many frames these are."""
+    def _give_up(self, spared: int = 0) -> int:
+        """Count what waits behind the first `spared` frames as lost on disk; return how many frames these are."""
         with self._lock:
-            lost = len(self._pending)
+            lost = max(0, len(self._pending) - spared)
             if lost:
-                self._ledger.lose(self._pending[0][1] - 1, lost, Place.DISK)
-            self._pending.clear()
+                self._ledger.lose(self._pending[spared][1] - 1, lost, Place.DISK)
+            for _ in range(lost):
+                self._pending.pop()
             self._lock.notify_all()
         return lost

@@ -4,6 +4,7 @@ import bluesky.plans as bp
 import h5py
 import pytest
 from bluesky.utils import FailedStatus
+from ophyd.utils.errors import DisconnectedError
 
 from beamstream.errors import FrameLoss, GeometryChanged, NotAnImage, NotConnected, SilentSource
 from plans.record import record
@@ -92,6 +93,45 @@ def test_a_wrong_pv_is_named_within_its_deadline(engine, make):
     cam = make("DEV:NOSUCH", control=False, timeout=0.5)
     with pytest.raises(NotConnected, match="DEV:NOSUCH:Pva1:Image did not answer"):
         engine(bp.count([cam]))
+
+
+def test_a_control_prefix_that_does_not_answer_is_named_with_what_to_do(engine, beamline, tmp_path):
+    from devices.pva_detector import PvaDetector
+
+    cam = PvaDetector("DEV:A:Pva1:Image", control="DEV:NONE:cam1:", name="cam", directory=tmp_path, timeout=0.5)
+    with pytest.raises(NotConnected) as raised:
+        engine(record([cam], num=1))
+    words = str(raised.value)
+    assert words.startswith("cam_control: control DEV:NONE:cam1: asked for, DEV:NONE:cam1:Acquire, ")
+    assert "do not answer within 0.5 s; is the prefix right" in words
+    assert "\n" not in words
+    cam.destroy()
+
+
+def test_a_camera_whose_control_goes_away_is_not_idle_and_says_what_was_asked(beamline, monkeypatch):
+    from devices.camera_control import CameraControl
+
+    control = CameraControl("DEV:A:cam1:", name="cam_control")
+    control.connect(5)
+    control.take(5)
+    assert control.idle
+    control.give_back(5)
+    for error in (TimeoutError("Failed to connect to DEV:A:cam1:Acquire"), DisconnectedError("gone")):
+        monkeypatch.setattr(control.acquire, "get", _raising(error))
+        monkeypatch.setattr(control.acquire, "put", _raising(error))
+        assert not control.idle
+        with pytest.raises(NotConnected, match=r"^cam_control: asked to stop, the camera's records DEV:A:cam1: do not"):
+            control.halt()
+    monkeypatch.undo()
+    control.destroy()
+    assert not control.idle
+
+
+def _raising(error: Exception):
+    def call(*_args, **_kwargs):
+        raise error
+
+    return call
 
 
 def test_a_pv_that_is_no_image_is_named(engine, beamline, tmp_path):

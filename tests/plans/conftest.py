@@ -85,9 +85,14 @@ def beamline(request) -> Iterator[SimProcess]:
 
 @pytest.fixture
 def faults(beamline) -> Iterator[Callable[[str, Any], None]]:
-    """Switch a fault of camera A on, ``faults("SkipEvery", 10)``; all are off afterwards."""
+    """Switch a fault of camera A on, ``faults("SkipEvery", 10)``; all are off afterwards.
+
+    One good frame is taken then: a server's structure is its last frame's.
+    """
     yield lambda name, value: put(f"PLAN:A:sim1:{name}", value)
     put("PLAN:A:sim1:ClearFaults", 1)
+    put("PLAN:A:cam1:ImageMode", 0)
+    put("PLAN:A:cam1:Acquire", 1)
 
 
 @pytest.fixture

@@ -108,6 +108,8 @@ class Acquisition:
 
     @contextlib.contextmanager
     def _end_on_signals(self, engine: "RunEngine") -> Iterator[None]:
+        from devices.ledger import cut_short
+
         over = threading.Event()
 
         def end(number: int, _frame: FrameType | None) -> None:
@@ -115,6 +117,8 @@ class Acquisition:
                 self.interrupted = number
                 # not here: abort waits for the RunEngine's thread
                 threading.Thread(target=_abort, args=(engine, signal.Signals(number).name, over), daemon=True).start()
+            else:
+                threading.Thread(target=cut_short, daemon=True).start()  # it takes locks
 
         before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -21,6 +21,7 @@ from beamstream.callbacks.progress import FrameProgress
 from beamstream.config import Config
 from beamstream.instrument.callbacks import add_callbacks
 from beamstream.instrument.during import DuringPlan
+from beamstream.instrument.interrupts import Interrupts
 from plans.finish import finishing_wrapper
 from plans.ledger import ledger_wrapper
 
@@ -55,7 +56,7 @@ def make_run_engine(
     layout = Layout(config.archive.directory)
     layout.prepare()
     numbers = ScanIds(layout.directory / "scan_id")
-    engine = RunEngine(dict(md or {}), scan_id_source=numbers, during_task=DuringPlan())
+    engine = RunEngine(dict(md or {}), scan_id_source=numbers, during_task=DuringPlan(), context_managers=[Interrupts])
     engine.md["versions"]["beamstream"] = __version__
     chain = Chain(Journal(layout.journal))
     add_callbacks(chain, config, watched=watched)

@@ -33,10 +33,22 @@ class SinkDocuments:
         self._bundles: list[ComposeStreamResourceBundle] = []
         self.told = 0
         """Rows that documents were made of."""
+        self._resource_doc: dict[str, Any] = {}  # the first of them
+        self._latest: list[tuple[int, dict[str, Any]]] = []  # rows before it, stream_datum; one of each step
 
     def data_keys(self, source: str) -> dict[str, DataKey]:
         """Describe the arrays that stream datums refer to; `source` is a URI."""
         return {key: _data_key(array, source) for key, array in self.arrays.items()}
+
+    def withdraw_unused(self) -> None:
+        """Forget documents that a RunEngine took and never emitted: it was paused, or failed, before an event's end.
+
+        It fills them in only when it emits them (bluesky 1.15, `RunBundler._pack_external_assets`).
+        """
+        self.told = next((told for told, datum in self._latest if not datum["descriptor"]), self.told)
+        self._latest.clear()
+        if not self._resource_doc.get("run_start"):
+            self._bundles = []
 
     def up_to(self, stop: int, descriptor: EventDescriptor | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the documents for the rows that were not told of yet, up to `stop`.
@@ -51,14 +63,17 @@ class SinkDocuments:
             return
         if not self._bundles:
             self._bundles = [self._resource(key) for key in self.arrays]
-            for bundle in self._bundles:
-                yield "stream_resource", dict(bundle.stream_resource_doc)
+            resources = [dict(bundle.stream_resource_doc) for bundle in self._bundles]
+            self._resource_doc = resources[0]
+            yield from (("stream_resource", resource) for resource in resources)
         told, self.told = self.told, stop
         seq_nums = None if descriptor is None else {"start": told + 1, "stop": stop + 1}
         for bundle, array in zip(self._bundles, self.arrays.values(), strict=True):
             rows = {"start": told + array.first, "stop": stop + array.first}
-            datum = bundle.compose_stream_datum(rows, seq_nums, descriptor)  # pyright: ignore[reportArgumentType]
-            yield "stream_datum", dict(datum)
+            datum = dict(bundle.compose_stream_datum(rows, seq_nums, descriptor))  # pyright: ignore[reportArgumentType]
+            if descriptor is None and bundle is self._bundles[0]:
+                self._latest.append((told, datum))
+            yield "stream_datum", datum
 
     def _resource(self, key: str) -> ComposeStreamResourceBundle:
         return compose_stream_resource(

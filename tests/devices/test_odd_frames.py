@@ -1,0 +1,122 @@
+"""Frames without the numbers of an image are recorded as any others: statistics never fail a run."""
+
+import math
+import threading
+import time
+
+import bluesky.plans as bp
+import h5py
+import numpy as np
+import pytest
+from ophyd import Component as Cpt
+
+from beamstream.frames import Frame, Geometry
+from beamstream.ledger import UniqueIds
+from devices.statistics import FrameStatistics
+from devices.stream_detector import StreamDetector
+from plans.record import record
+
+RING = 4 * 2**20
+
+
+class Steady:
+    """A source that makes frames of one value by itself."""
+
+    uri, connected = "test://steady", True
+
+    def __init__(self, geometry: Geometry, value) -> None:
+        self.geometry, self.value = geometry, value
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def connect(self, timeout: float) -> Geometry:
+        return self.geometry
+
+    def start(self, listener, timeout: float) -> None:
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="steady")
+        self._thread.start()
+
+    def _run(self, listener) -> None:
+        ids, number = UniqueIds(), 0
+        while not self._stop.wait(0.01):
+            number += 1
+            image = np.full(self.geometry.shape, self.value, self.geometry.dtype)
+            now = time.time()
+            listener.frame(Frame(image, self.geometry, number, now, now, self.uri), ids.see(number))
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    close = stop
+
+
+class SteadyDetector(StreamDetector):
+    stats = Cpt(FrameStatistics, kind="normal")
+
+    def _geometry(self, timeout: float) -> Geometry:
+        return self._source.connect(timeout)
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def make(shape, dtype, value=1) -> SteadyDetector:
+        source = Steady(Geometry(shape, dtype), value)
+        made.append(SteadyDetector("", source, name="cam", directory=tmp_path, ring_memory=RING))
+        return made[-1]
+
+    yield make
+    for detector in made:
+        detector.destroy()
+
+
+def _totals(docs) -> list[float]:
+    return [event["data"]["cam_stats_total"] for event in docs.of("event") if "cam_stats_total" in event["data"]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((100,), "<u2"), ((1,), "|u1"), ((3, 4, 5), "<u2"), ((2, 3, 4, 5), "<f4")], ids=str
+)
+def test_frames_of_other_dimensions_are_counted_without_numbers_and_that_is_said_once(
+    engine, docs, make, caplog, shape, dtype
+):
+    cam = make(shape, dtype)
+    engine(bp.count([cam], 3))
+    assert docs.stop["exit_status"] == "success"
+    assert docs.stop["num_events"]["primary"] == 3
+    assert [math.isnan(total) for total in _totals(docs)] == [True] * 3
+    with h5py.File(cam.path) as file:
+        assert file["entry/data/data"].shape == (3, *shape)
+        assert (file["entry/data/data"][()] == 1).all()
+    said = [record for record in caplog.records if record.name == "devices.statistics"]
+    assert len(said) == 1
+    assert str(cam.path) in said[0].message
+    assert str(shape) in said[0].message
+
+
+@pytest.mark.parametrize("dtype", ["|b1", "<c8", "<f2"])
+def test_pixels_that_cannot_be_added_up_are_counted_without_numbers(engine, docs, make, dtype):
+    cam = make((8, 8), dtype)
+    engine(bp.count([cam], 2))
+    assert docs.stop["num_events"]["primary"] == 2
+    assert [math.isnan(total) for total in _totals(docs)] == [True] * 2
+
+
+@pytest.mark.parametrize(("value", "total"), [(math.nan, 0.0), (math.inf, 0.0), (1.5, 96.0)])
+def test_numbers_of_floats_leave_out_what_is_none(engine, docs, make, value, total):
+    engine(bp.count([make((8, 8), "<f8", value)], 2))
+    assert _totals(docs) == [total] * 2
+
+
+def test_one_warning_a_run_and_a_flight_needs_none(engine, docs, make, caplog):
+    cam = make((100,), "<u2")
+    engine(record([cam], num=3))
+    assert not caplog.records
+    engine(bp.count([cam], 2))
+    engine(bp.count([cam], 2))
+    assert len(caplog.records) == 2
