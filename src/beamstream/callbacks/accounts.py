@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from beamstream.callbacks.derived import descriptor_of, event_of
 
 STREAM = "callbacks"
@@ -44,7 +46,7 @@ def missing_frames(progress: tuple[int, int], account: Mapping[str, Any]) -> str
 
 def plain_value(value: Any) -> bool | int | float | str:
     """Return a value that JSON, arrow and a database can carry."""
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
+    if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, Integral) and -_INT64 <= int(value) < _INT64:
         return int(value)

@@ -159,7 +159,7 @@ class Chain:
                 self._pass(run, "stop", run.amended(doc))
             finally:
                 del self._runs[run.uid]
-                run.wait_delivered()
+                run.close()
 
     def _pass_account(self, run: ChainRun) -> None:
         for name, made in run.account():

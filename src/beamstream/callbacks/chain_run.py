@@ -105,6 +105,7 @@ class _Part:
         """What the callback says it did, and its error."""
         work = self.work
         account = {} if work is None else self.attempt(lambda: dict(work.account), {})
+        self.gather()
         return account if self.error is None else {**account, "error": self.error}
 
     def check_complete(self) -> None:
@@ -237,12 +238,14 @@ class ChainRun:
                 return f"nothing done for {PATIENCE:g} s"
         return ""
 
-    def wait_delivered(self) -> None:
+    def close(self) -> None:
         """Wait until optional callbacks have returned from the last document, as long as they make progress."""
         for part in self._parts:
             work = part.work
-            if isinstance(work, IsolatedWork) and self._wait_for(work.wait_delivered, work):
-                work.abandon()
+            if isinstance(work, IsolatedWork):
+                if self._wait_for(work.wait_delivered, work):
+                    work.abandon()
+                work.close()
             part.gather()
 
     def _finish_and_report(self, status: "FinishStatus") -> None:

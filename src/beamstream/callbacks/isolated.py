@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from beamstream.callbacks.chain_run import FrameCallback, Work
 
 _MOST = 10_000  # calls that may wait
-_IDLE = 1.0  # s until a thread without calls ends
+_IDLE = 1.0  # s until a thread without calls ends, while a run is open
 _ACCOUNT = 5.0  # s that an account may take
 
 
@@ -35,11 +35,20 @@ class Isolated:
         self._calls: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._open_runs = 0
         self._stuck = False
 
     def begin(self, start: Mapping[str, Any], emit: Emit, /) -> "IsolatedWork":
         """Begin with a run, in the thread."""
+        with self._changed:
+            self._open_runs += 1
         return IsolatedWork(self, start, emit)
+
+    def release(self) -> None:
+        """End the thread when no run is open and no call waits."""
+        with self._changed:
+            self._open_runs -= 1
+            self._changed.notify_all()
 
     def call(self, function: Callable[[], None]) -> None:
         """Call a function in the thread, after those before it; does not wait.
@@ -72,8 +81,7 @@ class Isolated:
     def _next(self) -> Callable[[], None] | None:
         with self._changed:
             self._stuck = False
-            if not self._calls:
-                self._changed.wait(_IDLE)
+            self._changed.wait_for(lambda: self._calls or not self._open_runs, _IDLE)
             if self._calls:
                 return self._calls.popleft()
             self._thread = None
@@ -139,12 +147,18 @@ class IsolatedWork:
             return self._delivered.wait_for(lambda: self._answered >= self._asked, timeout)
 
     def abandon(self) -> None:
-        """Do not wait for the call that is under way."""
-        self._of.abandon()
+        """Do not wait for the call that is under way, if there is one."""
         with self._delivered:
             waiting = self._asked - self._answered
+            if not waiting:
+                return
             self._error = self._error or CallbackFailed(f"does not return from a call; {waiting - 1} more waited")
             self._answered = self._asked
+        self._of.abandon()
+
+    def close(self) -> None:
+        """Call the callback no more for this run."""
+        self._of.release()
 
     # what a chain asks
 
