@@ -91,9 +91,7 @@ def test_a_required_callback_that_is_cut_short_fails_the_run(chain, docs, tmp_pa
     monkeypatch.setattr(chain_run, "_HURRY", 0.2)
     monkeypatch.setattr(chain_run, "_LAST", 0.5)
     chain.add(Derive("stuck", lambda: Stuck(released), required=True))
-    stop = stop_of(
-        docs, play(chain, tmp_path, FRAMES, between=lambda: chain.run(docs.of("start")[0]["uid"]).hurry())
-    )
+    stop = stop_of(docs, play(chain, tmp_path, FRAMES, between=lambda: chain.run(docs.of("start")[0]["uid"]).hurry()))
     assert stop["exit_status"] == "fail"
     assert stop["reason"].startswith("stuck: cut short; ")
     assert stop["reason"].endswith(" of 12 frames done; it does not end")

@@ -36,7 +36,7 @@ class Isolated:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._open_runs = 0
-        self._stuck = False
+        self._calling = self._stuck = False
 
     def begin(self, start: Mapping[str, Any], emit: Emit, /) -> "IsolatedWork":
         """Begin with a run, in the thread."""
@@ -72,7 +72,7 @@ class Isolated:
     def abandon(self) -> None:
         """Accept no calls until the one that is under way returns."""
         with self._changed:
-            self._stuck = self._thread is not None
+            self._stuck = self._calling
 
     def _run(self) -> None:
         while (function := self._next()) is not None:
@@ -80,12 +80,13 @@ class Isolated:
 
     def _next(self) -> Callable[[], None] | None:
         with self._changed:
-            self._stuck = False
+            self._calling = self._stuck = False
             self._changed.wait_for(lambda: self._calls or not self._open_runs, _IDLE)
-            if self._calls:
-                return self._calls.popleft()
-            self._thread = None
-            return None
+            if not self._calls:
+                self._thread = None
+                return None
+            self._calling = True
+            return self._calls.popleft()
 
 
 class IsolatedWork:
