@@ -37,12 +37,12 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
         return (yield msg)
 
     def left_open(_error: Exception) -> MsgGenerator[None]:
-        for run in runs.keys():
+        for run in runs.youngest_first():
             bundling, streams, detectors = runs.is_bundling(run), runs.streams(run), runs.close(run)
-            yield from _collect_rest(run, streams)
+            for detector, stream in streams:
+                yield from _as_far_as_possible(_collect_rest(run, detector, stream))
             if detectors:
-                yield from _account(run, detectors, bundling, [])
-        yield from bps.null()
+                yield from _as_far_as_possible(_account(run, detectors, bundling, []))
 
     def mutate(msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:
         if msg.command == "close_run":
@@ -67,15 +67,15 @@ def _account(run: Hashable, detectors: list[Any], bundling: bool, written: list[
     yield Msg("save", run=run)
 
 
-def _collect_rest(run: Hashable, streams: list[tuple[Any, str]]) -> MsgGenerator[None]:
-    """Stop flights that a failed plan has left, and collect what they recorded, as far as that can be."""
+def _collect_rest(run: Hashable, detector: Any, stream: str) -> MsgGenerator[None]:
+    """Stop a flight that a failed plan has left, and collect what it recorded."""
+    yield Msg("stop", detector)
+    yield Msg("collect", detector, name=stream, run=run)
 
-    def rest(detector: Any, stream: str) -> MsgGenerator[None]:
-        yield Msg("stop", detector)
-        yield Msg("collect", detector, name=stream, run=run)
 
-    for detector, stream in streams:
-        yield from contingency_wrapper(rest(detector, stream), except_plan=lambda _: bps.null(), auto_raise=False)
+def _as_far_as_possible(plan: MsgGenerator[None]) -> MsgGenerator[None]:
+    """Run a plan after another one has failed: its own errors would hide the first."""
+    yield from contingency_wrapper(plan, except_plan=lambda _: bps.null(), auto_raise=False)
 
 
 class _OpenRuns:
@@ -133,8 +133,8 @@ class _OpenRuns:
         """Return whether an event of a run is half made."""
         return run in self._bundling
 
-    def keys(self) -> list[Hashable]:
-        """Return the keys of the open runs, the youngest first."""
+    def youngest_first(self) -> list[Hashable]:
+        """Return the keys of the open runs."""
         return list(self._open)[::-1]
 
     def streams(self, run: Hashable) -> list[tuple[Any, str]]:

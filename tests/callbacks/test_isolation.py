@@ -118,6 +118,12 @@ def test_what_a_required_callback_raises_at_the_end_fails_the_run_and_its_stop_d
     assert (stop["exit_status"], stop["reason"]) == ("fail", f"faulty: no {where}")
 
 
+def test_what_a_required_callback_raises_at_the_stop_document_is_logged(chain, docs, tmp_path, caplog):
+    chain.add(Faulty("stop", required=True))
+    play(chain, tmp_path, FRAMES)
+    assert "faulty: no stop; the run's stop document is kept already" in caplog.text
+
+
 def test_a_callback_that_refuses_a_document_is_finished_all_the_same(chain, docs, tmp_path):
     faulty = chain.add(Faulty("descriptor"))
     play(chain, tmp_path, FRAMES)

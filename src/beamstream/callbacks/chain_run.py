@@ -146,7 +146,7 @@ class ChainRun:
         self.closed = False
         self._deadline = math.inf
         self._parts: list[_Part] = []
-        self._at_end = ""
+        self._at_end = self._reason = ""
         self._raised = False
         self._streams: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
@@ -240,7 +240,7 @@ class ChainRun:
         return ""
 
     def close(self) -> None:
-        """Wait until optional callbacks have returned from the last document, as long as they make progress."""
+        """Wait until optional callbacks have returned from the stop document, as long as they make progress."""
         for part in self._parts:
             work = part.work
             if isinstance(work, IsolatedWork):
@@ -248,6 +248,8 @@ class ChainRun:
                     work.abandon()
                 work.close()
             part.gather()
+        if (failed := self._failed()) and not self._reason:
+            log.warning("%s: %s; the run's stop document is kept already", failed.name, failed.error)
 
     def _finish_and_report(self, status: "FinishStatus") -> None:
         self.finish()
@@ -283,7 +285,7 @@ class ChainRun:
         amended = dict(stop)
         amended["num_events"] = {**stop.get("num_events", {}), **self._numbers}
         failed = self._failed()
-        reason = self._at_end if failed is None else f"{failed.name}: {failed.error}"
+        self._reason = reason = self._at_end if failed is None else f"{failed.name}: {failed.error}"
         if reason and stop.get("exit_status") == "success":
             log.warning("run %s is marked as failed: %s", self.uid[:8], reason)
             amended |= {"exit_status": "fail", "reason": reason}
