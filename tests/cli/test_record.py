@@ -127,7 +127,9 @@ def test_what_was_deleted_while_it_was_recorded_is_no_success(tmp_path, wait_for
     with started(tmp_path, "record", FREE_SOURCE, "--seconds", 3, "--out", "data", "--json") as running:
         journal = tmp_path / "data" / "journal"
         wait_for(
-            lambda: any(b"stream_datum" in path.read_bytes() for path in journal.glob("*.jsonl")), 30, "frames announced"
+            lambda: any(b"stream_datum" in path.read_bytes() for path in journal.glob("*.jsonl")),
+            30,
+            "frames announced",
         )
         for path in [path for path in (tmp_path / "data" / deleted).rglob("*") if path.is_file()]:
             path.unlink()

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from beamstream.callbacks.chain_run import ChainRun, FrameCallback
+from beamstream.callbacks.base import FrameCallback
+from beamstream.callbacks.chain_run import ChainRun
 from beamstream.callbacks.isolated import Isolated
 from beamstream.callbacks.plain import Plain
 from beamstream.errors import CallbackFailed

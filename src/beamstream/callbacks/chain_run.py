@@ -5,9 +5,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from beamstream.callbacks.accounts import accounts_of, missing_frames
+from beamstream.callbacks.accounts import accounts_of
+from beamstream.callbacks.base import FrameCallback, Work
+from beamstream.callbacks.chain_part import Part
 from beamstream.callbacks.images import Emit
 from beamstream.callbacks.isolated import IsolatedWork
 from beamstream.errors import CallbackFailed
@@ -17,109 +19,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 60.0  # s without any progress, then the rest is left undone
+PATIENCE = 60.0  # s without any progress, or twice the longest time that it took; then the rest is left undone
 _HURRY = 2.0  # s
 _LAST = 10.0  # s for the frame that it is at
 _SLICE = 0.1  # s
-
-
-class Work(Protocol):
-    """What a callback does for one run; see `beamstream.callbacks.work.FrameWork`."""
-
-    def __call__(self, name: str, doc: Mapping[str, Any], /) -> None: ...
-    def finish(self) -> None: ...
-    def wait(self, timeout: float, /) -> bool: ...
-    def give_up(self) -> None: ...
-    @property
-    def error(self) -> Exception | None: ...
-    @property
-    def moved(self) -> float: ...
-    @property
-    def progress(self) -> tuple[int, int]: ...
-    @property
-    def account(self) -> dict[str, Any]: ...
-
-
-class FrameCallback(Protocol):
-    """A callback that works on frames, one `Work` a run.
-
-    Attributes
-    ----------
-    name : str
-    required : bool
-        Whether its failure, a frame that it leaves undone included, fails the run; otherwise it is isolated and
-        counted in the run's account.
-    derives : bool
-        Whether others may want what it makes: then it is finished before them.
-    """
-
-    name: str
-    required: bool
-    derives: bool
-
-    def begin(self, start: Mapping[str, Any], emit: Emit, /) -> Work | None:
-        """Begin with a run; None when there is nothing to do for it."""
-        ...
-
-
-class _Part:
-    """One callback in one run."""
-
-    def __init__(self, callback: FrameCallback, name: str) -> None:
-        self.callback = callback
-        self.name = name
-        self.required = callback.required
-        self.work: Work | None = None
-        self.error: Exception | None = None
-        self.ended = False
-
-    def fail(self, error: Exception) -> None:
-        """Keep the first error; of an optional callback, log it."""
-        if self.error is None:
-            self.error = error
-            if not self.required:
-                log.warning("%s: %s; the run goes on without it", self.name, error)
-
-    def gather(self) -> None:
-        """Take over an error that happened in a thread of the callback."""
-        error = None if self.work is None else self.work.error
-        if error is not None:
-            self.fail(error)
-
-    def attempt(self, function: Callable[[], Any], otherwise: Any = None) -> Any:
-        """Return what a function returns; an exception becomes the failure of this callback."""
-        try:
-            return function()
-        except Exception as error:
-            self.fail(error)
-            return otherwise
-
-    @property
-    def progress(self) -> tuple[int, int]:
-        """Frames done, and announced."""
-        work = self.work
-        done, announced = (0, 0) if work is None else self.attempt(lambda: work.progress, (0, 0))
-        return done, announced
-
-    @property
-    def account(self) -> dict[str, Any]:
-        """What the callback says it did, and its error."""
-        work = self.work
-        account = {} if work is None else self.attempt(lambda: dict(work.account), {})
-        self.gather()
-        return account if self.error is None else {**account, "error": self.error}
-
-    def check_complete(self) -> None:
-        """Raise where a frame is undone or failed."""
-        if words := missing_frames(self.progress, self.account):
-            raise CallbackFailed(words)
-
-    def told(self) -> dict[str, Any]:
-        """Return ``name``, ``words`` and ``ok``: how far it is, or why it does not go on."""
-        done, announced = self.progress
-        error = self.error or (self.work.error if self.work is not None else None)
-        words = str(error) if error is not None else f"{done} of {announced} frames" if announced else ""
-        return {"name": self.name, "words": words, "ok": error is None}
 
 
 class ChainRun:
@@ -145,7 +48,7 @@ class ChainRun:
         self.names: set[str] = set()
         self.closed = False
         self._deadline = math.inf
-        self._parts: list[_Part] = []
+        self._parts: list[Part] = []
         self._at_end = self._reason = ""
         self._raised = False
         self._streams: dict[str, str] = {}
@@ -155,7 +58,7 @@ class ChainRun:
     def begin(self, callback: FrameCallback, emit: Emit) -> None:
         """Begin with a callback; its name is followed by a number where others have the same."""
         same = sum(part.callback.name == callback.name for part in self._parts)
-        part = _Part(callback, callback.name if not same else f"{callback.name}_{same + 1}")
+        part = Part(callback, callback.name if not same else f"{callback.name}_{same + 1}")
         part.work = part.attempt(lambda: callback.begin(self.start, emit))
         if part.work is not None or part.error is not None:
             self._parts.append(part)
@@ -175,7 +78,7 @@ class ChainRun:
             self._raised = True
             raise CallbackFailed(f"{failed.name}: {failed.error}") from failed.error
 
-    def _failed(self) -> _Part | None:
+    def _failed(self) -> Part | None:
         for part in self._parts:
             part.gather()
         return next((part for part in self._parts if part.required and part.error is not None), None)
@@ -216,7 +119,7 @@ class ChainRun:
                 if part.required and part.error is None:
                     part.attempt(part.check_complete)
 
-    def _wait(self, part: _Part, work: Work) -> None:
+    def _wait(self, part: Part, work: Work) -> None:
         why = self._wait_for(work.wait, work)
         if not why:
             return
@@ -230,13 +133,15 @@ class ChainRun:
 
     def _wait_for(self, wait: Callable[[float], bool], work: Work) -> str:
         """Wait; return why that ended before what is waited for, if it did."""
-        began = time.monotonic()
+        last, longest = time.monotonic(), 0.0  # progress, and the longest time between two
         while not wait(_SLICE):
-            now = time.monotonic()
+            now, moved = time.monotonic(), max(last, work.moved)
+            last, longest = moved, max(longest, moved - last)
+            patience = max(PATIENCE, 2 * longest)
             if now > self._deadline:
                 return "cut short"
-            if now > max(began, work.moved) + PATIENCE:
-                return f"nothing done for {PATIENCE:g} s"
+            if now > last + patience:
+                return f"nothing done for {patience:.3g} s"
         return ""
 
     def close(self) -> None:

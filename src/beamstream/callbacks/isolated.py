@@ -5,13 +5,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from beamstream.callbacks.base import FrameCallback, Work
 from beamstream.callbacks.images import Emit
 from beamstream.errors import CallbackFailed
-
-if TYPE_CHECKING:
-    from beamstream.callbacks.chain_run import FrameCallback, Work
 
 _MOST = 10_000  # calls that may wait
 _IDLE = 1.0  # s until a thread without calls ends, while a run is open
@@ -28,7 +26,7 @@ class Isolated:
 
     required = False
 
-    def __init__(self, callback: "FrameCallback") -> None:
+    def __init__(self, callback: FrameCallback) -> None:
         self.callback = callback
         self.name = str(callback.name)
         self.derives = bool(callback.derives)
