@@ -1,7 +1,7 @@
 """End the detectors of a run before its account is taken: stop them, wait for the disk, announce what is there."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -10,58 +10,39 @@ from bluesky.utils import Msg, MsgGenerator, RunEngineControlException, short_ui
 _LOOK = 0.5  # s
 
 
-class Flights:
-    """Follow the messages of a plan: which detectors take frames for which run, and into which streams they go."""
+def end_flights(
+    run: Hashable, detectors: Sequence[Any], streams: Mapping[str, Sequence[Any]], *, hurried: bool = False
+) -> MsgGenerator[list[Exception]]:
+    """Stop the detectors of a run, wait until all they took is on disk, and announce it.
 
-    def __init__(self) -> None:
-        self._taking: dict[int, tuple[Any, Any]] = {}  # detector, key of its run
-        self._streams: dict[tuple[Any, str], tuple[Any, ...]] = {}  # detectors collected into one, by run and name
+    The wait has a progress bar and lasts as long as the disk makes progress. All of it is tried, whatever fails.
 
-    def follow(self, msg: Msg) -> None:
-        """Take note of a message."""
-        match msg.command:
-            case "kickoff" | "trigger" if hasattr(msg.obj, "ledger"):
-                self._taking[id(msg.obj)] = msg.obj, msg.run
-            case "unstage":
-                self._taking.pop(id(msg.obj), None)
-            case "declare_stream" if msg.kwargs.get("collect"):
-                self._streams[msg.run, msg.kwargs["name"]] = msg.args
-            case "open_run":
-                self._streams = {key: objs for key, objs in self._streams.items() if key[0] != msg.run}
+    Parameters
+    ----------
+    run : key of the run
+    detectors : sequence of detectors
+    streams : dict
+        Detectors that are collected together, by the stream's name.
+    hurried : bool
+        Count as lost what the disk is not at already.
 
-    def of(self, run: Any) -> list[Any]:
-        """Return the detectors that take, or took, frames for a run."""
-        return [detector for detector, of in self._taking.values() if of == run]
-
-    def end(self, run: Any, *, hurried: bool = False) -> MsgGenerator[list[Exception]]:
-        """Stop the detectors of a run, wait until all they took is on disk, and announce it.
-
-        The wait has a progress bar and lasts as long as the disk makes progress. All of it is tried, whatever fails.
-
-        Parameters
-        ----------
-        run : key of the run
-        hurried : bool
-            Count as lost what the disk is not at already.
-
-        Returns
-        -------
-        list of Exception
-            What failed.
-        """
-        detectors, errors = self.of(run), []
+    Returns
+    -------
+    list of Exception
+        What failed.
+    """
+    errors: list[Exception] = []
+    for detector in detectors:
+        yield from attempt(errors, bps.stop(detector))
+    if hurried:
         for detector in detectors:
-            yield from attempt(errors, bps.stop(detector))
-        if hurried:
-            for detector in detectors:
-                detector.ledger.cut_short()
-        for _ in range(1 + len(detectors)):  # a flight that fails now breaks into the wait
-            if (yield from attempt(errors, _all_on_disk(detectors))):
-                break
-        for (of, name), objs in self._streams.items():
-            if of == run and any(obj is detector for obj in objs for detector in detectors):
-                yield from attempt(errors, [Msg("collect", *objs, name=name, run=run)])
-        return errors
+            detector.ledger.cut_short()
+    for _ in range(1 + len(detectors)):  # a flight that fails now breaks into the wait
+        if (yield from attempt(errors, _all_on_disk(detectors))):
+            break
+    for name, collected in streams.items():
+        yield from attempt(errors, [Msg("collect", *collected, name=name, run=run)])
+    return errors
 
 
 def failure(detectors: Iterable[Any]) -> Exception | None:

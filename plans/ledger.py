@@ -1,12 +1,13 @@
 """End every run with the account of its detectors, in documents."""
 
-from itertools import count
 from typing import Any
 
-from bluesky.preprocessors import plan_mutator
+import bluesky.plan_stubs as bps
+from bluesky.preprocessors import contingency_wrapper, plan_mutator
 from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
-from plans.flights import Flights, attempt, failure
+from plans.flights import attempt, end_flights, failure
+from plans.open_runs import OpenRun, OpenRuns
 
 STREAM = "ledger"
 _MOST_ERRORS = 10
@@ -15,9 +16,10 @@ _MOST_ERRORS = 10
 def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     """Add an event in the stream ``ledger`` to each run, just before it closes.
 
-    It carries, for every detector that was staged and has a `ledger`, what was received, recorded and lost. Runs
-    that have such an event already are left alone, so that wrapping twice does no harm. To have it in every
-    plan: ``RE.preprocessors.append(ledger_wrapper)``.
+    It carries what was received, recorded and lost of each detector of the run that has a `ledger`; which these are,
+    see `plans.open_runs.OpenRuns`. Runs that have such an event already are left alone, so that wrapping twice does
+    no harm. Runs that a plan leaves open when it fails have one as well. To have it in every plan:
+    ``RE.preprocessors.append(ledger_wrapper)``.
 
     Before it, the detectors of the run are stopped, what they accepted is waited for while the disk makes progress,
     and announced. A run whose flight has failed is never closed as a success.
@@ -25,80 +27,71 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     A detector that is staged once for two runs is refused in the second: its file, and bluesky's documents of it, are
     those of the first.
     """
-    detectors: dict[int, Any] = {}
-    serials = count()
-    opened: dict[Any, int] = {}  # which run that is now, by its key
-    homes: dict[int, int | None] = {}  # the run that a detector's file is of
-    told: set[Any] = set()
-    bundling: set[Any] = set()
-    flights = Flights()
+    runs = OpenRuns(STREAM)
 
-    def close(msg: Msg) -> MsgGenerator[Any]:
-        saved, errors, ended = False, [], None
-
-        def tell() -> MsgGenerator[None]:
-            nonlocal saved
-            if msg.run in bundling:  # an event was left half made
-                yield Msg("drop", run=msg.run)
-            yield Msg("create", None, name=STREAM, run=msg.run)
-            for detector in detectors.values():
-                yield Msg("read", detector.ledger, run=msg.run)
-            saved = True
-            yield Msg("save", run=msg.run)
-
-        def account(hurried: bool) -> MsgGenerator[None]:
-            errors.extend((yield from flights.end(msg.run, hurried=hurried)))
-            while not saved and (yield from attempt(errors, tell())) is False and len(errors) < _MOST_ERRORS:
-                pass
-
-        for hurried in (False, True):
-            try:
-                yield from account(hurried)
-                break
-            except (RequestAbort, RequestStop) as end:  # after it the plan cannot close its run
-                ended = end
-        asked = msg.kwargs.get("exit_status") if ended is None else ended.exit_status
-        error = failure(flights.of(msg.run)) or next(iter(errors), None)
-        if error is not None and asked in (None, "success"):
-            yield Msg("close_run", run=msg.run, exit_status="fail", reason=str(error))
-            raise error
-        if ended is not None:
-            yield Msg("close_run", run=msg.run, exit_status=ended.exit_status, reason=None)
-            raise ended
-        return (yield msg)
-
-    def belongs(msg: Msg) -> bool:
-        """Return whether what a detector gives now is of the run that its file is of."""
-        run = opened.get(msg.run)
-        return id(msg.obj) not in detectors or homes.setdefault(id(msg.obj), run) == run
+    def left_open(_error: Exception) -> MsgGenerator[None]:
+        for key in runs.open():
+            run = runs.close(key)
+            if run is not None and run.detectors and not run.accounted:
+                yield from _Account(run).write(hurried=False)
+        yield from bps.null()
 
     def mutate(msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:
-        flights.follow(msg)
-        match msg.command:
-            case "stage" if hasattr(msg.obj, "ledger"):
-                detectors[id(msg.obj)] = msg.obj
-            case "unstage":
-                detectors.pop(id(msg.obj), None)
-                homes.pop(id(msg.obj), None)
-            case "open_run":
-                told.discard(msg.run)
-                opened[msg.run] = next(serials)
-            case "read" if msg.run in bundling and not belongs(msg):
-                return _refused(msg.obj), None
-            case "kickoff" if not belongs(msg):
-                return _refused(msg.obj), None
-            case "create":
-                bundling.add(msg.run)
-                if msg.kwargs.get("name") == STREAM:
-                    told.add(msg.run)
-            case "save" | "drop":
-                bundling.discard(msg.run)
-            case "close_run" if detectors and msg.run not in told:
-                told.add(msg.run)
-                return close(msg), None
-        return None, None
+        if msg.command == "close_run":
+            run = runs.close(msg.run)
+            return (_closed(msg, run) if run is not None and run.detectors and not run.accounted else None), None
+        runs.follow(msg)
+        return (None if runs.belongs(msg) else _refused(msg.obj)), None
 
-    return (yield from plan_mutator(plan, mutate))
+    return (yield from contingency_wrapper(plan_mutator(plan, mutate), except_plan=left_open, auto_raise=True))
+
+
+def _closed(msg: Msg, run: OpenRun) -> MsgGenerator[Any]:
+    """Take the account of a run, whatever happens meanwhile, and close it."""
+    account, ended = _Account(run), None
+    for hurried in (False, True):
+        try:
+            yield from account.write(hurried=hurried)
+            break
+        except (RequestAbort, RequestStop) as end:  # after it the plan cannot close its run
+            ended = end
+    asked = msg.kwargs.get("exit_status") if ended is None else ended.exit_status
+    error = failure(run.detectors) or next(iter(account.errors), None)
+    if error is not None and asked in (None, "success"):
+        yield Msg("close_run", run=msg.run, exit_status="fail", reason=str(error))
+        raise error
+    if ended is not None:
+        yield Msg("close_run", run=msg.run, exit_status=ended.exit_status, reason=None)
+        raise ended
+    return (yield msg)
+
+
+class _Account:
+    """The event of one run; `errors` has what went wrong on the way to it."""
+
+    def __init__(self, run: OpenRun) -> None:
+        self.errors: list[Exception] = []
+        self._run = run
+        self._written = False
+
+    def write(self, *, hurried: bool) -> MsgGenerator[None]:
+        """End the flights, then make the event, once."""
+        run = self._run
+        self.errors += yield from end_flights(run.key, run.detectors, run.streams, hurried=hurried)
+        while not self._written and len(self.errors) < _MOST_ERRORS:
+            yield from attempt(self.errors, self._event())
+
+    def _event(self) -> MsgGenerator[None]:
+        run = self._run
+        if run.bundling:  # an event was left half made
+            yield Msg("drop", run=run.key)
+            run.bundling = False
+        yield Msg("create", None, name=STREAM, run=run.key)
+        run.bundling = True
+        for detector in run.detectors:
+            yield Msg("read", detector.ledger, run=run.key)
+        self._written = True
+        yield Msg("save", run=run.key)
 
 
 def _refused(detector: Any) -> MsgGenerator[None]:

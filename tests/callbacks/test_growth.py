@@ -309,7 +309,7 @@ def test_a_band_outside_or_of_one_pixel_is_said_and_the_run_goes_on(chain, docs,
     assert "one pixel" in docs.account["strip_error"]
     chain.add(Strip((0, 30, 30, 11)))
     play(chain, tmp_path, film[:5])
-    assert "30 rows and 40 columns" in docs.account["strip_error"]
+    assert "30 rows and 40 columns" in docs.account["strip_2_error"]  # of the second of this name
 
 
 # the file

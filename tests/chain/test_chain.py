@@ -4,6 +4,8 @@ import json
 import threading
 import time
 
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
 import pytest
 from bluesky.plans import count
 from bluesky.utils import RunEngineInterrupted
@@ -144,6 +146,52 @@ def test_an_end_that_comes_while_the_ledger_is_told_is_as_any_other(engine, chai
     assert docs.account["slow_undone"] == undone
     assert docs.stop["exit_status"] == status
     assert [event["data"]["cam_ledger_recorded"] for event in docs.events("ledger")] == [200]
+
+
+@pytest.mark.parametrize(("required", "status"), [(True, "fail"), (False, "success")])
+def test_a_stop_while_a_callback_is_behind_fails_the_run_where_it_is_required(
+    engine, chain, docs, cam, later, required, status
+):
+    chain.add(Derive("slow", Slower, required=required))
+    later(lambda: any(doc["name"] == "ledger" for doc in docs.of("descriptor")), engine.stop)
+    with pytest.raises(RunEngineInterrupted):
+        engine(record([cam], num=200))
+    undone = docs.account["slow_undone"]
+    assert undone == 200 - docs.told("cam_slow_image") > 0
+    assert docs.stop["exit_status"] == status
+    assert docs.account["slow_error"] == f"cut short; {200 - undone} of 200 frames done"
+    assert docs.stop["reason"] == (f"slow: {docs.account['slow_error']}" if required else "")
+
+
+def test_a_run_that_closes_does_not_end_the_callbacks_of_one_that_goes_on(engine, chain, docs, cam):
+    """Two runs at once, by their keys; the older one closes while the younger one's detector flies."""
+    chain.add(Derive("slow", Slow, required=True))
+
+    def flight():
+        yield from bps.open_run(md={"which": "younger"})
+        yield from bps.declare_stream(cam, name="primary", collect=True)
+        yield from bps.kickoff(cam, wait=True)
+        while cam.ledger.account.recorded < 20:
+            yield from bps.sleep(0.02)
+        yield from bps.collect(cam, name="primary")
+        yield from bpp.set_run_key_wrapper(bps.close_run(), "older")
+        yield from bps.complete(cam, wait=True)
+        yield from bps.collect(cam, name="primary")
+        yield from bps.close_run()
+
+    @bpp.stage_decorator([cam])
+    def plan():
+        yield from bps.mv(cam.num_images, 60)
+        yield from bpp.set_run_key_wrapper(bps.open_run(md={"which": "older"}), "older")
+        yield from bpp.set_run_key_wrapper(flight(), "younger")
+
+    engine(plan())
+    assert [doc["exit_status"] for doc in docs.of("stop")] == ["success", "success"]
+    younger = docs.of("start")[1]["uid"]
+    ledgers = [doc["run_start"] for doc in docs.of("descriptor") if doc["name"] == "ledger"]
+    assert ledgers == [younger]
+    assert (docs.account["slow_frames"], docs.account["slow_undone"]) == (60, 0)
+    assert docs.told("cam_slow_image") == 60
 
 
 def test_a_pause_while_a_callback_is_behind_loses_nothing(engine, chain, docs, cam, later):

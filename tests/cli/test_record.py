@@ -122,6 +122,24 @@ def test_sigterm_closes_the_run_too(tmp_path, wait_for):
     assert json.loads(done.out)["exit_status"] == "abort"
 
 
+@pytest.mark.parametrize(("deleted", "words"), [("recordings", "cam"), ("journal", "run")])
+def test_what_was_deleted_while_it_was_recorded_is_no_success(tmp_path, wait_for, deleted, words):
+    with started(tmp_path, "record", FREE_SOURCE, "--seconds", 3, "--out", "data", "--json") as running:
+        journal = tmp_path / "data" / "journal"
+        wait_for(
+            lambda: any(b"stream_datum" in path.read_bytes() for path in journal.glob("*.jsonl")),
+            30,
+            "frames announced",
+        )
+        for path in [path for path in (tmp_path / "data" / deleted).rglob("*") if path.is_file()]:
+            path.unlink()
+        running.process.wait(60)
+        done = running.end()
+    assert done.status == 1, done
+    assert json.loads(done.out)["exit_status"] == "fail"
+    assert words in json.loads(done.out)["error"]
+
+
 def test_a_killed_recording_is_recovered_with_every_frame_on_disk(beamstream, tmp_path, wait_for):
     with started(tmp_path, "record", FREE_SOURCE, "--seconds", 60, "--out", "data", "--json") as running:
         growing = tmp_path / "data" / "recordings"

@@ -94,16 +94,16 @@ def test_an_error_in_the_middle_of_an_event_leaves_the_account_and_drops_the_eve
     assert event["data"]["cam_ledger_recorded"] == _stored(cam) == 2
 
 
-def test_each_run_that_closes_while_a_detector_is_staged_has_its_account_so_far(engine, docs, cam, knob):
+def test_a_run_that_closes_while_a_detector_of_another_run_is_staged_has_no_account_of_it(engine, docs, cam, knob):
     @bpp.stage_decorator([cam])
     def two_runs():
         for devices in ([cam, knob], [knob]):  # one file a staging: its frames belong to one run
             yield from bpp.run_wrapper(bps.repeat(lambda devices=devices: bps.trigger_and_read(devices), num=2))
 
     engine(ledger_wrapper(two_runs()))
-    runs = [docs.run(start) for start in docs.of("start")]
-    assert [run.stop["num_events"] for run in runs] == [{"primary": 2, "ledger": 1}] * 2
-    assert [run.events("ledger")[0]["data"]["cam_ledger_recorded"] for run in runs] == [2, 2]
+    first, second = (docs.run(start) for start in docs.of("start"))
+    assert [run.stop["num_events"] for run in (first, second)] == [{"primary": 2, "ledger": 1}, {"primary": 2}]
+    assert first.events("ledger")[0]["data"]["cam_ledger_recorded"] == 2
 
 
 def test_a_detector_that_is_staged_once_for_two_runs_is_refused_in_the_second(engine, docs, cam, knob):
@@ -123,13 +123,14 @@ def test_a_detector_that_is_staged_once_for_two_runs_is_refused_in_the_second(en
 
 
 @pytest.fixture
-def nested(cam, knob):
-    """A plan of two runs, one in the other, and their documents by name."""
+def nested(cam, other):
+    """A plan of two runs, one in the other, each with a detector of its own, and their documents by name."""
 
     @bpp.set_run_key_decorator("inner")
+    @bpp.stage_decorator([other])
     @bpp.run_decorator(md={"which": "inner"})
     def inner():
-        yield from bps.trigger_and_read([knob])
+        yield from bps.trigger_and_read([other])
 
     @bpp.stage_decorator([cam])
     @bpp.set_run_key_decorator("outer")
@@ -144,8 +145,11 @@ def nested(cam, knob):
 def _has_accounts(docs) -> dict[str, str]:
     """Check the accounts of nested runs; return how these ended."""
     runs = {start["which"]: docs.run(start) for start in docs.of("start")}
-    assert [run.stop["num_events"] for run in runs.values()] == [{"primary": 1, "ledger": 1}] * 2
-    assert [run.events("ledger")[0]["data"]["cam_ledger_recorded"] for run in runs.values()] == [1, 1]
+    assert runs["outer"].stop["num_events"] == {"primary": 1, "ledger": 1}
+    assert runs["outer"].events("ledger")[0]["data"]["cam_ledger_recorded"] == 1
+    assert runs["inner"].stop["num_events"] == {"primary": 1, "ledger": 1}
+    (event,) = runs["inner"].events("ledger")
+    assert set(from_event(event["data"])) == {"other"}
     return {which: run.stop["exit_status"] for which, run in runs.items()}
 
 
@@ -170,6 +174,83 @@ def test_runs_in_one_another_that_end_while_one_is_told_have_their_accounts(engi
         engine(nested)
     ends[0].join(10)
     assert _has_accounts(docs) == {"outer": status, "inner": status if told == "inner" else "success"}
+
+
+def test_interleaved_runs_have_only_the_accounts_of_their_own_detectors(engine, docs, cam, other, knob):
+    """Opened in turn, closed in the order in which they were opened; a third has no detector at all."""
+
+    def plan():
+        for detector in (cam, other):
+            yield from bps.stage(detector)
+        for key in "abc":
+            yield from bpp.set_run_key_wrapper(bps.open_run(md={"which": key}), key)
+        for _ in range(2):
+            yield from bpp.set_run_key_wrapper(bps.trigger_and_read([cam]), "a")
+            yield from bpp.set_run_key_wrapper(bps.trigger_and_read([other, knob]), "b")
+            yield from bpp.set_run_key_wrapper(bps.trigger_and_read([knob]), "c")
+        for key in "abc":
+            yield from bpp.set_run_key_wrapper(bps.close_run(), key)
+        for detector in (cam, other):
+            yield from bps.unstage(detector)
+
+    engine(ledger_wrapper(plan()))
+    runs = {start["which"]: docs.run(start) for start in docs.of("start")}
+    found = {which: [from_event(event["data"]) for event in run.events("ledger")] for which, run in runs.items()}
+    assert {which: [list(ledger) for ledger in ledgers] for which, ledgers in found.items()} == {
+        "a": [["cam"]],
+        "b": [["other"]],
+        "c": [],
+    }
+    assert found["a"][0]["cam"]["recorded"] == found["b"][0]["other"]["recorded"] == 2
+
+
+def test_a_run_has_the_account_of_a_detector_that_was_unstaged_before_it_closed(engine, docs, cam):
+    @bpp.run_decorator()
+    def plan():
+        yield from bpp.stage_wrapper(bps.trigger_and_read([cam]), [cam])
+
+    engine(ledger_wrapper(plan()))
+    (event,) = docs.events("ledger")
+    assert event["data"]["cam_ledger_recorded"] == 1
+
+
+def test_a_run_that_fails_before_its_detector_is_used_has_an_account_of_no_frame(engine, docs, cam):
+    @bpp.stage_decorator([cam])
+    @bpp.run_decorator()
+    def plan():
+        yield from bps.null()
+        raise RuntimeError("the motor does not move")
+
+    with pytest.raises(RuntimeError, match="the motor does not move"):
+        engine(ledger_wrapper(plan()))
+    (event,) = docs.events("ledger")
+    assert event["data"]["cam_ledger_recorded"] == 0
+
+
+def test_runs_that_a_failed_plan_leaves_open_have_accounts_of_all_that_is_in_the_file(engine, docs, cam, knob):
+    """Without the decorators that close runs: the engine does it, and asks no plan any more."""
+
+    def plan():
+        yield from bps.stage(cam)
+        yield from bps.mv(cam.num_images, 0)
+        yield from bpp.set_run_key_wrapper(bps.open_run(md={"which": "knob"}), "k")
+        yield from bps.open_run(md={"which": "cam"})
+        yield from bps.declare_stream(cam, name="primary", collect=True)
+        yield from bps.kickoff(cam, wait=True)
+        yield from bps.create("readings")
+        yield from bps.read(knob)
+        while cam.ledger.account.recorded < 5:
+            yield from bps.sleep(0.02)
+        raise RuntimeError("the plan's own mistake")
+
+    with pytest.raises(RuntimeError, match="the plan's own mistake"):
+        engine(ledger_wrapper(plan()))
+    runs = {start["which"]: docs.run(start) for start in docs.of("start")}
+    assert runs["knob"].events("ledger") == []
+    (event,) = runs["cam"].events("ledger")
+    recorded = event["data"]["cam_ledger_recorded"]
+    assert recorded == _stored(cam) == runs["cam"].rows("cam_image")[-1][1] >= 5
+    assert {run.stop["exit_status"] for run in runs.values()} == {"fail"}
 
 
 def test_a_run_without_such_detectors_is_left_as_it_is(engine, docs, knob):

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_MOST = 256  # that are taken at once: each time counts as progress
 
 
 class AsideWork(Generic[T]):
@@ -65,18 +66,24 @@ class AsideWork(Generic[T]):
     def _run(self) -> None:
         more = True
         while more:
-            more = self._take_all()
-        self.ended()
+            more = self._take_some()
+        try:
+            self.ended()
+        except Exception as error:
+            self.fail(error, "the end of the run is not written down")
 
-    def _take_all(self) -> bool:
-        """Wait for something, and take all that is there by then; return whether there may be more."""
+    def _take_some(self) -> bool:
+        """Wait for something, and take what is there by then; return whether there may be more."""
         found = [self._todo.get()]
-        while found[-1] is not None and not self._todo.empty():
+        while found[-1] is not None and len(found) < _MOST and not self._todo.empty():
             found.append(self._todo.get())
         signs = [one for one in found if isinstance(one, threading.Event)]
         todo = [one for one in found if one is not None and not isinstance(one, threading.Event)]
         if todo:
-            self.take(todo)
+            try:
+                self.take(todo)
+            except Exception as error:  # the next ones may be taken
+                self.fail(error, f"{len(todo)} entries are not written down")
             self.moved = time.monotonic()
         for sign in signs:
             sign.set()

@@ -62,8 +62,8 @@ class AverageWork(FrameWork):
             self._last[source.data_key] = frame.timestamp
 
     def ended(self) -> None:
-        """Keep the averages, and tell of them."""
-        if self.error is not None:
+        """Keep the averages, and tell of them; none where frames are undone."""
+        if not self.complete:
             return
         wanted = self.start.get("num")
         for source in self.sources:

@@ -10,6 +10,10 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 _QUIET = "module://beamstream.plots.quiet"
+_OPTIONS = (  # of a BestEffortCallback; bluesky 1.15 has no methods that return them
+    *("_heading_enabled", "_table_enabled", "_baseline_enabled", "_plots_enabled"),
+    *("overplot", "noplot_streams", "omit_single_point_plot", "peaks"),
+)
 
 
 class Curves:
@@ -30,8 +34,7 @@ class Curves:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._best: Any = None
-        self._start: Mapping[str, Any] = {}
-        self._waiting: list[tuple[str, Mapping[str, Any]]] | None = None
+        self._runs: dict[str, _RunCurves] = {}
 
     @property
     def best_effort(self) -> Any:
@@ -49,29 +52,70 @@ class Curves:
         return self._best
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take a document; in the RunEngine's thread, or in that of a callback that derived it."""
+        """Take a document; in the thread of a chain that calls optional callbacks."""
         if name == "start":
-            self._start, self._waiting = doc, []
-        if self._waiting is None:
-            self.best_effort(name, doc)
-            if name == "stop":
-                self._keep()
+            self._runs[doc["uid"]] = _RunCurves(doc, self.directory)
+        run = self._run_of(doc)
+        if run is None:
             return
-        self._waiting.append((name, doc))
-        if name == "descriptor" and any(hint.get("fields") for hint in doc.get("hints", {}).values()):
-            waiting, self._waiting = self._waiting, None
-            for earlier in waiting:
-                self.best_effort(*earlier)
-        elif name == "stop":
-            self._waiting = []
+        run.waiting.append((name, doc))
+        if name == "descriptor":
+            run.descriptors.add(doc["uid"])
+            if run.best is None and any(hint.get("fields") for hint in doc.get("hints", {}).values()):
+                run.best = self._free()
+        if run.best is not None:
+            run.draw()
+        if name == "stop":
+            del self._runs[run.uid]
 
-    def _keep(self) -> None:
+    def _run_of(self, doc: Mapping[str, Any]) -> "_RunCurves | None":
+        if "descriptor" in doc:
+            return next((run for run in self._runs.values() if doc["descriptor"] in run.descriptors), None)
+        return self._runs.get(doc.get("run_start", doc["uid"]))
+
+    def _free(self) -> Any:
+        """Return a BestEffortCallback: it shows one run at a time, so that runs that overlap need several."""
+        best = self.best_effort
+        if all(run.best is not best for run in self._runs.values()):
+            return best
+        another = type(best)()
+        for option in _OPTIONS:
+            setattr(another, option, getattr(best, option))
+        return another
+
+
+class _RunCurves:
+    """The documents of one run that are not shown yet, and what shows them."""
+
+    def __init__(self, start: Mapping[str, Any], directory: Path) -> None:
+        self.uid: str = start["uid"]
+        self.descriptors: set[str] = set()
+        self.waiting: list[tuple[str, Mapping[str, Any]]] = []
+        self.best: Any = None
+        self._start = start
+        self._directory = directory
+        self._figures: set[int] = set()
+
+    def draw(self) -> None:
+        """Show what waits; at the run's end, keep the curves."""
         import matplotlib
         import matplotlib.pyplot as plt
 
-        if matplotlib.get_backend() != _QUIET:
-            return
-        for number in plt.get_fignums():
+        quiet = matplotlib.get_backend() == _QUIET
+        before, overplot = set(plt.get_fignums()), self.best.overplot
+        self.best.overplot = overplot and not quiet  # a figure that becomes a file has the curves of one run
+        waiting, self.waiting = self.waiting, []
+        for name, doc in waiting:
+            self.best(name, doc)
+            if name == "stop" and quiet:
+                self._keep()
+        self.best.overplot = overplot
+        self._figures |= set(plt.get_fignums()) - before
+
+    def _keep(self) -> None:
+        import matplotlib.pyplot as plt
+
+        for number in sorted(self._figures):
             figure = plt.figure(number)
             if any(axes.lines or axes.collections for axes in figure.axes):
                 path = self._path(figure.get_label())
@@ -82,7 +126,7 @@ class Curves:
 
     def _path(self, label: object) -> Path:
         what = "".join(c if c.isalnum() else "_" for c in str(label)).strip("_")[:60] or "plot"
-        return self.directory / f"{self._start.get('scan_id', 0):05d}_{self._start['uid'][:8]}_{what}.png"
+        return self._directory / f"{self._start.get('scan_id', 0):05d}_{self.uid[:8]}_{what}.png"
 
 
 def _chosen_backend() -> str:

@@ -37,7 +37,7 @@ class Derive:
     stream : str
         ``"raw"``, or the name of what is derived in the same run by a callback before this one, like ``"corrected"``.
     required : bool
-        Whether a failure of the whole, not of one frame, fails the run.
+        Whether a failure, or a frame that is left undone or that the op fails at, fails the run.
     detectors : collection of str, optional
         Whose frames; all by default.
     ring_memory : int

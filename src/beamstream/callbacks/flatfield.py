@@ -39,7 +39,7 @@ class FlatField(Derive):
     max_age : float, optional
         Oldest reference that ``"latest"`` may find, s.
     required : bool
-        Whether a missing reference ends the run, before its first frame.
+        Whether a missing reference ends the run, before its first frame, and a frame that is left undone fails it.
     detectors : collection of str, optional
         Whose frames; all by default.
     ring_memory : int

@@ -1,5 +1,6 @@
 """Callbacks that know nothing of frames, in a chain."""
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ from beamstream.callbacks.images import Emit
 
 
 class Plain:
-    """A callable that knows nothing of frames, as a FrameCallback."""
+    """A callable that knows nothing of frames, as a FrameCallback; called by one thread at a time."""
 
     derives = False
 
@@ -15,11 +16,17 @@ class Plain:
         self.callback = callback
         self.required = required
         self.name = str(getattr(callback, "__name__", type(callback).__name__))
+        self._lock = threading.RLock()  # documents of several runs may come at once; taken after the lock of a run
 
     def begin(self, start: Mapping[str, Any], _emit: Emit, /) -> "PlainWork":
         """Give the start document."""
-        self.callback("start", start)
-        return PlainWork(self.callback)
+        self.call("start", start)
+        return PlainWork(self)
+
+    def call(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Give a document."""
+        with self._lock:
+            self.callback(name, doc)
 
 
 class PlainWork:
@@ -29,13 +36,13 @@ class PlainWork:
     moved = 0.0
     progress: tuple[int, int] = (0, 0)
 
-    def __init__(self, callback: Callable[[str, Any], object]) -> None:
-        self._callback = callback
+    def __init__(self, of: Plain) -> None:
+        self._of = of
         self.account: dict[str, Any] = {}
 
     def __call__(self, name: str, doc: Mapping[str, Any], /) -> None:
         """Give a document."""
-        self._callback(name, doc)
+        self._of.call(name, doc)
 
     def finish(self) -> None:
         """Nothing is under way."""

@@ -44,7 +44,7 @@ class FrameProgress:
         self._flights: list[_Flight] = []
         self._bars: _Bars | None = None
         self._motors: Any = None
-        self._followed: _Followed | None = None
+        self._followed: dict[str, _Followed] = {}  # by uid of the run
 
     def __call__(self, statuses: Collection[Any] | None) -> None:
         """Show what is waited for; None: the wait is over. Called in the RunEngine's event loop."""
@@ -121,16 +121,16 @@ class FrameProgress:
 
     def _follow(self, name: str, doc: Mapping[str, Any]) -> None:
         if name == "start" and ("seconds" in doc or doc.get("plan_name") in ("monitor", "growth")):
-            self._followed = _Followed(doc) if _terminal(self._console) else None
-        elif self._followed is None:
-            return
-        elif name == "descriptor" and (flight := self._followed.descriptor(doc)):
-            self._show([flight])
+            if _terminal(self._console):
+                self._followed[doc["uid"]] = _Followed(doc)
+        elif name == "descriptor" and (run := self._followed.get(doc["run_start"])):
+            if flight := run.descriptor(doc):
+                self._show([flight])
         elif name == "stream_datum":
-            self._followed.datum(doc)
-        elif name == "stop" and doc["run_start"] == self._followed.uid:
-            self._followed.ended = True
-            self._followed = None
+            for run in self._followed.values():
+                run.datum(doc)
+        elif name == "stop" and (run := self._followed.pop(doc["run_start"], None)):
+            run.ended = True
             self._settle()
 
 
@@ -192,14 +192,13 @@ class _Followed:
     """A run that is followed by its documents."""
 
     def __init__(self, start: Mapping[str, Any]) -> None:
-        self.uid = start["uid"]
         self.ended = False
         self._seconds: float | None = start.get("seconds")
         self._frames: dict[str, int] = {}
 
     def descriptor(self, doc: Mapping[str, Any]) -> _Flight | None:
         """Return a flight for a stream whose frames lie in files."""
-        if doc["run_start"] != self.uid or not any("external" in key for key in doc["data_keys"].values()):
+        if not any("external" in key for key in doc["data_keys"].values()):
             return None
         uid, names = doc["uid"], list(doc.get("object_keys", {}))
         self._frames[uid] = 0

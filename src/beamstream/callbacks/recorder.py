@@ -60,7 +60,7 @@ class Recorder:
     publish : bool
         Whether the archive is told of the files; they must lie where it may read.
     required : bool
-        Whether a failure, a full disk for example, fails the run.
+        Whether a failure, a full disk for example, or a frame that is left undone fails the run.
 
     Raises
     ------

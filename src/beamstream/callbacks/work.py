@@ -12,6 +12,8 @@ from beamstream.sinks.hdf5 import MIMETYPE
 
 log = logging.getLogger(__name__)
 
+_TAKE = 0.25  # s that one call of `take` may last, where a frame takes less: so often is progress counted
+
 
 class FrameWork:
     """Take the frames of one run as documents announce them; subclasses say what becomes of them.
@@ -53,6 +55,7 @@ class FrameWork:
         """When something was done last, by time.monotonic()."""
         self._select = select
         self._newest = newest
+        self._most = 1  # frames in one call of `take`
         self._descriptors: dict[str, Mapping[str, Any]] = {}
         self._resources: dict[str, Mapping[str, Any]] = {}
         self._sources: dict[str, Source] = {}
@@ -68,7 +71,10 @@ class FrameWork:
         """Hear of images that will come; in the RunEngine's thread, so only to refuse what cannot work."""
 
     def take(self, source: Source, frames: list[Frame]) -> None:
-        """Work on frames, in order; they are valid until this returns."""
+        """Work on frames, in order; they are valid until this returns.
+
+        How many they are follows the measured time: one where a frame takes long, so that each counts as progress.
+        """
         raise NotImplementedError
 
     def caught_up(self, source: Source) -> None:
@@ -206,10 +212,18 @@ class FrameWork:
         if self._newest:
             self.skipped += stop - 1 - source.done
             source.done = stop - 1
-        for frames in source.frames.read(source.done, stop):
-            if self._cancelled:
-                return
-            self.take(source, frames)
-            source.done += len(frames)
-            self.moved = time.monotonic()
+        for batch in source.frames.read(source.done, stop):
+            while batch:
+                if self._cancelled:
+                    return
+                frames, batch = batch[: self._most], batch[self._most :]
+                self._take_measured(source, frames)
         self.caught_up(source)
+
+    def _take_measured(self, source: Source, frames: list[Frame]) -> None:
+        began = time.monotonic()
+        self.take(source, frames)
+        source.done += len(frames)
+        self.moved = time.monotonic()
+        fitting = int(_TAKE * len(frames) / max(self.moved - began, 1e-6))
+        self._most = max(1, min(2 * self._most, fitting))

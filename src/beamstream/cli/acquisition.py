@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -59,6 +59,8 @@ class Acquisition:
         self.engine, self.chain = make_run_engine(config, watched=False)
         self.engine.context_managers = [self._end_on_signals]  # bluesky's own waits for a second Ctrl-C
         self.engine.subscribe(lambda _name, doc: self.uids.append(doc["uid"]), "start")
+        self._stops: list[Mapping[str, Any]] = []
+        self.chain.add(self._note_stop, required=True)  # the chain's: the engine does not know what callbacks failed
         bars = FrameProgress(Console(stderr=True))
         self.engine.waiting_hook = bars  # pyright: ignore[reportAttributeAccessIssue]  # pyright: ignore[reportAttributeAccessIssue]
         self.engine.state_hook = bars.state  # pyright: ignore[reportAttributeAccessIssue]  # pyright: ignore[reportAttributeAccessIssue]
@@ -84,11 +86,13 @@ class Acquisition:
         Raises
         ------
         BeamstreamError
-            What made it fail, if that is one of ours; the run is closed and journaled by then.
+            What made it fail, if that is one of ours, or what its stop document says; it is closed and journaled by
+            then.
         """
         from bluesky.utils import RunEngineInterrupted
 
         self.interrupted = 0
+        self._stops.clear()
         try:
             with contextlib.redirect_stdout(sys.stderr):  # bluesky prints, and stdout may be a script's JSON
                 self.engine(plan)
@@ -96,7 +100,13 @@ class Acquisition:
             return "abort"
         except Exception as error:
             raise _cause(error) from error
+        if failed := next((stop for stop in self._stops if stop["exit_status"] != "success"), None):
+            raise BeamstreamError(f"run {failed['run_start'][:8]}: {failed['exit_status']}: {failed['reason']}")
         return "success"
+
+    def _note_stop(self, name: str, doc: Mapping[str, Any]) -> None:
+        if name == "stop":
+            self._stops.append(doc)
 
     def close(self) -> None:
         """Give devices and their memory back, and end the RunEngine's thread."""

@@ -113,6 +113,8 @@ def fly(
             raise
         status, error = "fail", str(e) if isinstance(e, BeamstreamError) else f"{type(e).__name__}: {e}"
     account = detector.ledger.account
+    if status == "success" and (missing := _missing(acquisition, detector)):
+        status, error = "fail", missing
     columns = {column: getattr(account, column) for column in COLUMNS}
     return {
         "uid": acquisition.uids[-1],
@@ -127,6 +129,22 @@ def fly(
         "files": {detector.name: str(detector.path)},
         "archive": str(acquisition.layout.directory),
     }
+
+
+def _missing(acquisition: "Acquisition", detector: "StreamDetector") -> str:
+    """Say what is not on the disk of what was recorded; ``""`` when all of it is."""
+    from beamstream.export import find_journal
+    from beamstream.sinks.hdf5 import frames_kept
+
+    recorded, path = detector.ledger.account.recorded, detector.path
+    try:
+        find_journal(acquisition.layout.journal, acquisition.uids[-1])
+        kept = frames_kept(path) if recorded and path is not None else 0
+    except BeamstreamError as problem:
+        return f"{problem}; was it deleted while the run was recorded?"
+    if kept >= recorded:
+        return ""
+    return f"{detector.name}: {recorded} frames recorded, {path} holds {kept}; was it replaced meanwhile?"
 
 
 def _ends(config: "Config") -> bool:

@@ -1,0 +1,97 @@
+"""Which runs are open, and which detectors and streams are of them, as the messages of a plan say."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from bluesky.utils import Msg
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """One run: its key, the detectors whose account it has, and the streams that are collected into it."""
+
+    key: Hashable
+    serial: int
+    accounted: bool = False
+    """Whether it has the event that its detectors' account is."""
+    bundling: bool = False
+    """Whether an event is half made."""
+    detectors: list[Any] = field(default_factory=list)
+    """Filled when the run closes."""
+    streams: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Detectors that are collected together, by the stream's name."""
+
+
+class OpenRuns:
+    """Follow the messages of a plan.
+
+    A detector is of the run in which it is first declared, triggered, read or kicked off after it was staged. One
+    that was not used yet is of the run with the key under which it was staged, or of the only one that is open.
+
+    Parameters
+    ----------
+    stream : str
+        Of the event that is the account of a run's detectors.
+    """
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._serials = count()
+        self._runs: dict[Hashable, OpenRun] = {}
+        self._staged: dict[int, tuple[Any, Hashable]] = {}  # detector, and the key that it was staged under
+        self._homes: dict[int, tuple[Any, int]] = {}  # detector, and the serial of the run that its file is of
+
+    def follow(self, msg: Msg) -> None:
+        """Take note of what a message is about to do."""
+        run = self._runs.get(msg.run)
+        match msg.command:
+            case "stage" if hasattr(msg.obj, "ledger"):
+                self._staged[id(msg.obj)] = msg.obj, msg.run
+                self._homes.pop(id(msg.obj), None)
+            case "unstage":  # an open run keeps it until it closes
+                self._staged.pop(id(msg.obj), None)
+            case "open_run":
+                self._runs[msg.run] = OpenRun(msg.run, next(self._serials))
+            case "create" if run is not None:
+                run.bundling = True
+                run.accounted |= msg.kwargs.get("name") == self._stream
+            case "save" | "drop" if run is not None:
+                run.bundling = False
+            case "declare_stream" if run is not None:
+                for detector in msg.args:
+                    self._use(detector, run)
+                if msg.kwargs.get("collect"):
+                    run.streams[msg.kwargs["name"]] = msg.args
+            case "trigger" | "kickoff" if run is not None:
+                self._use(msg.obj, run)
+            case "read" if run is not None and run.bundling:
+                self._use(msg.obj, run)
+
+    def _use(self, detector: Any, run: OpenRun) -> None:
+        if id(detector) in self._staged:
+            self._homes.setdefault(id(detector), (detector, run.serial))
+
+    def belongs(self, msg: Msg) -> bool:
+        """Return whether what a detector gives now is of the run that its file is of."""
+        run = self._runs.get(msg.run)
+        if msg.command != "kickoff" and not (msg.command == "read" and run is not None and run.bundling):
+            return True
+        home = self._homes.get(id(msg.obj))
+        return id(msg.obj) not in self._staged or home is None or (run is not None and home[1] == run.serial)
+
+    def open(self) -> list[Hashable]:
+        """Return the keys of the open runs, the youngest first."""
+        return list(self._runs)[::-1]
+
+    def close(self, key: Hashable) -> OpenRun | None:
+        """Forget a run and return it with its detectors; None if it is not open."""
+        run = self._runs.pop(key, None)
+        if run is not None:
+            own = {one: detector for one, (detector, home) in self._homes.items() if home == run.serial}
+            for one, (detector, staged_for) in self._staged.items():
+                if one not in self._homes and (staged_for == key or not self._runs):
+                    own[one] = detector
+            run.detectors = list(own.values())
+        return run
