@@ -42,9 +42,3 @@ def test_stock_tiled_reads_the_uri_of_every_path_that_it_can_read_at_all(tmp_pat
 
 def test_a_uri_that_others_made_is_read_by_the_rules() -> None:
     assert path_of("file:///data/with%20blank/k%C3%A4se.h5") == Path("/data/with blank/käse.h5")
-
-
-@pytest.mark.parametrize("uri", ["", "pva://13SIM1:Pva1:Image", "s3://bucket/key", "file://localhost"])
-def test_a_uri_of_no_file_is_refused_with_its_text(uri: str) -> None:
-    with pytest.raises(ValueError, match="file:// URI expected"):
-        path_of(uri)

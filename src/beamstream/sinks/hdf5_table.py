@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from beamstream.errors import SinkError
+from beamstream.file_uri import uri_of
 from beamstream.sinks.base import StoredArray
 from beamstream.sinks.disk import explained
 from beamstream.sinks.hdf5 import MIMETYPE
@@ -84,7 +85,7 @@ class Hdf5Table:
     @property
     def uri(self) -> str:
         """Where the file is, as a stream_resource document says it."""
-        return f"file://localhost{self.path.as_posix()}"
+        return uri_of(self.path)
 
     def __enter__(self) -> Self:
         self.open()

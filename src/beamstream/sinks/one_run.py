@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from beamstream.errors import SinkError
+from beamstream.file_uri import uri_of
 from beamstream.frames import NO_ATTRIBUTES, Frame, Geometry
 from beamstream.sinks.base import StoredArray
 from beamstream.sinks.disk import explained
@@ -56,7 +57,7 @@ class OneRun(ABC):
     @property
     def uri(self) -> str:
         """Where the frames are, as a stream_resource document says it."""
-        return f"file://localhost{self.path.as_posix()}"
+        return uri_of(self.path)
 
     @abstractmethod
     def _open(self) -> None:

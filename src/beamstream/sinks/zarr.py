@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from beamstream.errors import SinkError
+from beamstream.file_uri import uri_of
 from beamstream.frames import Frame, Geometry
 from beamstream.sinks.axes import TIME as TIME_OF_SPECTRA
 from beamstream.sinks.axes import Axes, times
@@ -120,13 +121,13 @@ class ZarrSink(OneRun):
         self.arrays = {"data": pixels} | {column.name: self._column(column) for column in self._kept_of_each}
 
     def _column(self, column: Column) -> StoredArray:
-        uri = f"file://localhost{(self.path / column.name).as_posix()}"
+        uri = uri_of(self.path / column.name)
         return StoredArray(column.dtype_numpy, (), column.units, {"chunk_shape": [PER_CHUNK]}, uri=uri)
 
     @property
     def uri(self) -> str:
         """Where the pixels are, as a stream_resource document says it."""
-        return f"file://localhost{self.path.as_posix()}/data"
+        return uri_of(self.path / "data")
 
     def _open(self) -> None:
         if np.dtype(self.geometry.dtype).name not in DTYPES:
