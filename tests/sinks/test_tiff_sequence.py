@@ -264,7 +264,7 @@ def test_a_long_run_is_dropped_from_the_page_cache_and_comes_back(tmp_path, monk
     with TiffSequenceSink(tmp_path / "run", PLAIN) as sink:
         for start in range(0, 200, 10):
             sink.write(frames[start : start + 10])
-        assert descriptors() <= before + 64
+        assert descriptors() <= before + 65  # one for the directory
     assert descriptors() == before
     assert all(np.array_equal(tifffile.imread(sink.file_of(n)), f.image) for n, f in enumerate(frames, 1))
 

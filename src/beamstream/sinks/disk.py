@@ -44,6 +44,23 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def sync_file(path: Path) -> None:
+    """Return when a file would survive a power cut; raise what the disk could not keep of it."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directories(directory: Path) -> None:
+    """Make a directory with its parents, so that what is synced in it is found after a power cut."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_directory(path.parent)
+
+
 def still_there(fd: int, path: Path) -> bool:
     """Return whether an open file is the one that `path` names: not deleted, replaced, or hidden by another mount.
 

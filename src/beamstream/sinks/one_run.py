@@ -1,17 +1,18 @@
-"""What every sink of one run does around the writing itself: open once, check frames, fail for good."""
+"""What every sink of one run does around the writing itself: open once, check frames, sync, fail for good."""
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from beamstream.errors import SinkError
+from beamstream.errors import BeamstreamError, SinkError
 from beamstream.file_uri import uri_of
 from beamstream.frames import NO_ATTRIBUTES, Frame, Geometry
 from beamstream.sinks.base import StoredArray
-from beamstream.sinks.disk import explained
+from beamstream.sinks.disk import explained, sync_directory, sync_file
+from beamstream.sinks.durable import Durable
 
 
 class OneRun(ABC):
@@ -59,6 +60,18 @@ class OneRun(ABC):
         """Where the frames are, as a stream_resource document says it."""
         return uri_of(self.path)
 
+    @property
+    def _growing(self) -> Path:
+        """What frames are written to until the run is complete: a file, or a directory."""
+        return self.path
+
+    def _changed(self, start: int, stop: int) -> Iterable[Path]:
+        """Return the files beside or inside of `_growing` that are other ones since there were `start` frames.
+
+        Called from a thread of its own, while frames are written.
+        """
+        return ()
+
     @abstractmethod
     def _open(self) -> None:
         """Make what frames are appended to; leave nothing behind when that fails."""
@@ -87,6 +100,11 @@ class OneRun(ABC):
             raise SinkError(f"{self.name}: to be opened again, but {self.path} was one run's; make a new sink")
         with explained(self.name, "create", self.path):
             self._open()
+            try:
+                self._durable = Durable(self.name, self._growing, lambda: self.kept, self._changed)
+            except BaseException:
+                self._close(complete=False)
+                raise
         self._state = "open"
         return self
 
@@ -108,16 +126,33 @@ class OneRun(ABC):
                 f"{self.name}: {len(frames)} frames to write, but {self.path} {self._state}; open a new sink"
             )
         self._check(frames)
-        if frames:
-            try:
+        try:
+            self._durable.check()
+            if frames:
                 with explained(self.name, f"keep frames {self.kept}:{self.kept + len(frames)} in", self.path):
                     self._append(frames)
-            except BaseException:
-                self._state = "failed before"
-                self._take_back()
-                raise
-            self.kept += len(frames)
+        except BaseException:
+            self._state = "failed before"
+            self._take_back()
+            raise
+        self.kept += len(frames)
         return self.kept
+
+    def check(self) -> None:
+        """Raise what went wrong since the last call, as `write` does; returns at once."""
+        if self._state == "open":
+            self._durable.check()
+
+    def sync(self) -> None:
+        """Return when all frames that are kept would survive a power cut.
+
+        Raises
+        ------
+        DiskFull, SinkError
+            The disk cannot keep what it took, or the file is not there any more.
+        """
+        if self._state == "open":
+            self._durable.sync()
 
     def _check(self, frames: Sequence[Frame]) -> None:
         for frame in frames:
@@ -133,14 +168,32 @@ class OneRun(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Close; what was written stays readable.
+        """Close; what was written stays readable. A run is complete when the disk has all of it.
 
         Raises
         ------
         DiskFull, SinkError
-            What belongs to a complete run cannot be added; the frames are kept. Not raised after another error.
+            The disk cannot keep what it took, or what belongs to a complete run cannot be added; the frames are kept
+            as far as the disk goes. Not raised after another error.
         """
         complete = kind is None and self._state == "open"
-        self._state = "is closed"
-        with explained(self.name, "close", self.path):
-            self._close(complete=complete)
+        try:
+            self._durable.sync()
+        except BeamstreamError:
+            if complete:  # otherwise an error is on its way already
+                complete = False
+                raise
+        finally:
+            self._state = "is closed"
+            self._durable.close()
+            with explained(self.name, "close", self.path):
+                self._close(complete=complete)
+        if complete:
+            self._sync_whole()
+
+    def _sync_whole(self) -> None:
+        """Return when what made the run complete is on the disk."""
+        with explained(self.name, "bring to the disk", self.path):
+            if self.path.exists():  # a film without pictures does not
+                sync_file(self.path)
+                sync_directory(self.path.parent)

@@ -3,7 +3,8 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from beamstream.sinks.axes import TIME as TIME_OF_SPECTRA
 from beamstream.sinks.axes import Axes, times
 from beamstream.sinks.base import StoredArray
 from beamstream.sinks.direct import Bytes, as_bytes
+from beamstream.sinks.disk import sync_file
 from beamstream.sinks.hdf5_layout import SCALARS, Column
 from beamstream.sinks.one_run import OneRun
 from beamstream.sinks.zarr_layout import (
@@ -159,6 +161,15 @@ class ZarrSink(OneRun):
             self._close_files()
             raise
 
+    def _changed(self, start: int, stop: int) -> Iterator[Path]:
+        if stop > start:
+            yield from self._shards.files(start, stop)
+            for column in self._columns.values():
+                yield from column.files(start, stop)
+        for document in self._documents:
+            yield from document.files()
+        yield self.path / "zarr.json"
+
     def _append(self, frames: Sequence[Frame]) -> None:
         self._shards.append([_chunk(frame, self.compression) for frame in frames], self.kept)
         for key, column in self._columns.items():
@@ -186,6 +197,7 @@ class ZarrSink(OneRun):
         if complete:
             self._group["attributes"]["complete"] = True
             put(self.path, self._group)
+            sync_file(self.path / "zarr.json")
 
     def _close_files(self) -> None:
         for file in (self._shards, *self._columns.values(), *self._documents):
