@@ -1,5 +1,6 @@
 """From the source through the ring onto the disk: accept what was asked for, account for everything."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -68,6 +69,8 @@ class Recording:
         self._on_loss = on_loss
         self._lock = threading.Condition()
         self._pending: deque[tuple[int, int]] = deque()  # (ring index, unique_id), oldest first
+        self._written: deque[tuple[int, int]] = deque()  # (kept, last unique_id) of batches, from the last safe one on
+        self._before = -1  # unique_id before the first one
         self._window: Window | None = None
         self._last_id: int | None = None
         self._last_accepted: int | None = None  # ring index
@@ -98,12 +101,11 @@ class Recording:
                 return
             window.number, window.exact = window.accepted, False
             self._lock.notify_all()
-        self._settle(window)
 
     def drain(self, timeout: float) -> bool:
         """Wait until everything accepted is on disk; False if that takes longer than `timeout` seconds."""
         with self._lock:
-            return self._lock.wait_for(lambda: not self._pending, timeout)
+            return self._lock.wait_for(lambda: not self._pending and not self._is_settling(), timeout)
 
     def wait_for_room(self, timeout: float) -> bool:
         """Wait until the ring takes another frame; False if that takes longer than `timeout` seconds.
@@ -310,8 +312,8 @@ class Recording:
                 self._write(batch)
             elif self._closing:
                 return
-            elif window is not None:
-                self._watch(window)
+            else:
+                self._look(window)
             if window is not None:
                 self._settle(window)
 
@@ -343,31 +345,69 @@ class Recording:
                 self._pending.popleft()
             self._ring.guard = self._pending[0][0] if self._pending else None
             self.ledger.recorded = kept
+            if not self._written:
+                self._before = batch[0][1] - 1
+            self._written.append((kept, batch[-1][1]))
+            while len(self._written) > 1 and self._written[1][0] <= self._sink.safe:
+                self._written.popleft()
             self._lock.notify_all()
 
     def _give_up(self, error: Exception) -> None:
-        """Account for everything that waits for a disk which takes no more."""
+        """Account for everything that waits for a disk which takes no more, and for what it took and cannot keep."""
+        with contextlib.suppress(BeamstreamError):
+            self._sink.sync()
+        safe = self._sink.safe
         with self._lock:
-            lost = len(self._pending)
-            first = self._pending[0][1]
+            pending = [unique_id for _, unique_id in self._pending]
             self._pending.clear()
             self._ring.guard = None
             self._window, window = None, self._window
             if self.error is None:
                 self.error = error
+            unsafe, self.ledger.recorded = self.ledger.recorded - safe, safe
             self._lock.notify_all()
-        self.ledger.lose(first - 1, lost, Place.DISK)
+        if unsafe:
+            self.ledger.lose(self._last_id_of(safe), unsafe, Place.DISK)
+        if pending:
+            self.ledger.lose(pending[0] - 1, len(pending), Place.DISK)
         if window is not None:
             window.done(error)
 
+    def _last_id_of(self, kept: int) -> int:
+        """Return the unique_id of the last of the first `kept` frames, as of the batch that ended there."""
+        return next((last for count, last in reversed(self._written) if count <= kept), self._before)
+
+    def _is_settling(self) -> bool:
+        """Whether the window has all that it wants, and nobody knows yet whether the disk keeps it."""
+        wanted = None if self._window is None else self._window.wanted
+        return wanted is not None and wanted <= 0
+
     def _settle(self, window: Window) -> None:
-        """Tell who armed the window once all of it is on disk."""
+        """Report to who armed the window once the disk has all of it."""
         with self._lock:
-            wanted = window.wanted
-            if window is not self._window or self._pending or wanted is None or wanted > 0:
+            if window is not self._window or self._pending or not self._is_settling():
+                return
+        try:
+            self._sink.sync()
+        except BeamstreamError as e:
+            self._give_up(e)
+            return
+        with self._lock:
+            if window is not self._window:
                 return
             self._window = None
+            self._lock.notify_all()
         window.done(None)
+
+    def _look(self, window: Window | None) -> None:
+        """Fail a window whose file was lost, or whose detector has been silent for too long."""
+        try:
+            self._sink.check()
+        except BeamstreamError as e:
+            self._give_up(e)
+            return
+        if window is not None:
+            self._watch(window)
 
     def _watch(self, window: Window) -> None:
         """Fail a window whose detector has been silent for too long."""

@@ -64,8 +64,8 @@ class Sink(Stored, Protocol):
     """Somewhere frames are kept: a file, an archive, an upload.
 
     A sink is opened by ``with`` for exactly one run. `write` is called from one thread, in index order, and
-    returns only when the frames would survive a kill of this process. `beamstream.sinks.contract` holds every
-    promise as a test.
+    returns only when the frames would survive a kill of this process. What is kept is synced to the disk in the
+    background, and before a run is complete. `beamstream.sinks.contract` holds every promise as a test.
     """
 
     def __enter__(self) -> Self:
@@ -89,4 +89,23 @@ class Sink(Stored, Protocol):
         DiskFull, SinkError
             Nothing of this call counts as kept; everything kept before stays readable.
         """
+        ...
+
+    @property
+    def safe(self) -> int:
+        """Frames that the disk is known to have, 0 if the file is gone; behind `write` by what is not synced yet."""
+        ...
+
+    def check(self) -> None:
+        """Raise what went wrong in the background, as `write` does; returns at once.
+
+        Raises
+        ------
+        DiskFull, SinkError
+            What was written cannot be kept, or is not there any more.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Return when everything that is kept would survive a power cut; raise as `check` does."""
         ...

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from beamstream.errors import DiskFull, SinkError
 
+_ROOM = 64 << 20  # bytes; more than a filesystem keeps back
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ERRNO = re.compile(r"errno = (\d+)")  # how HDF5 says it
 
@@ -107,5 +108,7 @@ def _reason(code: int | None, error: BaseException, path: Path) -> str:
 
 def _free(path: Path) -> str:
     with contextlib.suppress(OSError):
-        return f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB free in {path.parent}"
+        free = shutil.disk_usage(path.parent).free
+        below = ", but the volume below that filesystem has no room" if free > _ROOM else ""
+        return f"{free / 1e6:.1f} MB free in {path.parent}{below}"
     return str(path.parent)

@@ -11,9 +11,7 @@ from beamstream.sinks.disk import explained, still_there, sync_directory, sync_f
 
 _PERIOD = 1.0  # s between two syncs; what a power cut may cost
 _ENDS = 60.0  # s that the last sync may take once nobody waits for it any more
-_rescued: list[
-    int
-] = []  # descriptors of files that were deleted while they were written: their data lives until we end
+_rescued: list[int] = []  # descriptors of deleted files: what is in them lives as long as somebody has them open
 
 Files = Callable[[int, int], Iterable[Path]]
 
@@ -45,6 +43,11 @@ class Durable:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._sync_until_closed, name=f"{who}-sync", daemon=True)
         self._thread.start()
+
+    @property
+    def safe(self) -> int:
+        """Frames as of the last sync; 0 if the file is gone."""
+        return max(self._synced, 0)
 
     def check(self) -> None:
         """Raise what the last sync found; returns at once.
@@ -92,6 +95,7 @@ class Durable:
         start, stop = max(self._synced, 0), self._kept()
         with explained(self._who, f"bring frames {start}:{stop} to the disk in", self._path):
             if not still_there(self._fd, self._path):
+                self._synced = 0
                 raise SinkError(self._gone(stop))
             if stop == self._synced:
                 return

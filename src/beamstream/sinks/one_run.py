@@ -138,8 +138,13 @@ class OneRun(ABC):
         self.kept += len(frames)
         return self.kept
 
+    @property
+    def safe(self) -> int:
+        """Frames that the disk is known to have; 0 if the file is gone."""
+        return self._durable.safe if self._state != "is not open" else 0
+
     def check(self) -> None:
-        """Raise what went wrong since the last call, as `write` does; returns at once."""
+        """Raise what went wrong in the background, as `write` does; returns at once."""
         if self._state == "open":
             self._durable.check()
 
@@ -151,7 +156,7 @@ class OneRun(ABC):
         DiskFull, SinkError
             The disk cannot keep what it took, or the file is not there any more.
         """
-        if self._state == "open":
+        if self._state not in ("is not open", "is closed"):
             self._durable.sync()
 
     def _check(self, frames: Sequence[Frame]) -> None:
