@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from beamstream.errors import (
 from beamstream.frames import Frame, Geometry
 from beamstream.ledger import Ledger, OnLoss, Place
 from beamstream.ring import Ring
-from beamstream.sinks.base import Sink
+from beamstream.sinks.base import Sink, Undecoded
 from beamstream.window import Window
 
 logger = logging.getLogger(__name__)
@@ -340,6 +340,7 @@ class Recording:
         except Exception as e:
             self._give_up(e)
             return
+        self._leave_out(self._sink.undecoded)
         with self._lock:
             for _ in batch:
                 self._pending.popleft()
@@ -351,6 +352,16 @@ class Recording:
             while len(self._written) > 1 and self._written[1][0] <= self._sink.safe:
                 self._written.popleft()
             self._lock.notify_all()
+
+    def _leave_out(self, undecoded: Sequence[Undecoded]) -> None:
+        """Account for frames that do not decode, in place of which others are waited for."""
+        for frame in undecoded:
+            self.ledger.lose(frame.unique_id - 1, 1, Place.CODEC)
+            with self._lock:
+                if self._window is not None:
+                    self._window.accepted -= 1
+                    self._window.lost += 1
+            self.malformed(frame.error)
 
     def _give_up(self, error: Exception) -> None:
         """Account for everything that waits for a disk which takes no more, and for what it took and cannot keep."""

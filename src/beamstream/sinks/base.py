@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from beamstream.errors import CodecError
 from beamstream.frames import Frame
 
 
@@ -39,6 +40,14 @@ class StoredArray:
     first: int = 0
     uri: str = ""
     dims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """A frame that is not kept because its bytes do not decode."""
+
+    unique_id: int
+    error: CodecError
 
 
 class Stored(Protocol):
@@ -82,13 +91,19 @@ class Sink(Stored, Protocol):
         """Append frames; return the number kept so far in this run.
 
         Their memory is only read, and free again when this returns: frames may be views into a ring. A sink
-        that failed takes no more; a frame of another geometry is refused before anything is written.
+        that failed takes no more; a frame of another geometry is refused before anything is written. Where pixels are
+        kept, a compressed frame that does not decode is left out, the others are kept, and `undecoded` has it.
 
         Raises
         ------
         DiskFull, SinkError
             Nothing of this call counts as kept; everything kept before stays readable.
         """
+        ...
+
+    @property
+    def undecoded(self) -> Sequence[Undecoded]:
+        """What the last `write` left out."""
         ...
 
     @property

@@ -3,14 +3,15 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from beamstream.errors import BeamstreamError, SinkError
+from beamstream.errors import BeamstreamError, CodecError, SinkError
 from beamstream.file_uri import uri_of
 from beamstream.frames import NO_ATTRIBUTES, Frame, Geometry
-from beamstream.sinks.base import StoredArray
+from beamstream.sinks.base import StoredArray, Undecoded
 from beamstream.sinks.disk import explained, sync_directory, sync_file
 from beamstream.sinks.durable import Durable
 
@@ -35,6 +36,8 @@ class OneRun(ABC):
     ----------
     kept : int
         Frames kept so far.
+    undecoded : list of Undecoded
+        Frames that the last `write` left out.
     """
 
     mimetype: str
@@ -52,6 +55,7 @@ class OneRun(ABC):
         self.geometry = geometry
         self.name = name
         self.kept = 0
+        self.undecoded: list[Undecoded] = []
         self._attributes = NO_ATTRIBUTES if attributes is None else attributes
         self._state = "is not open"
 
@@ -111,21 +115,22 @@ class OneRun(ABC):
     def write(self, frames: Sequence[Frame]) -> int:
         """Append frames and make them count; return the number kept so far.
 
-        The frames' memory is only read, and not needed any more afterwards. Larger batches cost less.
+        The frames' memory is only read, and not needed any more afterwards. Larger batches cost less. Where pixels are
+        kept, a compressed frame that does not decode is left out; `undecoded` has it then.
 
         Raises
         ------
         DiskFull, SinkError
             Nothing of this call counts as kept; everything kept before stays readable. The sink takes no more,
             unless it was a frame of another geometry, which is refused before anything is written.
-        CodecError
-            A compressed frame cannot be decoded; the sink takes no more.
         """
         if self._state != "open":
             raise SinkError(
                 f"{self.name}: {len(frames)} frames to write, but {self.path} {self._state}; open a new sink"
             )
         self._check(frames)
+        if self.geometry.codec:
+            frames = self._decoded(frames)
         try:
             self._durable.check()
             if frames:
@@ -137,6 +142,23 @@ class OneRun(ABC):
             raise
         self.kept += len(frames)
         return self.kept
+
+    def _keeps_bytes(self, frame: Frame) -> bool:
+        """Whether a compressed frame is kept as it came, and not as pixels."""
+        return False
+
+    def _decoded(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Return the frames as they are kept, without those that do not decode."""
+        whole: list[Frame] = []
+        self.undecoded = []
+        plain = replace(self.geometry, codec="")
+        for frame in frames:
+            try:
+                keeps = self._keeps_bytes(frame)
+                whole.append(frame if keeps else replace(frame, payload=frame.image, geometry=plain))
+            except CodecError as error:
+                self.undecoded.append(Undecoded(frame.unique_id, error))
+        return whole
 
     @property
     def safe(self) -> int:

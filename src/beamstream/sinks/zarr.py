@@ -161,6 +161,9 @@ class ZarrSink(OneRun):
             self._close_files()
             raise
 
+    def _keeps_bytes(self, frame: Frame) -> bool:
+        return self.geometry.codec == "blosc" and bool(frame.payload.size) and frame.payload[0] <= _LAST_BLOSC1
+
     def _changed(self, start: int, stop: int) -> Iterator[Path]:
         if stop > start:
             yield from self._shards.files(start, stop)
@@ -206,10 +209,8 @@ class ZarrSink(OneRun):
 
 def _chunk(frame: Frame, compression: Compression) -> Bytes:
     """Return what is stored of a frame; its own memory where that is possible."""
-    if frame.geometry.codec == "blosc" and frame.payload.size and frame.payload[0] <= _LAST_BLOSC1:
-        return as_bytes(frame.payload)
-    pixels: Any = as_bytes(frame.image)
-    if not compression:
+    pixels: Any = as_bytes(frame.payload)
+    if frame.geometry.codec or not compression:
         return pixels
     import imagecodecs
 
