@@ -66,6 +66,13 @@ def write_and_fail(sink: Any, frames: list[Frame]) -> None:
         raise ZeroDivisionError
 
 
+def write_and_move(sink: Any, frames: list[Frame], directory: Path) -> None:
+    """Write frames, then take their directory away."""
+    with sink:
+        sink.write(frames)
+        directory.rename(directory.with_name("elsewhere"))
+
+
 class _Stranger:
     """A process that reads files, one after the other: most of the life of one for each file would be its start.
 
@@ -249,9 +256,8 @@ class SinkContract:
     def test_files_that_are_deleted_in_mid_run_fail_the_run_before_it_is_complete(self, tmp_path: Path) -> None:
         path = tmp_path / "recordings" / "run"
         path.parent.mkdir()
-        with pytest.raises(SinkError, match="deleted, replaced or unmounted"), self.make(path) as sink:
-            sink.write(made_frames(self.geometry, 0, 3))
-            path.parent.rename(tmp_path / "elsewhere")
+        with pytest.raises(SinkError, match="deleted, replaced or unmounted"):
+            write_and_move(self.make(path), made_frames(self.geometry, 0, 3), path.parent)
 
     def test_a_full_disk_is_named_and_leaves_the_frames_readable(self, small_disk: Path) -> None:
         path = small_disk / "run"
