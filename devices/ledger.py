@@ -50,9 +50,10 @@ class LedgerDevice(Device):
         return self.account.gaps_json()
 
     def trigger(self) -> FrameStatus:
-        """Return a status that is done when every frame accepted so far is on disk, or is counted as lost.
+        """Return a status that is done when the disk has every frame accepted so far, or it is counted as lost.
 
-        It is waited for as long as the disk makes progress; `cut_short` ends that.
+        It is waited for as long as the disk makes progress; `cut_short` ends that. The status fails with the error of
+        a recording that has failed.
         """
         recording, self._hurried = self.recording, False
         number = 0 if recording is None else recording.waiting
@@ -61,7 +62,7 @@ class LedgerDevice(Device):
             recorded=lambda: 0 if recording is None else max(0, number - recording.waiting),
             number=number,
         )
-        if recording is None or not number:
+        if recording is None:
             status.set_finished()
         else:
             _waited_for.add(self)
@@ -84,8 +85,9 @@ class LedgerDevice(Device):
             silent = time.monotonic() - since
             if silent > (_LAST_BATCH if self._hurried else _PATIENCE):
                 recording.abandon(f"the disk took no frame for {silent:.0f} s", everything=True)
+        recording.sync()
         _waited_for.discard(self)
-        status.set_finished()
+        status.settle(recording.error)
 
 
 def cut_short() -> None:

@@ -222,7 +222,8 @@ class StreamDetector(Device):
                     recording.close()
             finally:
                 self._leave()
-        return super().unstage()
+                unstaged = super().unstage()
+        return unstaged
 
     # what both ways of taking frames share
 

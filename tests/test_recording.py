@@ -67,8 +67,8 @@ def disk(tmp_path: Path) -> GatedDisk:
 
 
 @pytest.fixture
-def recordings() -> Iterator[Callable[..., Recording]]:
-    """Make recordings with a ring each; both are closed afterwards."""
+def recordings(tmp_path: Path) -> Iterator[Callable[..., Recording]]:
+    """Make recordings with a ring each; both are closed afterwards, before their directory goes."""
     made: list[tuple[Recording, Ring]] = []
 
     def make(sink: Any, *, slots: int = 1024, **kwargs: Any) -> Recording:

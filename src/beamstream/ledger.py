@@ -22,6 +22,7 @@ class Place(StrEnum):
     TRANSPORT = "transport"  # the detector counted them, they never arrived: a gap in unique_id
     RING = "ring"  # they arrived and found the ring full
     DISK = "disk"  # they were in the ring and could not be written
+    CODEC = "codec"  # they arrived compressed, and their bytes do not decode
     GEOMETRY = "geometry"  # they arrived with another shape or pixel type than the run began with
     END = "end"  # the detector says that it has finished, and they never arrived
     COUNT = "count"  # unique_id jumped by more than can have been made meanwhile; `missing` is what can have been
@@ -40,7 +41,7 @@ class Gap:
 class Ledger:
     """The account of one detector in one run; every frame ends in exactly one of its columns.
 
-    ``received == recorded + discarded + repeated + lost in ring, on disk and for their geometry``, once
+    ``received == recorded + discarded + repeated + lost in ring, on disk, for their codec or geometry``, once
     the run has ended; `lost` counts also what never arrived. A frame that arrives late is not lost any more.
 
     Parameters
@@ -55,7 +56,7 @@ class Ledger:
     repeated : int
         Updates that carried a ``unique_id`` or an image again.
     malformed : int
-        Updates that were no frame; the gap that they leave is counted as lost.
+        Updates that were no frame, and frames whose bytes do not decode; the gap that they leave is counted as lost.
     restarts : int
         Times the server came back, or ``unique_id`` ran backwards, jumped or stood still: how many were lost then
         nobody knows.

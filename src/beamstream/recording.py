@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from beamstream.errors import (
@@ -22,7 +22,7 @@ from beamstream.ledger import Ledger, OnLoss, Place
 from beamstream.losses import Losses
 from beamstream.recording_writer import RecordingWriter
 from beamstream.ring import Ring
-from beamstream.sinks.base import Sink
+from beamstream.sinks.base import Sink, Undecoded
 from beamstream.window import Window
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,7 @@ class Recording:
             complete=self._complete,
             poll=self._poll,
             failed=self._end,
+            undecoded=self._leave_out,
         )
         self._writer.start()
 
@@ -108,10 +109,9 @@ class Recording:
                 return
             window.number, window.exact = window.accepted, False
             self._lock.notify_all()
-        self._settle(window)
 
     def drain(self, patience: float) -> bool:
-        """Wait until everything accepted is on disk, as long as the disk makes progress.
+        """Wait until everything accepted is written, as long as the disk makes progress.
 
         Also returns when the disk has failed: what it did not take is counted as lost, and `error` is set.
 
@@ -126,7 +126,14 @@ class Recording:
         bool
             False when no frame was written for `patience` seconds.
         """
-        return self._writer.drain(patience)
+        if not self._writer.drain(patience):
+            return False
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._is_settling(), patience)
+
+    def sync(self) -> None:
+        """Return when the disk has everything that is written; what it cannot keep is lost, and `error` is set."""
+        self._writer.sync()
 
     @property
     def waiting(self) -> int:
@@ -334,6 +341,8 @@ class Recording:
 
     def _poll(self) -> float:
         """Look whether the window is done or its detector silent; return when to look again, s."""
+        if not self._writer.pending:
+            self._writer.check()
         window = self._window
         if window is None:
             return 1.0
@@ -342,14 +351,34 @@ class Recording:
         self._settle(window)
         return window.heard + window.patience - time.monotonic()
 
+    def _is_settling(self) -> bool:
+        """Whether the window has all that it wants, and it is not known yet whether the disk keeps it."""
+        wanted = None if self._window is None else self._window.wanted
+        return wanted is not None and wanted <= 0
+
     def _settle(self, window: Window) -> None:
-        """Tell who armed the window once all of it is on disk."""
+        """Report to who armed the window once the disk has all of it."""
         with self._lock:
-            wanted = window.wanted
-            if window is not self._window or self._writer.pending or wanted is None or wanted > 0:
+            if window is not self._window or self._writer.pending or not self._is_settling():
+                return
+        if window.number != 1:  # a point of a step scan would wait for it; the run's end does
+            self._writer.sync()
+        with self._lock:
+            if window is not self._window:
                 return
             self._window = None
+            self._lock.notify_all()
         window.done(None)
+
+    def _leave_out(self, undecoded: Sequence[Undecoded]) -> None:
+        """Account for frames that do not decode, in place of which others are waited for."""
+        for frame in undecoded:
+            with self._lock:
+                self.ledger.lose(frame.unique_id - 1, 1, Place.CODEC)
+                if self._window is not None:
+                    self._window.accepted -= 1
+                    self._window.lost += 1
+            self.malformed(frame.error)
 
     def _watch(self, window: Window) -> None:
         """End or fail a window whose detector has been silent for too long."""

@@ -1,14 +1,16 @@
 """From the ring onto the disk: accepted frames are written in their order, in a thread of its own."""
 
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 
+from beamstream.errors import BeamstreamError
 from beamstream.ledger import Ledger, Place
 from beamstream.ring import Ring
-from beamstream.sinks.base import Sink
+from beamstream.sinks.base import Sink, Undecoded
 
 _MOST_IN_A_BATCH = 256
 _FIRST_BATCH = 16  # how slow the disk is shows after it
@@ -39,6 +41,8 @@ class RecordingWriter:
         Called in the writer's thread after each batch, and whenever the seconds have passed that it returned.
     failed : callable
         Called with what the sink raised, with the lock held; what it returns is called without it.
+    undecoded : callable
+        Called with the frames that the sink left out.
     """
 
     def __init__(
@@ -52,11 +56,14 @@ class RecordingWriter:
         complete: Callable[[], bool],
         poll: Callable[[], float],
         failed: Callable[[Exception], Callable[[], None]],
+        undecoded: Callable[[Sequence[Undecoded]], None],
     ) -> None:
         self._ring, self._ledger, self._lock = ring, ledger, lock
-        self._complete, self._poll, self._failed = complete, poll, failed
+        self._complete, self._poll, self._failed, self._undecoded = complete, poll, failed, undecoded
         self._pending: deque[tuple[int, int]] = deque()  # (ring index, unique_id), oldest first
         self._written = 0
+        self._unsynced: deque[tuple[int, int]] = deque()  # (kept, last unique_id) of batches, the first one is synced
+        self._before = -1  # unique_id before the first one
         self._at_disk = 0  # frames of the batch that the sink has now
         self._most = _FIRST_BATCH
         self._closing = False
@@ -99,6 +106,20 @@ class RecordingWriter:
         """Count as lost what waits, except for the batch that the sink has, or with it; return how many frames."""
         with self._lock:
             return self._give_up(0 if everything else self._at_disk)
+
+    def sync(self) -> None:
+        """Return when the disk has what is written; one that cannot keep it fails the recording."""
+        self._attempt(self._sink.sync)
+
+    def check(self) -> None:
+        """Fail the recording if what is written cannot be kept, as far as that is known; returns at once."""
+        self._attempt(self._sink.check)
+
+    def _attempt(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except BeamstreamError as error:
+            self._fail(error)
 
     def close(self, patience: float) -> int:
         """Write what waits, close the sink, end the thread; return how many frames the disk never took.
@@ -145,12 +166,9 @@ class RecordingWriter:
         try:
             kept = self._sink.write([self._ring.frame(index) for index, _ in batch])
         except Exception as e:
-            with self._lock:
-                self._give_up()
-                self._ring.guard = None
-                finish = self._failed(e)
-            finish()
+            self._fail(e)
             return
+        self._undecoded(self._sink.undecoded)
         most = len(batch) * _LONGEST_BATCH / max(time.monotonic() - began, 1e-9)
         self._most = max(1, min(int(most), _MOST_IN_A_BATCH))
         with self._lock:
@@ -159,8 +177,31 @@ class RecordingWriter:
                     self._pending.popleft()
                 self._written += len(batch)
                 self._ledger.recorded = kept
+                self._note_unsynced(kept, batch)
             self._ring.guard = self._pending[0][0] if self._pending else None
             self._lock.notify_all()
+
+    def _note_unsynced(self, kept: int, batch: Sequence[tuple[int, int]]) -> None:
+        if not self._unsynced:
+            self._before = batch[0][1] - 1
+        self._unsynced.append((kept, batch[-1][1]))
+        while len(self._unsynced) > 1 and self._unsynced[1][0] <= self._sink.safe:
+            self._unsynced.popleft()
+
+    def _fail(self, error: Exception) -> None:
+        """Account for what waits, and for what the disk took and cannot keep."""
+        with contextlib.suppress(BeamstreamError):
+            self._sink.sync()
+        with self._lock:
+            safe = self._sink.safe
+            unsafe, self._ledger.recorded = self._ledger.recorded - safe, safe
+            if unsafe:
+                last = next((last for kept, last in reversed(self._unsynced) if kept <= safe), self._before)
+                self._ledger.lose(last, unsafe, Place.DISK)
+            self._give_up()
+            self._ring.guard = None
+            finish = self._failed(error)
+        finish()
 
     def _give_up(self, spared: int = 0) -> int:
         """Count what waits behind the first `spared` frames as lost on disk; return how many frames these are."""

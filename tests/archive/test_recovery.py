@@ -19,6 +19,7 @@ from beamstream.archive.documents import decode
 from beamstream.archive.recovery import recover
 from beamstream.callbacks.journal import Journal
 from beamstream.errors import ArchiveError
+from beamstream.file_uri import path_of
 
 SESSION = Path(__file__).with_name("archive_session.py")
 
@@ -171,7 +172,7 @@ def test_a_recording_that_is_gone_still_lets_the_run_be_closed(flown):
     flown.write_bytes(b"".join(lines[:-1]))
     for _, doc in documents(flown):
         if "uri" in doc:
-            Path(doc["uri"].removeprefix("file://localhost")).unlink()
+            path_of(doc["uri"]).unlink()
     (result,) = recover(flown.parent)
     assert result.outcome == "closed"
     assert any("cannot be read" in note for note in result.notes)

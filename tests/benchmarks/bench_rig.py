@@ -146,7 +146,7 @@ class Rig:
     def recorded(self, fps: float, seconds: float, cam: PvaDetector) -> Taken:
         """Record, and throw the file away."""
         self.pace(fps)
-        frames = int(fps * seconds)
+        frames = max(1, int(fps * seconds))
         cpu = time.process_time()
         with contextlib.suppress(FailedStatus):  # the ring was full: the account says it
             self.engine(record([cam], num=frames))

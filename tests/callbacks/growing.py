@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import h5py
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from beamstream.callbacks.chain import Chain
 from beamstream.callbacks.derived import descriptor_of
+from beamstream.file_uri import path_of
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.sinks.documents import SinkDocuments
 from beamstream.sinks.hdf5 import Hdf5Sink
@@ -46,7 +46,7 @@ class Documents(list[tuple[str, dict[str, Any]]]):
         (resource,) = [d for d in self.of("stream_resource") if d["data_key"] == data_key]
         data = [d["indices"] for d in self.of("stream_datum") if d["stream_resource"] == resource["uid"]]
         assert [d["start"] for d in data] == [0, *(d["stop"] for d in data[:-1])]
-        with h5py.File(unquote(urlsplit(resource["uri"]).path), swmr=True) as file:
+        with h5py.File(path_of(resource["uri"]), swmr=True) as file:
             return file[resource["parameters"]["dataset"]][: data[-1]["stop"]]  # type: ignore[index]
 
 

@@ -7,7 +7,6 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import h5py
 import pytest
@@ -20,6 +19,7 @@ from beamstream.archive.layout import Layout
 from beamstream.archive.process import running_server
 from beamstream.callbacks.chain import Chain
 from beamstream.callbacks.journal import Journal
+from beamstream.file_uri import path_of
 from beamstream.frames import ColorMode, Geometry
 from beamstream.sim.beamline import Beamline, CameraSpec, MotorSpec
 from beamstream.sim.process import SimProcess
@@ -59,7 +59,7 @@ class Documents(list[tuple[str, dict[str, Any]]]):
 
     def path(self, data_key: str) -> Path:
         (uri,) = {d["uri"] for d in self.of("stream_resource") if d["data_key"] == data_key}
-        return Path(unquote(urlsplit(uri).path))
+        return path_of(uri)
 
     def told(self, data_key: str) -> int:
         """How many rows of a data key were told of, without a gap."""

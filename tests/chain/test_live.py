@@ -22,6 +22,7 @@ from beamstream.callbacks.derive import Derive
 from beamstream.callbacks.flatfield import FlatField
 from beamstream.callbacks.live import LiveImage, LiveWaterfall
 from beamstream.callbacks.live_plot import LivePlot
+from beamstream.file_uri import path_of
 from beamstream.frames import ColorMode, Geometry
 from beamstream.ops.flatfield import FlatField as FlatFieldOp
 from beamstream.plots import look
@@ -288,7 +289,7 @@ def last_image(docs: Any) -> NDArray[Any]:
     """Return the last frame of the last of several runs."""
     import h5py
 
-    path = Path(docs.of("stream_resource")[-1]["uri"].removeprefix("file://localhost"))
+    path = path_of(docs.of("stream_resource")[-1]["uri"])
     with h5py.File(path, swmr=True) as file:
         return file["entry/data/data"][-1]  # type: ignore[index]
 

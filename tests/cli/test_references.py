@@ -10,6 +10,7 @@ import pytest
 from cli_commands import CONTROLLED, FREE, GEOMETRY, started
 
 from beamstream.archive.documents import decode
+from beamstream.file_uri import path_of
 from beamstream.references import ReferenceStore
 from beamstream.sim.pattern import Pattern
 
@@ -32,7 +33,7 @@ def test_a_flat_is_the_mean_of_the_frames_of_its_run_and_the_sample_comes_back(b
     assert (start["purpose"], start["reference"], start["plan_name"]) == ("reference", "flat", "flats")
     assert start["plan_args"]["out"] == [0.2]
     (raw,) = {d["uri"] for n, d in found if n == "stream_resource" and d["data_key"] == "camera_image"}
-    with h5py.File(raw.removeprefix("file://localhost")) as file:
+    with h5py.File(path_of(raw)) as file:
         ids = file["entry/data/unique_id"][:].tolist()  # type: ignore[index]
     assert flat.number == len(ids) == 8
     np.testing.assert_allclose(flat.mean, np.mean([Pattern(GEOMETRY).image(i) for i in ids], axis=0), rtol=1e-12)

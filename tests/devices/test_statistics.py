@@ -15,6 +15,7 @@ from bluesky.callbacks import LiveTable
 from bluesky.callbacks.best_effort import BestEffortCallback
 from ophyd import EpicsMotor, EpicsSignal
 
+from beamstream.errors import SinkError
 from beamstream.frames import ColorMode, Geometry
 from beamstream.ops import statistics
 from beamstream.sim.beamline import Beamline, CameraSpec, MotorSpec
@@ -218,7 +219,8 @@ def test_a_frame_that_is_still_in_the_ring_is_not_read_from_the_disk(make):
     cam.trigger().wait(10)
     cam.path.unlink()
     assert cam.stats.total.get() > 0
-    cam.unstage()
+    with pytest.raises(SinkError, match="deleted"):
+        cam.unstage()
 
 
 def test_readings_and_their_description_have_the_same_keys_before_and_after_a_trigger(make):

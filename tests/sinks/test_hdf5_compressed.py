@@ -149,7 +149,19 @@ def test_a_frame_that_cannot_be_decoded_leaves_the_others_readable(tmp_path):
     image = _pixels((64, 80), "|u1", 0)
     with Hdf5Sink(tmp_path / "run.h5", geometry) as sink:
         sink.write([_frame(imagecodecs.jpeg8_encode(image, level=90), geometry)])
-        with pytest.raises(CodecError):
-            sink.write([_frame(b"no picture", geometry)])
+        whole = _frame(imagecodecs.jpeg8_encode(image, level=90), geometry)
+        assert sink.write([whole, _frame(b"no picture", geometry), whole]) == 3
+        assert [(frame.unique_id, type(frame.error)) for frame in sink.undecoded] == [(whole.unique_id, CodecError)]
+        assert sink.write([whole]) == 4
+        assert not sink.undecoded
     with h5py.File(tmp_path / "run.h5") as file:
-        assert {len(file["entry/data"][key]) for key in sink.arrays} == {1}
+        assert {len(file["entry/data"][key]) for key in sink.arrays} == {4}
+
+
+def test_a_damaged_frame_that_its_filter_would_misread_is_left_out(tmp_path):
+    geometry = Geometry((64, 64), "<u2", codec="blosc")
+    whole = _frame(_encode("blosc", _pixels((64, 64), "<u2", 0)), geometry)
+    damaged = _frame(b"\xff" * 40, geometry)
+    with Hdf5Sink(tmp_path / "run.h5", geometry) as sink:
+        assert sink.write([whole, damaged, whole]) == 2
+        assert len(sink.undecoded) == 1

@@ -15,12 +15,13 @@ from tiled.config import Authentication, StreamingCacheConfig
 from tiled.media_type_registration import default_serialization_registry
 from tiled.server.app import build_app
 from tiled.storage import get_storage
-from tiled.utils import ensure_uri
 
 from beamstream.archive.hdf5_rows import RecordedHdf5
 from beamstream.archive.layout import Layout
 from beamstream.archive.logs import quiet_logs
+from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
 from beamstream.archive.uploads_page import UploadsPage
+from beamstream.file_uri import uri_of
 
 
 def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool) -> FastAPI:
@@ -36,13 +37,13 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
     anonymous : bool
         Let everybody read; writing always wants the key.
     """
-    uri = f"sqlite+aiosqlite:///{layout.catalog}"
+    decode_uris(layout.data)
     if not layout.catalog.exists():
         _make_catalog(layout)
     tree = from_uri(
-        uri,
-        writable_storage=[ensure_uri(str(layout.data)), _tables_uri(layout)],
-        readable_storage=[ensure_uri(str(p)) for p in (layout.recordings, layout.streams, *recordings)],
+        f"sqlite+aiosqlite:///{layout.catalog}",
+        writable_storage=[uri_of(layout.data), _tables_uri(layout)],
+        readable_storage=[uri_of(p) for p in (layout.recordings, layout.streams, *recordings)],
         specs=[{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],  # databroker's Broker looks for it
         adapters_by_mimetype={"application/x-hdf5": RecordedHdf5},  # tiled's own takes 1 ms a frame of a slice
         cache_config=StreamingCacheConfig(uri="memory").model_dump(),
@@ -112,7 +113,7 @@ class _Nothing:
 
 
 def _tables_uri(layout: Layout) -> str:
-    return ensure_uri(f"duckdb:///{layout.tables}")
+    return duckdb_uri(layout.tables)
 
 
 def _one_at_a_time(uri: str) -> None:

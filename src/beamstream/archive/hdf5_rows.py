@@ -13,7 +13,8 @@ from tiled.adapters.array import ArrayAdapter
 from tiled.adapters.hdf5 import HDF5Adapter, get_hdf5_attrs, h5open
 from tiled.ndslice import NDBlock, NDSlice
 from tiled.structures.array import ArrayStructure
-from tiled.utils import path_from_uri
+
+from beamstream.file_uri import path_of
 
 ROWS = "rows"
 """Parameter of a data source: which rows it has, as pairs of start and stop; without it, the first ones."""
@@ -32,7 +33,7 @@ class RecordedHdf5(HDF5Adapter):
         uris, rows = {asset.data_uri for asset in data_source.assets}, options.pop(ROWS, None)
         if data_source.structure_family == "array" and len(uris) == 1 and options.keys() <= _OPENING:
             uri = uris.pop()
-            with h5open(path_from_uri(uri), dataset, **options) as data:
+            with h5open(path_of(uri), dataset, **options) as data:
                 plain = _is_plain(data, data_source.structure)
             if plain or rows is not None:
                 metadata = {**node.metadata_, **get_hdf5_attrs(uri, dataset, **options)}
@@ -69,7 +70,7 @@ class Rows(ArrayAdapter):
     ) -> None:
         nothing: Any = np.empty(0)  # what tiled's own adapter would read from; both ways to read are ours
         super().__init__(nothing, structure, **about)
-        self._place = path_from_uri(uri), dataset
+        self._place = path_of(uri), dataset
         self._opening = opening
         self._rows = None if rows is None else np.concatenate([np.arange(*part) for part in rows])
 

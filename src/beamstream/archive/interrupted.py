@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from beamstream.archive.documents import Document
+from beamstream.file_uri import path_of
 
 HDF5 = "application/x-hdf5"
 
@@ -168,4 +168,4 @@ def _elements(path: Path, dataset: str) -> int:
 
 
 def _path(doc: dict[str, Any]) -> Path:
-    return Path(unquote(urlsplit(doc.get("uri", "")).path))
+    return path_of(doc.get("uri", ""))

@@ -1,12 +1,16 @@
 """Layout: what lies where in an archive directory, and its key."""
 
 import os
+import re
 import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from beamstream.errors import ArchiveError
+
+# DuckDB 1.5 and SQLAlchemy end the path of a file at a question mark
+_UNUSABLE = re.compile(r"[?\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,13 @@ class Layout:
         Raises
         ------
         ArchiveError
-            One of them cannot be made.
+            One of them cannot be made, or its databases could not be opened there.
         """
+        if wrong := _UNUSABLE.search(str(self.directory)):
+            raise ArchiveError(
+                f"archive: {str(self.directory)!r} asked for, its databases cannot lie in a directory with "
+                f"{wrong[0]!r} in its name; choose another directory, or rename that one"
+            )
         for directory in (self.directory, self.data, self.journal, self.recordings):
             try:
                 directory.mkdir(parents=True, exist_ok=True)

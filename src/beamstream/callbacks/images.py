@@ -1,10 +1,9 @@
 """What documents say about images: which streams have them, who made them, where they are kept."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from beamstream.file_uri import path_of
 from beamstream.recorded import RecordedFrames
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -31,7 +30,7 @@ class Source:
         self.descriptor = descriptor
         self.data_key: str = resource["data_key"]
         self.name = object_name(descriptor, self.data_key)
-        self.path = Path(unquote(urlsplit(resource["uri"]).path))
+        self.path = path_of(resource["uri"])
         self.dataset: str = resource["parameters"]["dataset"]
         self.announced = 0
         self.done = 0

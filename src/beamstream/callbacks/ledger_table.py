@@ -4,13 +4,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from event_model import DocumentRouter
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from beamstream.file_uri import path_of
 from beamstream.ledger import COLUMNS, from_event
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class LedgerTable(DocumentRouter):
         """Learn where a detector records."""
         run = self._runs.get(doc.get("run_start", ""))
         if run is not None:
-            run.resources[doc["data_key"]] = unquote(urlsplit(doc["uri"]).path)
+            run.resources[doc["data_key"]] = str(path_of(doc["uri"]))
 
     def stop(self, doc: "RunStop") -> None:
         """Print the table."""

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from beamstream.callbacks.derived_table import MADE
 from beamstream.callbacks.images import Emit
 from beamstream.callbacks.live_plot import LivePlot
 from beamstream.callbacks.live_work import LiveWork
+from beamstream.file_uri import path_of
 
 
 class LiveGrowth(LivePlot):
@@ -108,5 +108,5 @@ class GrowthLook(LiveWork):
         table = self._tables[data_key]
         if table["made"] == "intensity":
             self._announced[data_key] = max(self._announced.get(data_key, 0), stop)
-        path = unquote(urlsplit(resource["uri"]).path)
+        path = str(path_of(resource["uri"]))
         self._tell({"do": "rows", "path": path, "stop": stop, **table}, key=(self._uid, data_key))

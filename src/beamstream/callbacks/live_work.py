@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from beamstream.callbacks.images import image_keys, object_name
+from beamstream.file_uri import path_of
 from beamstream.plots.inbox import Message
 from beamstream.plots.process import PlotProcess
 from beamstream.sinks.hdf5 import MIMETYPE
@@ -59,7 +59,7 @@ class LiveWork:
         message = {
             "do": "rows",
             "ring": self._rings[data_key],
-            "path": unquote(urlsplit(resource["uri"]).path),
+            "path": str(path_of(resource["uri"])),
             "dataset": resource["parameters"]["dataset"],
             "stop": self._announced[data_key],
         }

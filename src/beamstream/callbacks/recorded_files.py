@@ -2,11 +2,10 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from beamstream.callbacks.images import image_keys, object_name, wanted
+from beamstream.file_uri import path_of
 from beamstream.rheed.job import Owner
 from beamstream.rheed.options import Recorded
 from beamstream.sinks.hdf5 import MIMETYPE
@@ -90,7 +89,7 @@ class RecordedFiles:
         data_key = resource["data_key"]
         descriptor = self._descriptors[data_key]
         name = object_name(descriptor, data_key)
-        path = Path(unquote(urlsplit(resource["uri"]).path))
+        path = path_of(resource["uri"])
         if any(path == file.what.path for file in self._files.values()):
             return None  # told of for another stream
         file = self._files[resource["uid"]] = RecordedFile(

@@ -12,6 +12,7 @@ from beamstream.callbacks.viewer_axes import RunAxes
 from beamstream.callbacks.viewer_link import ViewerLink
 from beamstream.callbacks.viewer_places import Places
 from beamstream.exits import before_exit
+from beamstream.file_uri import path_of
 from beamstream.sinks.hdf5 import MIMETYPE
 
 log = logging.getLogger(__name__)
@@ -198,7 +199,7 @@ class ViewerWork:
             "rows",
             replace=("rows", data_key),
             key=data_key,
-            path=_path(resource["uri"]),
+            path=str(path_of(resource["uri"])),
             dataset=resource["parameters"]["dataset"],
             stop=rows["stop"],
         )
@@ -264,12 +265,6 @@ def _points(numbers: Mapping[str, float]) -> dict[str, list[float]]:
     ends = ("_row", "_col")
     names = [key.removesuffix(ends[0]) for key in numbers if key.endswith(ends[0])]
     return {name: [numbers[name + end] for end in ends] for name in names if name + ends[1] in numbers}
-
-
-def _path(uri: str) -> str:
-    from urllib.parse import unquote, urlsplit
-
-    return unquote(urlsplit(uri).path)
 
 
 def _close_all() -> None:

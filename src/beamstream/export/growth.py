@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +11,7 @@ from beamstream.callbacks.derived_table import MADE
 from beamstream.callbacks.images import Source, image_keys, wanted
 from beamstream.callbacks.intensity import Region, intensities, refuse_outside
 from beamstream.errors import ArchiveError
+from beamstream.file_uri import path_of
 from beamstream.recorded import RecordedFrames
 from beamstream.sinks.disk import explained
 from beamstream.sinks.hdf5 import MIMETYPE
@@ -137,7 +136,7 @@ def _read(said: Mapping[str, Any], rows: Mapping[str, tuple[Mapping[str, Any], i
 
     detector, when = said["detector"], f"{said['detector']}_intensity_time"
     resource, stop = rows[when]
-    path = Path(unquote(urlsplit(resource["uri"]).path))
+    path = path_of(resource["uri"])
     with explained("growth rate", "read the intensities of", path), h5py.File(path, "r", swmr=True) as file:
 
         def column(key: str) -> NDArray[np.float64]:

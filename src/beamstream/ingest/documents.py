@@ -1,12 +1,12 @@
 """The run of a stream: every document a function of what is stored, so that a restart goes on with the same ones."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
 from beamstream.archive.documents import COPY_PLAN
 from beamstream.callbacks.derived import descriptor_of, event_of
+from beamstream.file_uri import uri_of
 from beamstream.ingest.catalogue import Item
 from beamstream.ingest.files import StreamFiles
 from beamstream.ingest.tokens import Chunk
@@ -76,8 +76,8 @@ class StreamDocuments:
         self._item = item
         shape = (first.rows, first.columns)
         per_frame = {"chunk_shape": [1, *shape]}
-        image = StoredArray("|u1", shape, "counts", per_frame, color_mode="mono", uri=_uri(files.frames))
-        times = StoredArray("<f8", (), "s", {"chunk_shape": [first.chunk_size]}, uri=_uri(files.timestamp))
+        image = StoredArray("|u1", shape, "counts", per_frame, color_mode="mono", uri=uri_of(files.frames))
+        times = StoredArray("<f8", (), "s", {"chunk_shape": [first.chunk_size]}, uri=uri_of(files.timestamp))
         self.uri, self.mimetype = image.uri, MIMETYPE
         self.arrays = {"data": image, "timestamp": times}
         self._by_key = SinkDocuments(self, DETECTOR).arrays
@@ -126,7 +126,3 @@ def _tagged(item: Item, prefix: str, name: str) -> dict[str, str]:
     """Return what a tag such as ``run:<uid>`` says."""
     said = [tag.removeprefix(prefix).strip() for tag in item.tags if tag.startswith(prefix)]
     return {name: said[0]} if said else {}
-
-
-def _uri(path: Path) -> str:
-    return f"file://localhost{path.as_posix()}"

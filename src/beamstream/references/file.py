@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from beamstream.errors import CalibrationError
+from beamstream.file_uri import uri_of
 from beamstream.frames import ColorMode, Geometry
 from beamstream.references.reference import Reference, ReferenceHeader
 from beamstream.sinks.base import StoredArray
@@ -54,7 +55,7 @@ def stored(reference: Reference | ReferenceHeader) -> StoredReference:
         )
         for key in _ARRAYS
     }
-    return StoredReference(f"file://localhost{reference.path.absolute().as_posix()}", "application/x-hdf5", arrays)
+    return StoredReference(uri_of(reference.path), "application/x-hdf5", arrays)
 
 
 def content(reference: Reference) -> memoryview:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from beamstream.errors import CodecError
 from beamstream.frames import Frame
 
 
@@ -41,6 +42,14 @@ class StoredArray:
     dims: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """A frame that is not kept because its bytes do not decode."""
+
+    unique_id: int
+    error: CodecError
+
+
 class Stored(Protocol):
     """What documents can describe: arrays that lie somewhere, a row a frame."""
 
@@ -64,8 +73,8 @@ class Sink(Stored, Protocol):
     """Somewhere frames are kept: a file, an archive, an upload.
 
     A sink is opened by ``with`` for exactly one run. `write` is called from one thread, in index order, and
-    returns only when the frames would survive a kill of this process. `beamstream.sinks.contract` holds every
-    promise as a test.
+    returns only when the frames would survive a kill of this process. What is kept is synced to the disk in the
+    background, and before a run is complete. `beamstream.sinks.contract` holds every promise as a test.
     """
 
     def __enter__(self) -> Self:
@@ -82,11 +91,36 @@ class Sink(Stored, Protocol):
         """Append frames; return the number kept so far in this run.
 
         Their memory is only read, and free again when this returns: frames may be views into a ring. A sink
-        that failed takes no more; a frame of another geometry is refused before anything is written.
+        that failed takes no more; a frame of another geometry is refused before anything is written. Where pixels are
+        kept, a compressed frame that does not decode is left out, the others are kept, and `undecoded` has it.
 
         Raises
         ------
         DiskFull, SinkError
             Nothing of this call counts as kept; everything kept before stays readable.
         """
+        ...
+
+    @property
+    def undecoded(self) -> Sequence[Undecoded]:
+        """What the last `write` left out."""
+        ...
+
+    @property
+    def safe(self) -> int:
+        """Frames that the disk is known to have, 0 if the file is gone; behind `write` by what is not synced yet."""
+        ...
+
+    def check(self) -> None:
+        """Raise what went wrong in the background, as `write` does; returns at once.
+
+        Raises
+        ------
+        DiskFull, SinkError
+            What was written cannot be kept, or is not there any more.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Return when everything that is kept would survive a power cut; raise as `check` does."""
         ...

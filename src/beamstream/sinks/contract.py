@@ -1,7 +1,7 @@
 """The promises of a sink, as tests: subclass `SinkContract` for every place that keeps frames.
 
 It ships with the package, and not with its tests, because sinks of plug-ins have to keep the same promises. It also
-is the writer that the tests kill: ``python -m beamstream.sinks.contract FACTORY PATH GEOMETRY BATCH``
+is the writer that the tests kill: ``python -m beamstream.sinks.contract FACTORY PATH GEOMETRY BATCH BATCHES``
 writes `made_frame` after `made_frame` and prints the number kept after each batch.
 """
 
@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -64,6 +64,13 @@ def write_and_fail(sink: Any, frames: list[Frame]) -> None:
     with sink:
         sink.write(frames)
         raise ZeroDivisionError
+
+
+def write_and_move(sink: Any, frames: list[Frame], directory: Path) -> None:
+    """Write frames, then take their directory away."""
+    with sink:
+        sink.write(frames)
+        directory.rename(directory.with_name("elsewhere"))
 
 
 class _Stranger:
@@ -235,6 +242,23 @@ class SinkContract:
             write_and_fail(self.make(tmp_path / "run"), frames)
         self.expect(tmp_path / "run", frames)
 
+    def test_a_disk_that_takes_frames_and_cannot_keep_them_fails_the_run_before_it_is_complete(
+        self, tmp_path: Path
+    ) -> None:
+        trouble = "fdatasync,fsync:error=EIO"
+        strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", f"inject={trouble}"]
+        with _writer(self.factory, tmp_path / "run", self.geometry, 3, batches=2, before=strace) as process:
+            said, _ = process.communicate(timeout=60)
+        assert "the disk reports an input/output error" in said
+        assert "SinkError" in said
+        assert str(tmp_path / "run") in said
+
+    def test_files_that_are_deleted_in_mid_run_fail_the_run_before_it_is_complete(self, tmp_path: Path) -> None:
+        path = tmp_path / "recordings" / "run"
+        path.parent.mkdir()
+        with pytest.raises(SinkError, match="deleted, replaced or unmounted"):
+            write_and_move(self.make(path), made_frames(self.geometry, 0, 3), path.parent)
+
     def test_a_full_disk_is_named_and_leaves_the_frames_readable(self, small_disk: Path) -> None:
         path = small_disk / "run"
         frames = made_frames(self.geometry, 0, 400)  # 48 MB
@@ -266,19 +290,27 @@ def _load(factory: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def _writer(factory: str, path: Path, geometry: Geometry, batch: int) -> subprocess.Popen[str]:
-    arguments = [factory, str(path), json.dumps(geometry.to_dict()), str(batch)]
+def _writer(
+    factory: str, path: Path, geometry: Geometry, batch: int, *, batches: int = 1 << 30, before: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    arguments = [factory, str(path), json.dumps(geometry.to_dict()), str(batch), str(batches)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "beamstream.sinks.contract", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    errors = subprocess.STDOUT if before else None
+    command = [*before, sys.executable, "-m", "beamstream.sinks.contract", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, stderr=errors)
 
 
-def _write_until_killed(factory: str, path: str, geometry: Geometry, batch: int) -> None:
+def _write_batches(factory: str, path: str, geometry: Geometry, batch: int, batches: int) -> None:
     with _load(factory)(Path(path), geometry) as sink:
-        for start in range(0, 1 << 30, batch):
+        for start in range(0, batches * batch, batch):
             sys.stdout.write(f"{sink.write(made_frames(geometry, start, start + batch))}\n")
             sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    _write_until_killed(sys.argv[1], sys.argv[2], Geometry.from_dict(json.loads(sys.argv[3])), int(sys.argv[4]))
+    try:
+        _write_batches(
+            sys.argv[1], sys.argv[2], Geometry.from_dict(json.loads(sys.argv[3])), int(sys.argv[4]), int(sys.argv[5])
+        )
+    except SinkError as refusal:
+        sys.exit(f"{type(refusal).__name__}: {refusal}")

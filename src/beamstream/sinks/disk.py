@@ -1,4 +1,4 @@
-"""Say what a disk that refuses means, and what to do about it."""
+"""What a disk that refuses means and what to do about it; whether what it has is safe, and still where it was."""
 
 import contextlib
 import errno
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from beamstream.errors import DiskFull, SinkError
 
+_ROOM = 64 << 20  # bytes; more than a filesystem keeps back
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ERRNO = re.compile(r"errno = (\d+)")  # how HDF5 says it
 
@@ -44,6 +45,39 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def sync_file(path: Path) -> None:
+    """Return when a file would survive a power cut; raise what the disk could not keep of it."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directories(directory: Path) -> None:
+    """Make a directory with its parents, so that what is synced in it is found after a power cut."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_directory(path.parent)
+
+
+def still_there(fd: int, path: Path) -> bool:
+    """Return whether an open file is the one that `path` names: not deleted, replaced, or hidden by another mount.
+
+    Raises
+    ------
+    OSError
+        The filesystem does not answer.
+    """
+    try:
+        named = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    ours = os.fstat(fd)
+    return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
+
+
 def _code(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
@@ -74,5 +108,7 @@ def _reason(code: int | None, error: BaseException, path: Path) -> str:
 
 def _free(path: Path) -> str:
     with contextlib.suppress(OSError):
-        return f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB free in {path.parent}"
+        free = shutil.disk_usage(path.parent).free
+        below = ", but the volume below that filesystem has no room" if free > _ROOM else ""
+        return f"{free / 1e6:.1f} MB free in {path.parent}{below}"
     return str(path.parent)

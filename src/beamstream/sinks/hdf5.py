@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from beamstream.frames import Frame, Geometry
 from beamstream.sinks.direct import PlacedWriter
 from beamstream.sinks.disk import explained
+from beamstream.sinks.hdf5_filters import keeps_bytes
 from beamstream.sinks.hdf5_layout import NEXUS, SCALARS, Layout, create_file, stored_arrays
 from beamstream.sinks.hdf5_pixels import Pixels, pixels_for
 from beamstream.sinks.one_run import OneRun
@@ -75,6 +76,9 @@ class Hdf5Sink(OneRun):
         self.arrays = stored_arrays(geometry, layout)
         self._direct = direct
         self._layout = layout
+
+    def _keeps_bytes(self, frame: Frame) -> bool:
+        return keeps_bytes(frame)
 
     def _open(self) -> None:
         """Create the file, with everything in it but the frames."""

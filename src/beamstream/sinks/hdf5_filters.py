@@ -49,27 +49,35 @@ def declare(dcpl: Any, codec: str) -> None:
     dcpl.set_filter(number, h5py.h5z.FLAG_OPTIONAL, options)
 
 
+def keeps_bytes(frame: Frame) -> bool:
+    """Whether a frame is stored as it was compressed; of others HDF5 has no filter, or would misread the bytes."""
+    codec, payload = frame.geometry.codec, frame.payload
+    if codec == "lz4":  # a block of full length would count as not compressed
+        return payload.size != frame.geometry.nbytes or _has_header(frame)
+    if codec == "blosc":
+        return bool(payload.size and payload[0] <= _LAST_BLOSC1)
+    return codec in _FILTERS
+
+
 def as_chunk(frame: Frame) -> tuple[int, Any]:
-    """Return a filter mask and the bytes that HDF5 keeps for a compressed frame.
+    """Return a filter mask and the bytes that HDF5 keeps for a frame of a compressed dataset.
 
-    A mask of 1 says that this chunk is plain pixels: the rare frame whose bytes the filter would misread is
-    decoded.
-
-    Raises
-    ------
-    CodecError
-        A frame that has to be decoded cannot be.
+    A mask of 1 says that this chunk is plain pixels: those of a frame that had to be decoded.
     """
     codec, payload, nbytes = frame.geometry.codec, np.ascontiguousarray(frame.payload), frame.geometry.nbytes
-    if codec in ("lz4", "bslz4") and payload.size >= _SIZE.size and _SIZE.unpack_from(payload.data)[0] == nbytes:
-        return 0, payload  # the header is there already: a simulator replays HDF5 chunks
+    if not codec:
+        return 1, payload
+    if codec in ("zlib", "blosc") or _has_header(frame):
+        return 0, payload
     if codec == "bslz4":
         return 0, _BITSHUFFLE_HEADER.pack(nbytes, _bitshuffle_block(frame.geometry)) + payload.tobytes()
-    if codec == "lz4" and payload.size != nbytes:  # a block of full length would count as not compressed
-        return 0, _LZ4_HEADER.pack(nbytes, nbytes, payload.size) + payload.tobytes()
-    if codec == "zlib" or (codec == "blosc" and payload.size and payload[0] <= _LAST_BLOSC1):
-        return 0, payload
-    return 1, np.ascontiguousarray(frame.image)
+    return 0, _LZ4_HEADER.pack(nbytes, nbytes, payload.size) + payload.tobytes()
+
+
+def _has_header(frame: Frame) -> bool:
+    """Whether the header of HDF5's lz4 and bitshuffle is there already: a simulator replays HDF5 chunks."""
+    payload = np.ascontiguousarray(frame.payload)
+    return payload.size >= _SIZE.size and _SIZE.unpack_from(payload.data)[0] == frame.geometry.nbytes
 
 
 def _bitshuffle_block(geometry: Geometry) -> int:

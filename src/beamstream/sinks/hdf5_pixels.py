@@ -7,7 +7,7 @@ go through HDF5's own direct chunk write.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -30,16 +30,18 @@ class Pixels(Protocol):
 
 def pixels_for(file: "h5py.File", dataset: "h5py.Dataset", geometry: Geometry, writer: PlacedWriter) -> Pixels:
     """Choose the way that fits the frames."""
-    if geometry.nbytes < PAGE or hdf5_filters.stored_codec(geometry.codec):
-        return _Chunks(file, dataset, writer)
+    compressed = bool(hdf5_filters.stored_codec(geometry.codec))
+    if geometry.nbytes < PAGE or compressed:
+        return _Chunks(file, dataset, writer, compressed)
     return _Placed(file, dataset, geometry, writer)
 
 
 class _Chunks:
     """Chunk by chunk through HDF5, dropped from the page cache behind it."""
 
-    def __init__(self, file: "h5py.File", dataset: "h5py.Dataset", writer: PlacedWriter) -> None:
+    def __init__(self, file: "h5py.File", dataset: "h5py.Dataset", writer: PlacedWriter, compressed: bool) -> None:
         self._file, self._dataset, self._writer = file.id, dataset.id, writer
+        self._chunk = hdf5_filters.as_chunk if compressed else _plain
         self._shape = dataset.shape[1:]
         self._rest = (0,) * len(self._shape)
 
@@ -47,15 +49,13 @@ class _Chunks:
         start = self._file.get_filesize()
         self._dataset.set_extent((kept + len(frames), *self._shape))
         for index, frame in enumerate(frames, kept):
-            mask, chunk = _chunk(frame)
+            mask, chunk = self._chunk(frame)
             self._dataset.write_direct_chunk((index, *self._rest), chunk, mask)
         self._writer.drop.wrote(start, self._file.get_filesize())
 
 
-def _chunk(frame: Frame) -> tuple[int, object]:
-    if hdf5_filters.stored_codec(frame.geometry.codec):
-        return hdf5_filters.as_chunk(frame)
-    return 0, np.ascontiguousarray(frame.image)
+def _plain(frame: Frame) -> tuple[int, Any]:
+    return 0, np.ascontiguousarray(frame.payload)
 
 
 class _Placed:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from beamstream.errors import SinkError
+from beamstream.file_uri import uri_of
 from beamstream.sinks.base import StoredArray
-from beamstream.sinks.disk import explained
+from beamstream.sinks.disk import explained, sync_file
+from beamstream.sinks.durable import Durable
 from beamstream.sinks.hdf5 import MIMETYPE
 from beamstream.sinks.hdf5_layout import create_growing, now, storable
 
@@ -80,11 +82,12 @@ class Hdf5Table:
         self._attributes = dict(attributes or {})
         self._file: Any = None
         self._datasets: dict[str, Any] = {}
+        self._durable: Durable | None = None
 
     @property
     def uri(self) -> str:
         """Where the file is, as a stream_resource document says it."""
-        return f"file://localhost{self.path.as_posix()}"
+        return uri_of(self.path)
 
     def __enter__(self) -> Self:
         self.open()
@@ -111,6 +114,7 @@ class Hdf5Table:
                 self._datasets = {key: create_growing(file, array) for key, array in self.arrays.items()}
                 self._furnish(file)
                 file.swmr_mode = True
+                self._durable = Durable(self.name, self.path, lambda: self.kept, lambda start, stop: ())
             except BaseException:
                 file.close()
                 self.path.unlink()
@@ -145,6 +149,8 @@ class Hdf5Table:
                     f"{self.name}: {key} of shape {arrays[key].shape} to append, {self.path} takes "
                     f"{(stop - self.kept, *column.shape)}; correct what makes it"
                 )
+        if self._durable is not None:
+            self._durable.check()
         with explained(self.name, f"keep rows {self.kept}:{stop} in", self.path):
             for key, dataset in self._datasets.items():
                 dataset.resize(stop, axis=0)
@@ -154,23 +160,28 @@ class Hdf5Table:
         return stop
 
     def close(self, *, complete: bool = True) -> None:
-        """Close the file; its attribute ``complete`` becomes 1 if it is.
+        """Close the file; its attribute ``complete`` becomes 1 if it is, and the disk has all of it.
 
         Raises
         ------
         DiskFull, SinkError
-            What was not written yet cannot be.
+            What was not written yet cannot be, or the disk cannot keep what it took.
         """
         file, self._file = self._file, None
+        durable, self._durable = self._durable, None
         self._datasets = {}
-        if file is None:
+        if file is None or durable is None:
             return
         with explained(self.name, "close", self.path):
             try:
                 if complete:
+                    durable.sync()
                     file["entry"].attrs.modify("complete", np.int8(1))
             finally:
+                durable.close()
                 file.close()
+            if complete:
+                sync_file(self.path)
 
 
 def _stored(key: str, column: TableColumn) -> StoredArray:

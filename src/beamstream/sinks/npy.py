@@ -3,7 +3,7 @@
 import contextlib
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,9 @@ class NpySink(OneRun):
             self._pixels.close()
             self.path.unlink()
             raise
+
+    def _changed(self, start: int, stop: int) -> Iterable[Path]:
+        return (self.frames_path,)
 
     def _append(self, frames: Sequence[Frame]) -> None:
         rows = np.array([(f.unique_id, f.timestamp, f.received) for f in frames], ROW)

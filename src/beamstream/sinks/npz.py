@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZipFile, ZipInfo
@@ -17,6 +17,7 @@ from beamstream.errors import SinkError
 from beamstream.frames import Frame, Geometry
 from beamstream.sinks.axes import Axes, times
 from beamstream.sinks.direct import as_bytes
+from beamstream.sinks.disk import sync_file
 from beamstream.sinks.hdf5_layout import SCALARS, Column
 from beamstream.sinks.npy import GrowingNpy
 from beamstream.sinks.one_run import OneRun
@@ -83,6 +84,13 @@ class NpzSink(OneRun):
     def _pixels_path(self) -> Path:
         return self.parts / f"{self._pixels_name}.npy"
 
+    @property
+    def _growing(self) -> Path:
+        return self.parts
+
+    def _changed(self, start: int, stop: int) -> Iterable[Path]:
+        return self._frames_path, self._pixels_path
+
     def _open(self) -> None:
         dtype = np.dtype(self.geometry.dtype)
         if dtype.hasobject:
@@ -141,6 +149,7 @@ class NpzSink(OneRun):
                         np.lib.format.write_array(member, array, allow_pickle=False)
             if os.path.lexists(self.path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
+            sync_file(packed)  # what it is made of goes away
             packed.rename(self.path)
         except BaseException:
             packed.unlink(missing_ok=True)

@@ -1,16 +1,19 @@
-"""What every sink of one run does around the writing itself: open once, check frames, fail for good."""
+"""What every sink of one run does around the writing itself: open once, check frames, sync, fail for good."""
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from beamstream.errors import SinkError
+from beamstream.errors import BeamstreamError, CodecError, SinkError
+from beamstream.file_uri import uri_of
 from beamstream.frames import NO_ATTRIBUTES, Frame, Geometry
-from beamstream.sinks.base import StoredArray
-from beamstream.sinks.disk import explained
+from beamstream.sinks.base import StoredArray, Undecoded
+from beamstream.sinks.disk import explained, sync_directory, sync_file
+from beamstream.sinks.durable import Durable
 
 
 class OneRun(ABC):
@@ -33,6 +36,8 @@ class OneRun(ABC):
     ----------
     kept : int
         Frames kept so far.
+    undecoded : list of Undecoded
+        Frames that the last `write` left out.
     """
 
     mimetype: str
@@ -50,13 +55,26 @@ class OneRun(ABC):
         self.geometry = geometry
         self.name = name
         self.kept = 0
+        self.undecoded: list[Undecoded] = []
         self._attributes = NO_ATTRIBUTES if attributes is None else attributes
         self._state = "is not open"
 
     @property
     def uri(self) -> str:
         """Where the frames are, as a stream_resource document says it."""
-        return f"file://localhost{self.path.as_posix()}"
+        return uri_of(self.path)
+
+    @property
+    def _growing(self) -> Path:
+        """What frames are written to until the run is complete: a file, or a directory."""
+        return self.path
+
+    def _changed(self, start: int, stop: int) -> Iterable[Path]:
+        """Return the files beside or inside of `_growing` that are other ones since there were `start` frames.
+
+        Called from a thread of its own, while frames are written.
+        """
+        return ()
 
     @abstractmethod
     def _open(self) -> None:
@@ -86,37 +104,82 @@ class OneRun(ABC):
             raise SinkError(f"{self.name}: to be opened again, but {self.path} was one run's; make a new sink")
         with explained(self.name, "create", self.path):
             self._open()
+            try:
+                self._durable = Durable(self.name, self._growing, lambda: self.kept, self._changed)
+            except BaseException:
+                self._close(complete=False)
+                raise
         self._state = "open"
         return self
 
     def write(self, frames: Sequence[Frame]) -> int:
         """Append frames and make them count; return the number kept so far.
 
-        The frames' memory is only read, and not needed any more afterwards. Larger batches cost less.
+        The frames' memory is only read, and not needed any more afterwards. Larger batches cost less. Where pixels are
+        kept, a compressed frame that does not decode is left out; `undecoded` has it then.
 
         Raises
         ------
         DiskFull, SinkError
             Nothing of this call counts as kept; everything kept before stays readable. The sink takes no more,
             unless it was a frame of another geometry, which is refused before anything is written.
-        CodecError
-            A compressed frame cannot be decoded; the sink takes no more.
         """
         if self._state != "open":
             raise SinkError(
                 f"{self.name}: {len(frames)} frames to write, but {self.path} {self._state}; open a new sink"
             )
         self._check(frames)
-        if frames:
-            try:
+        if self.geometry.codec:
+            frames = self._decoded(frames)
+        try:
+            self._durable.check()
+            if frames:
                 with explained(self.name, f"keep frames {self.kept}:{self.kept + len(frames)} in", self.path):
                     self._append(frames)
-            except BaseException:
-                self._state = "failed before"
-                self._take_back()
-                raise
-            self.kept += len(frames)
+        except BaseException:
+            self._state = "failed before"
+            self._take_back()
+            raise
+        self.kept += len(frames)
         return self.kept
+
+    def _keeps_bytes(self, frame: Frame) -> bool:
+        """Whether a compressed frame is kept as it came, and not as pixels."""
+        return False
+
+    def _decoded(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Return the frames as they are kept, without those that do not decode."""
+        whole: list[Frame] = []
+        self.undecoded = []
+        plain = replace(self.geometry, codec="")
+        for frame in frames:
+            try:
+                keeps = self._keeps_bytes(frame)
+                whole.append(frame if keeps else replace(frame, payload=frame.image, geometry=plain))
+            except CodecError as error:
+                self.undecoded.append(Undecoded(frame.unique_id, error))
+        return whole
+
+    @property
+    def safe(self) -> int:
+        """Frames that the disk is known to have; 0 if the file is gone."""
+        return self._durable.safe if self._state != "is not open" else 0
+
+    def check(self) -> None:
+        """Raise what went wrong in the background, as `write` does; returns at once."""
+        if self._state == "open":
+            self._durable.check()
+
+    def sync(self) -> None:
+        """Return when all frames that are kept would survive a power cut.
+
+        Raises
+        ------
+        DiskFull, SinkError
+            The disk cannot keep what it took, or the file is not there any more.
+        """
+        if self._state not in ("is not open", "is closed"):
+            self._durable.sync()
 
     def _check(self, frames: Sequence[Frame]) -> None:
         for frame in frames:
@@ -132,14 +195,32 @@ class OneRun(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Close; what was written stays readable.
+        """Close; what was written stays readable. A run is complete when the disk has all of it.
 
         Raises
         ------
         DiskFull, SinkError
-            What belongs to a complete run cannot be added; the frames are kept. Not raised after another error.
+            The disk cannot keep what it took, or what belongs to a complete run cannot be added; the frames are kept
+            as far as the disk goes. Not raised after another error.
         """
         complete = kind is None and self._state == "open"
-        self._state = "is closed"
-        with explained(self.name, "close", self.path):
-            self._close(complete=complete)
+        try:
+            self._durable.sync()
+        except BeamstreamError:
+            if complete:  # otherwise an error is on its way already
+                complete = False
+                raise
+        finally:
+            self._state = "is closed"
+            self._durable.close()
+            with explained(self.name, "close", self.path):
+                self._close(complete=complete)
+        if complete:
+            self._sync_whole()
+
+    def _sync_whole(self) -> None:
+        """Return when what made the run complete is on the disk."""
+        with explained(self.name, "bring to the disk", self.path):
+            if self.path.exists():  # a film without pictures does not
+                sync_file(self.path)
+                sync_directory(self.path.parent)

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,9 @@ class TiffSequenceSink(OneRun):
                 "overwritten; choose another directory or prefix, or move the files away"
             )
         self._token = secrets.token_hex(4)
+
+    def _changed(self, start: int, stop: int) -> Iterable[Path]:
+        return (self.file_of(number) for number in range(start + 1, stop + 1))
 
     def _append(self, frames: Sequence[Frame]) -> None:
         self._made = []

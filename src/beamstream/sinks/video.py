@@ -11,6 +11,7 @@ from typing import Any, Literal
 from beamstream.errors import SinkError
 from beamstream.film import FilmNotes, nanoseconds
 from beamstream.frames import Frame, Geometry
+from beamstream.sinks.disk import sync_file
 from beamstream.sinks.matroska import MatroskaFile, Picture
 from beamstream.sinks.one_run import OneRun
 from beamstream.sinks.video_codecs import Encoder
@@ -97,6 +98,10 @@ class VideoSink(OneRun):
         self._length_ns = 0  # of what counts
         self._moved = 0
 
+    @property
+    def _growing(self) -> Path:
+        return self.growing
+
     def _open(self) -> None:
         deep = self.codec == "ffv1"
         self._pictures = Pictures(self.geometry, exact=self._exact, deep=deep, window=self._window, who=self.name)
@@ -155,6 +160,7 @@ class VideoSink(OneRun):
         try:
             rewrap(self.growing, packed, who=self.name)
             _refuse_existing(self.path)
+            sync_file(packed)  # what it is made of goes away
             packed.rename(self.path)
         except BaseException:
             packed.unlink(missing_ok=True)

@@ -3,17 +3,20 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from beamstream.errors import SinkError
+from beamstream.file_uri import uri_of
 from beamstream.frames import Frame, Geometry
 from beamstream.sinks.axes import TIME as TIME_OF_SPECTRA
 from beamstream.sinks.axes import Axes, times
 from beamstream.sinks.base import StoredArray
 from beamstream.sinks.direct import Bytes, as_bytes
+from beamstream.sinks.disk import sync_file
 from beamstream.sinks.hdf5_layout import SCALARS, Column
 from beamstream.sinks.one_run import OneRun
 from beamstream.sinks.zarr_layout import (
@@ -120,13 +123,13 @@ class ZarrSink(OneRun):
         self.arrays = {"data": pixels} | {column.name: self._column(column) for column in self._kept_of_each}
 
     def _column(self, column: Column) -> StoredArray:
-        uri = f"file://localhost{(self.path / column.name).as_posix()}"
+        uri = uri_of(self.path / column.name)
         return StoredArray(column.dtype_numpy, (), column.units, {"chunk_shape": [PER_CHUNK]}, uri=uri)
 
     @property
     def uri(self) -> str:
         """Where the pixels are, as a stream_resource document says it."""
-        return f"file://localhost{self.path.as_posix()}/data"
+        return uri_of(self.path / "data")
 
     def _open(self) -> None:
         if np.dtype(self.geometry.dtype).name not in DTYPES:
@@ -158,6 +161,18 @@ class ZarrSink(OneRun):
             self._close_files()
             raise
 
+    def _keeps_bytes(self, frame: Frame) -> bool:
+        return self.geometry.codec == "blosc" and bool(frame.payload.size) and frame.payload[0] <= _LAST_BLOSC1
+
+    def _changed(self, start: int, stop: int) -> Iterator[Path]:
+        if stop > start:
+            yield from self._shards.files(start, stop)
+            for column in self._columns.values():
+                yield from column.files(start, stop)
+        for document in self._documents:
+            yield from document.files()
+        yield self.path / "zarr.json"
+
     def _append(self, frames: Sequence[Frame]) -> None:
         self._shards.append([_chunk(frame, self.compression) for frame in frames], self.kept)
         for key, column in self._columns.items():
@@ -185,6 +200,7 @@ class ZarrSink(OneRun):
         if complete:
             self._group["attributes"]["complete"] = True
             put(self.path, self._group)
+            sync_file(self.path / "zarr.json")
 
     def _close_files(self) -> None:
         for file in (self._shards, *self._columns.values(), *self._documents):
@@ -193,10 +209,8 @@ class ZarrSink(OneRun):
 
 def _chunk(frame: Frame, compression: Compression) -> Bytes:
     """Return what is stored of a frame; its own memory where that is possible."""
-    if frame.geometry.codec == "blosc" and frame.payload.size and frame.payload[0] <= _LAST_BLOSC1:
-        return as_bytes(frame.payload)
-    pixels: Any = as_bytes(frame.image)
-    if not compression:
+    pixels: Any = as_bytes(frame.payload)
+    if frame.geometry.codec or not compression:
         return pixels
     import imagecodecs
 

@@ -114,6 +114,10 @@ class GrowingDocument:
         if not self._exchanges:
             _replace(self._directory, text)
 
+    def files(self) -> tuple[Path, ...]:
+        """Return what a sync is needed of: after a power cut, either of both files may be the one that is seen."""
+        return (*(Path(os.fsdecode(name)) for name in self._names), self._directory)
+
     def close(self) -> None:
         """Close, and remove the file that is not seen."""
         for fd in self._fds:

@@ -7,8 +7,9 @@ kill find it right at any instant. Therefore the index carries no checksum: one 
 for a moment with each new frame, and forever in a shard whose writer was killed in that moment.
 """
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -57,6 +58,13 @@ class Shards:
             self._put(chunks[start:stop], place)
             start = stop
 
+    def files(self, start: int, stop: int) -> Iterator[Path]:
+        """Yield the files and directories that frames are in."""
+        for shard in range(start // self._per_shard, (stop - 1) // self._per_shard + 1):
+            path = self._path(shard)
+            yield path
+            yield from itertools.takewhile(lambda above: above != self._directory, path.parents)
+
     def close(self) -> None:
         """Close the current file; what was written stays."""
         if self._writer is not None:
@@ -69,12 +77,15 @@ class Shards:
 
     def _begin(self, shard: int) -> None:
         self.close()
-        path = self._directory.joinpath("c", str(shard), *["0"] * (self._ndim - 1))
+        path = self._path(shard)
         path.parent.mkdir(parents=True)
         self._index_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         _write(self._index_fd, np.full((self._per_shard, 2), ABSENT, "<u8"), 0)
         self._writer = PlacedWriter(path)
         self._end = self._per_shard * _ENTRY
+
+    def _path(self, shard: int) -> Path:
+        return self._directory.joinpath("c", str(shard), *["0"] * (self._ndim - 1))
 
     def _put(self, chunks: Sequence[Bytes], place: int) -> None:
         assert self._writer is not None
@@ -123,6 +134,12 @@ class Column:
             stop = start + self._per_chunk - place
             _write(self._fd, np.array(numbers[start:stop], self._dtype), place * self._dtype.itemsize)
             start = stop
+
+    def files(self, start: int, stop: int) -> Iterator[Path]:
+        """Yield the files that numbers are in, and their directory."""
+        yield self._directory
+        for chunk in range(start // self._per_chunk, (stop - 1) // self._per_chunk + 1):
+            yield self._directory / str(chunk)
 
     def close(self) -> None:
         """Close the current file."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from beamstream.errors import ConfigurationError
+from beamstream.file_uri import path_of
 from beamstream.segment import PREFIX, SHM
 
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_]+")
@@ -93,7 +93,7 @@ def spec_of_uri(text: str) -> StreamSpec:
         if scheme not in _SHORT:
             scheme, place = "pva", text
     if scheme == "file":
-        scheme, place = "video", unquote(place)
+        scheme, place = "video", str(path_of(text))
     if not place or (scheme != "video" and len(place.split()) != 1):
         raise ConfigurationError(f"source: {text} asked for, which names nothing; write {_EXAMPLES}")
     match scheme:

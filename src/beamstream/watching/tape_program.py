@@ -134,8 +134,12 @@ class Recorder:
         """Let go of the ring."""
         self._follow.close()
 
+    @property
+    def _lost(self) -> int:
+        return self._account.lost + (self._writer.undecoded if self._writer else 0)
+
     def _summary(self) -> str:
-        name, lost = self._spec.name, self._account.lost
+        name, lost = self._spec.name, self._lost
         if self._writer is None:
             return f"{name}: no frame came, nothing was recorded"
         missing = f"{lost} frames are missing" if lost else "nothing is missing"
@@ -152,7 +156,7 @@ class Recorder:
             "state": self.state,
             "received": self._account.received,
             "written": self._writer.written if self._writer else 0,
-            "lost": self._account.lost,
+            "lost": self._lost,
             "restarts": self._account.restarts,
             "path": self.path,
             "words": words,

@@ -66,12 +66,14 @@ class Writer:
     Attributes
     ----------
     written : int
+    undecoded : int
+        Frames that are not written because their bytes do not decode.
     error : str
         Why it takes no more.
     """
 
     def __init__(self, sink: Sink, place: Path) -> None:
-        self.written = 0
+        self.written = self.undecoded = 0
         self.error = ""
         self._sink, self._place = sink, place
         self._frames: deque[Frame] = deque()
@@ -106,6 +108,7 @@ class Writer:
                 while batch := self._next():
                     self._keep_room()
                     self.written = sink.write(batch)
+                    self.undecoded += len(sink.undecoded)
         except (BeamstreamError, OSError, ValueError) as error:
             self.error = str(error)
 

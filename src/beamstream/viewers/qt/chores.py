@@ -104,6 +104,8 @@ def _save_frame(frame: Frame, path: Path, look: Callable[[Frame], Any]) -> str:
 
         with TiffFileSink(path, frame.geometry, name=path.stem, ome=False) as sink:
             sink.write([frame])
+            if sink.undecoded:
+                raise sink.undecoded[0].error
     elif path.suffix == ".png" and (path.exists() or not look(frame).save(str(path))):
         raise OSError(f"{path} cannot be written; is there room, and no file of that name?")
     return f"{path.name} saved in {path.parent}"

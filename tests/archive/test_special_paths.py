@@ -1,0 +1,100 @@
+"""Directories whose names a URI has to escape: the files in them are found by documents, callbacks and the archive."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from event_model import compose_run
+
+from beamstream.archive.catalog import broker, connect, wait_for_run
+from beamstream.archive.layout import Layout
+from beamstream.archive.process import running_server
+from beamstream.archive.recovery import recover
+from beamstream.callbacks.journal import Journal
+from beamstream.errors import ArchiveError
+from beamstream.frames import Frame, Geometry
+from beamstream.sinks.base import Sink
+from beamstream.sinks.contract import made_frames
+from beamstream.sinks.documents import SinkDocuments
+from beamstream.sinks.hdf5 import Hdf5Sink
+from beamstream.sinks.tiff_sequence import TiffSequenceSink
+from beamstream.sinks.zarr import ZarrSink
+
+GEOMETRY = Geometry((24, 32), "<u2")
+NAMES = ["sample #3", "why?", "50%41", "100%", "käse", "two\nlines"]
+SINKS: dict[str, Callable[[Path], Sink]] = {
+    "hdf5": lambda where: Hdf5Sink(where / "cam.h5", GEOMETRY),
+    "tiff": lambda where: TiffSequenceSink(where / "tiff", GEOMETRY, prefix="cam"),
+    "zarr": lambda where: ZarrSink(where / "zarr", GEOMETRY, frames_per_shard=4),
+}
+
+
+def journaled(journal: Path, sink: Sink, frames: list[Frame], *, complete: bool = True) -> str:
+    """Record frames and the documents of their run; without the last datum and the stop if it is not complete."""
+    write, run = Journal(journal), compose_run(metadata={"plan_name": "test", "scan_id": 1})
+    write("start", run.start_doc)
+    documents = SinkDocuments(sink, "cam", start=run.start_doc)
+    bundle = run.compose_descriptor(name="primary", data_keys=documents.data_keys("made up"))
+    write("descriptor", bundle.descriptor_doc)
+    with sink:
+        for some in (frames[:4], frames[4:]):
+            kept = sink.write(some)
+            for name, doc in documents.up_to(kept if complete else 4, bundle.descriptor_doc):
+                write(name, doc)
+    if complete:
+        stop = {"uid": f"stop-{run.start_doc['uid']}", "run_start": run.start_doc["uid"], "time": time.time()}
+        write("stop", stop | {"exit_status": "success", "num_events": {"primary": len(frames)}})
+    write.close()
+    return run.start_doc["uid"]
+
+
+@pytest.mark.parametrize("kind", SINKS)
+def test_the_archive_serves_recordings_of_every_format_from_a_directory_of_any_name(
+    archive: Any, tmp_path: Path, kind: str
+) -> None:
+    where = archive.layout.recordings / tmp_path.name / " ".join(NAMES)
+    where.mkdir(parents=True)
+    frames = made_frames(GEOMETRY, 0, 7)
+    uid = journaled(archive.layout.journal, SINKS[kind](where), frames)
+    wait_for_run(archive.client, uid)
+    assert np.array_equal(archive.client[uid]["primary"]["cam_image"].read(), [frame.image for frame in frames])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recover_counts_the_frames_of_a_file_in_a_directory_of_any_name(tmp_path: Path, name: str) -> None:
+    where = tmp_path / name
+    where.mkdir()
+    journal = tmp_path / "journal"
+    journaled(journal, SINKS["hdf5"](where), made_frames(GEOMETRY, 0, 7), complete=False)
+    (recovered,) = recover(journal)
+    assert (recovered.frames_added["cam_image"], recovered.notes) == (3, ())
+
+
+def test_an_archive_in_a_directory_with_signs_is_served_and_leaves_no_file_elsewhere(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "run#7 50%41" / "data")
+    layout.prepare()
+    frames = made_frames(GEOMETRY, 0, 7)
+    uid = journaled(layout.journal, SINKS["hdf5"](layout.recordings), frames)
+    with running_server(layout.directory):
+        client = connect(layout.directory)
+        wait_for_run(client, uid)
+        assert np.array_equal(client[uid]["primary"]["cam_image"].read(), [frame.image for frame in frames])
+        stored = client.write_array(np.arange(6), key="a b+c")  # tiled names its file a+b%2Bc
+        assert np.array_equal(stored.read(), np.arange(6))
+        old = broker(layout.directory)
+        images = np.concatenate(list(old[uid].data("cam_image")))
+        assert np.array_equal(images.reshape(-1, *GEOMETRY.shape), [frame.image for frame in frames])
+        for one in (client, old._client):
+            one.context.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["run#7 50%41"]
+
+
+@pytest.mark.parametrize("sign", ["?", "\n"])
+def test_an_archive_where_its_databases_cannot_lie_is_refused_by_the_sign(tmp_path: Path, sign: str) -> None:
+    with pytest.raises(ArchiveError, match="databases cannot lie") as refused:
+        Layout(tmp_path / f"a{sign}b").prepare()
+    assert repr(sign) in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
