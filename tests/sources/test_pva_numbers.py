@@ -63,3 +63,15 @@ def test_a_numbered_frame_that_is_posted_again_is_no_new_one(server, follow, lis
     wait_for(lambda: 7 in listener.ids, timeout=20, what="frame 7")
     assert listener.ids == [6, 7]
     assert (listener.repeats, source.counters.repeated) == (2, 2)
+
+
+def test_a_single_frame_under_the_number_of_the_last_one_is_delivered_though_no_other_follows(
+    server, follow, listener, wait_for
+):
+    server.post([(1, NOW)])
+    follow(server.pv)
+    for n in range(1, 4):  # a camera that counts from 1 at each start, and makes one
+        server.post([(1, NOW + n)])
+        wait_for(lambda n=n: len(listener.frames) >= n, timeout=20, what=f"frame {n}")
+    assert listener.ids == [1, 1, 1]
+    assert [f.timestamp for f in listener.frames] == [NOW + 1, NOW + 2, NOW + 3]

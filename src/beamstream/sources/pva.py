@@ -73,6 +73,7 @@ class PvaSource:
         self._address = 0
         self._held: Any = None  # the last value array: while it is held, its address is not used again
         self._begun = threading.Event()
+        self._turn = threading.Lock()  # held while an update is delivered
         self._channel: Any = pvaccess.Channel(pv)  # pyright: ignore[reportAttributeAccessIssue]
         self._channel.subscribe(_SUBSCRIBER, self._on_update)
         self._stopping = threading.Event()
@@ -176,13 +177,16 @@ class PvaSource:
         _open.discard(self)
 
     def _watch_connection(self) -> None:
-        """Look whether the server is there; pvaccess' own callback for that aborts the interpreter now and then.
+        """Look whether the server is there, and whether an image still waits for its number.
 
-        It is called without the GIL when the channel is connected already, and can block a first connection. A
-        server takes longer than a look to come back.
+        pvaccess' own callback for the connection aborts the interpreter now and then: it is called
+        without the GIL when the channel is connected already, and can block a first connection. A server takes longer
+        than a look to come back.
         """
         was_up = True
         while not self._stopping.wait(_LOOK):
+            if self._undecided is not None:
+                self._deliver_undecided()
             up = self.connected
             if up != was_up:
                 was_up = up
@@ -206,7 +210,8 @@ class PvaSource:
         if listener is None:
             return
         try:
-            self._take(pv, received, listener)
+            with self._turn:
+                self._take(pv, received, listener)
         except Exception as e:  # pvaccess would print it and forget
             listener.failed(e)
 
@@ -221,7 +226,9 @@ class PvaSource:
         new_id, new_image = unique_id != self._current, address != self._address
         if new_id and new_image:
             self._address, self._held = address, array  # also of a malformed one: its pixels belong to no other id
-            self._settle_undecided(address, listener)
+            self._stands = False
+            if self._undecided is not None:
+                self._settle_undecided(self._undecided[0], address, listener)
             if (frame := self._decoded(pv, received, listener)) is not None:
                 self._deliver(frame, listener)
         elif new_id:
@@ -237,7 +244,7 @@ class PvaSource:
     def _take_unnumbered(self, pv: Any, address: int, received: float, listener: Listener) -> None:
         """Take a new image with the number of the last frame: a repeated one, or the server does not number them.
 
-        Once is no proof: a server that posts the image before its number looks the same.
+        A server that posts the image before its number looks the same for a moment.
         """
         stamp = timestamp_of(pv)
         again = stamp == self._stamp and stamp != 0.0 and self._undecided is None
@@ -257,13 +264,26 @@ class PvaSource:
             self._deliver(before, listener)
             self._deliver(frame, listener)
 
-    def _settle_undecided(self, address: int, listener: Listener) -> None:
-        """Let go of an image that waited for its number; if this is another one, it never got any."""
-        if self._undecided is not None:
-            if self._undecided[0] != address:
-                self._count_repeated(listener)
-            self._undecided = None
-        self._stands = False
+    def _deliver_undecided(self) -> None:
+        """Deliver an image whose number has not followed it: there is none. In the watcher's thread."""
+        listener = self._listener
+        if listener is None:
+            return
+        try:
+            with self._turn:
+                if self._undecided is None or time.time() - self._undecided[1].received < _LOOK:
+                    return
+                (address, frame), self._undecided, self._stands = self._undecided, None, True
+                self._address, self._held = address, frame.payload
+                self._deliver(frame, listener)
+        except Exception as e:
+            listener.failed(e)
+
+    def _settle_undecided(self, before: int, address: int, listener: Listener) -> None:
+        """Let go of an image that waited for its number; if a number came with another one, it never got any."""
+        self._undecided = None
+        if before != address:
+            self._count_repeated(listener)
 
     def _count_repeated(self, listener: Listener) -> None:
         self.counters.repeated += 1
@@ -305,11 +325,11 @@ class PvaSource:
 
     def _deliver(self, frame: Frame, listener: Listener) -> None:
         self.counters.frames += 1
-        before, self._current = self._current, frame.unique_id
         self._stamp = frame.timestamp if frame.timestamp != frame.received else 0.0
         missing = self._ids.see(frame.unique_id)
-        if missing is not None and before is not None:
-            self._counts = True
+        if not self._counts:
+            self._counts = missing is not None and self._current is not None
+        self._current = frame.unique_id
         listener.frame(frame, missing)
 
 
