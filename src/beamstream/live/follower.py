@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from beamstream.errors import BeamstreamError, RingError, RingOverrun
 from beamstream.frames import Frame
+from beamstream.ledger import UniqueIds
 from beamstream.live.history import History
 from beamstream.readers import RingView
 
@@ -68,7 +69,7 @@ class Follower:
         self._ring, self._owner, self._rows, self._arrived, self._treat = ring, owner, rows, arrived, treat
         self._view: RingView | None = None
         self._next = 0
-        self._unique_id: int | None = None
+        self._ids = UniqueIds()
         self._looked = 0.0
         self._heard = 0.0
 
@@ -91,7 +92,7 @@ class Follower:
             if self._view is not None:
                 self._view.close()
             self._view, self._next = view, start
-            self._unique_id = None  # spectra between the two rings are lost for those who look, not for the recording
+            self._ids = UniqueIds()  # spectra between the two rings are lost for those who look, not for the recording
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -150,9 +151,7 @@ class Follower:
 
     def _copy(self, view: RingView, index: int) -> None:
         frame, values = self._read(view, index)
-        if self._unique_id is not None and frame.unique_id > self._unique_id + 1:
-            self.lost += frame.unique_id - self._unique_id - 1
-        self._unique_id = frame.unique_id
+        self.lost += self._ids.see(frame.unique_id) or 0
         self.attributes, self.timestamp = dict(frame.attributes), frame.timestamp
         if values is not None:
             measured = frame.attributes.get("last_block_time")

@@ -13,7 +13,15 @@ class Listener(Protocol):
     """Who wants the frames of a source; called from the source's thread, which must not be held up."""
 
     def frame(self, frame: Frame, missing: int | None) -> None:
-        """Take a frame and the number missing before it; None when the count ran backwards."""
+        """Take a frame and the number missing before it.
+
+        Parameters
+        ----------
+        frame : Frame
+        missing : int or None
+            -1 for one of those that were missing before: it comes late. None when nobody can tell: the count ran
+            backwards, or stands still.
+        """
         ...
 
     def repeated(self) -> None:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 
+from beamstream.ledger import UniqueIds
 from beamstream.spectra_wire import Spectrum
 
 _STEPS = 16  # as many as the median looks at: a new cadence is believed after half of them
@@ -27,6 +28,7 @@ class Cadence:
     def __init__(self) -> None:
         self.last: int | None = None
         """The number given last."""
+        self._ids = UniqueIds()  # of a publisher that counts
         self._before: Spectrum | None = None
         self._steps: deque[float] = deque(maxlen=_STEPS)  # s, of last_block_time, per spectrum
         self._whole = 0  # times in a row without a fraction
@@ -42,18 +44,25 @@ class Cadence:
         """Take the next spectrum; return its number and how many are missing before it, None if nobody can tell.
 
         That is so when count or time ran back, when the publisher began to count, and when either jumped together
-        with a ``time_tag`` that used to stand still: a new sequence.
+        with a ``time_tag`` that used to stand still: a new sequence. -1 with one that comes late, by its count.
         """
+        counted = None if spectrum.sequence is None else self._ids.see(spectrum.sequence)
+        if counted is not None and spectrum.sequence is not None and spectrum.sequence != self._ids.last:
+            return spectrum.sequence, counted  # its time is of no cadence
         before, self._before = self._before, spectrum
         self._whole = self._whole + 1 if spectrum.last_block_time.is_integer() else 0
         if before is None:
             self.last = spectrum.sequence or 0
             return self.last, 0
-        missing = self._by_time(before, spectrum) if spectrum.sequence is None else self._by_count(before, spectrum)
+        if spectrum.sequence is None:
+            missing = self._by_time(before, spectrum)
+        else:
+            missing = self._by_count(before, spectrum, counted)
         if missing and (missing > _MOST_MISSING or self._renewed(before, spectrum)):
             missing = None
         if missing is None:
             self._steps.clear()
+            self._ids = UniqueIds(spectrum.sequence)
         self._tag_changed = spectrum.time_tag != before.time_tag
         self.last = (self.last or 0) + 1 + (missing or 0) if spectrum.sequence is None else spectrum.sequence
         if self.last > _LARGEST_ID:
@@ -64,16 +73,13 @@ class Cadence:
         """Whether a new sequence began: its tag is new, and used to stand still."""
         return spectrum.time_tag != before.time_tag and not self._tag_changed
 
-    def _by_count(self, before: Spectrum, spectrum: Spectrum) -> int | None:
-        if before.sequence is None or spectrum.sequence is None:
-            return None
-        counted = spectrum.sequence - before.sequence
-        if counted <= 0:
+    def _by_count(self, before: Spectrum, spectrum: Spectrum, counted: int | None) -> int | None:
+        if before.sequence is None or counted is None:
             return None
         step = spectrum.last_block_time - before.last_block_time
         if step >= 0:
-            self._steps.append(step / counted)
-        return counted - 1
+            self._steps.append(step / (counted + 1))
+        return counted
 
     def _by_time(self, before: Spectrum, spectrum: Spectrum) -> int | None:
         step = spectrum.last_block_time - before.last_block_time

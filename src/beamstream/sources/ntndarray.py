@@ -80,7 +80,7 @@ class Decoder:
             unique_id = pv.getInt("uniqueId")
             codec = pv.getString("codec.name")
             scalar_type = _scalar_type(pv) if codec else None
-            timestamp = _timestamp(pv) or received
+            timestamp = timestamp_of(pv) or received
             attributes = _attributes(pv) if self._with_attributes else {}
             values: Any = pv.getUnion("value").getScalarArray(field) if field else None
             key = (field, sizes, codec, scalar_type, attributes.get("ColorMode"))
@@ -201,7 +201,7 @@ def structure_geometry(pv: PvObject, *, source: str = "") -> Geometry:
     return Decoder(source)(pv, 0.0).geometry
 
 
-def _timestamp(pv: PvObject) -> float:
+def timestamp_of(pv: PvObject) -> float:
     """Return ``dataTimeStamp``, otherwise ``timeStamp``, s since 1970-01-01 UTC; 0.0 when nobody set them."""
     for name in ("dataTimeStamp", "timeStamp"):
         if name == "timeStamp" and not pv.hasField(name):

@@ -13,10 +13,10 @@ from typing import Any
 import pvaccess
 
 from beamstream.errors import BeamstreamError, NotAnImage, NotConnected, SourceError
-from beamstream.frames import Geometry
+from beamstream.frames import Frame, Geometry
 from beamstream.ledger import UniqueIds
 from beamstream.sources.base import Listener
-from beamstream.sources.ntndarray import Decoder
+from beamstream.sources.ntndarray import Decoder, timestamp_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,9 @@ class PvaSource:
 
     The first update after each (re)start of the monitor is the frame that the server already had: it tells where
     the count stands and is not delivered. After a broken connection a newer frame is. An update counts as a frame
-    once both its image and its ``uniqueId`` are new, so that servers which post field by field are understood.
+    once both its image and its ``uniqueId`` are new, so that servers which post field by field are understood. A
+    server that does not number its frames is told from one that repeats some by its time stamps, or by having none:
+    its frames are delivered as they come, with nobody knowing what is missing.
 
     Parameters
     ----------
@@ -67,9 +69,7 @@ class PvaSource:
         self._present = present
         self._request = f"record[queueSize={queue_size}]field({_FIELDS})"
         self._decoder = Decoder(source=self.uri)
-        self._ids = UniqueIds()
-        self._first = True
-        self._id_first = False  # whether the server was seen to post an id before its image
+        self._forget()
         self._address = 0
         self._held: Any = None  # the last value array: while it is held, its address is not used again
         self._begun = threading.Event()
@@ -125,9 +125,7 @@ class PvaSource:
         """
         self._listener = listener
         self.counters = PvaCounters()
-        self._ids = UniqueIds()
-        self._first = True
-        self._id_first = False
+        self._forget()
         self._begun.clear()
         self._stopping = threading.Event()
         if not (self._begins(timeout / 2) or self._begins(timeout / 2)):
@@ -137,6 +135,20 @@ class PvaSource:
             )
         self._watcher = threading.Thread(target=self._watch_connection, name=f"{self.name}-connection", daemon=True)
         self._watcher.start()
+
+    def _forget(self) -> None:
+        """Know nothing of how the server counts."""
+        self._first = True
+        self._id_first = False  # whether the server was seen to post an id before its image
+        self._follow_from(None, 0.0)
+
+    def _follow_from(self, unique_id: int | None, timestamp: float) -> None:
+        """Count from a frame on; 0.0 is a time stamp that was not set."""
+        self._ids = UniqueIds(unique_id)
+        self._current, self._stamp = unique_id, timestamp  # the last frame's
+        self._counts = False  # whether the server was seen to number its frames
+        self._stands = False  # whether it was seen not to
+        self._undecided: tuple[int, Frame] | None = None  # the address of an image without a number of its own yet
 
     def _begins(self, timeout: float) -> bool:
         """Start the monitor; return whether its first update came. Seen once not to, after another one's end."""
@@ -206,36 +218,73 @@ class PvaSource:
             return
         array = _value_of(pv)
         address = array.__array_interface__["data"][0] if array is not None else 0
-        new_id, new_image = unique_id != self._ids.last, address != self._address
+        new_id, new_image = unique_id != self._current, address != self._address
         if new_id and new_image:
             self._address, self._held = address, array  # also of a malformed one: its pixels belong to no other id
-            self._decode_and_deliver(pv, received, listener)
+            self._settle_undecided(address, listener)
+            if (frame := self._decoded(pv, received, listener)) is not None:
+                self._deliver(frame, listener)
         elif new_id:
             self._id_first = True
             self.counters.partial += 1  # the image follows
         elif new_image:
-            if self._id_first:  # otherwise the id of this image may follow
+            if self._id_first or self._stands:  # otherwise the id of this image may follow
                 self._address, self._held = address, array
-            self.counters.repeated += 1
-            listener.repeated()
+            self._take_unnumbered(pv, address, received, listener)
         else:
             self.counters.partial += 1
+
+    def _take_unnumbered(self, pv: Any, address: int, received: float, listener: Listener) -> None:
+        """Take a new image with the number of the last frame: a repeated one, or the server does not number them.
+
+        Once is no proof: a server that posts the image before its number looks the same.
+        """
+        stamp = timestamp_of(pv)
+        again = stamp == self._stamp and stamp != 0.0 and self._undecided is None
+        if not self._stands and (self._counts or again):
+            self._count_repeated(listener)
+            return
+        frame = self._decoded(pv, received, listener)
+        if frame is None:
+            return
+        if self._stands:
+            self._deliver(frame, listener)
+        elif self._undecided is None:
+            self._undecided = address, frame
+        elif self._undecided[0] != address:
+            before = self._undecided[1]
+            self._stands, self._undecided = True, None
+            self._deliver(before, listener)
+            self._deliver(frame, listener)
+
+    def _settle_undecided(self, address: int, listener: Listener) -> None:
+        """Let go of an image that waited for its number; if this is another one, it never got any."""
+        if self._undecided is not None:
+            if self._undecided[0] != address:
+                self._count_repeated(listener)
+            self._undecided = None
+        self._stands = False
+
+    def _count_repeated(self, listener: Listener) -> None:
+        self.counters.repeated += 1
+        listener.repeated()
 
     def _greet(self, pv: Any, unique_id: int, received: float, listener: Listener) -> None:
         """Take the first update of a connection: know where the count stands, and what image is an old one."""
         self._first = False
-        again = self._begun.is_set()
+        again, last = self._begun.is_set(), self._ids.last
         array = _value_of(pv)
         if array is not None:
             self._address, self._held = array.__array_interface__["data"][0], array
-        if again and self._ids.last is not None and unique_id > self._ids.last:
-            self._decode_and_deliver(pv, received, listener)
+        if again and last is not None and unique_id > last:
+            if (frame := self._decoded(pv, received, listener)) is not None:
+                self._deliver(frame, listener)
             return
         self.counters.stale += 1
         if self._present and not again and array is not None:
             self._deliver_present(pv, received, listener)
-        restarted = again and self._ids.last is not None and unique_id != self._ids.last
-        self._ids.last = None if restarted or array is None else unique_id
+        restarted = again and last is not None and unique_id != last
+        self._follow_from(None if restarted or array is None else unique_id, timestamp_of(pv))
         if restarted:
             logger.warning("%s: the server of %s was restarted", self.name, self.pv)
         self._begun.set()
@@ -245,15 +294,23 @@ class PvaSource:
             frame = self._decoder(pv, received)
             listener.frame(replace(frame, received=min(received, frame.timestamp)), 0)
 
-    def _decode_and_deliver(self, pv: Any, received: float, listener: Listener) -> None:
+    def _decoded(self, pv: Any, received: float, listener: Listener) -> Frame | None:
+        """Return the frame; None if it is none, which is delivered as that."""
         try:
-            frame = self._decoder(pv, received)
+            return self._decoder(pv, received)
         except BeamstreamError as e:
             self.counters.malformed += 1
             listener.malformed(e)
-            return
+            return None
+
+    def _deliver(self, frame: Frame, listener: Listener) -> None:
         self.counters.frames += 1
-        listener.frame(frame, self._ids.see(frame.unique_id))
+        before, self._current = self._current, frame.unique_id
+        self._stamp = frame.timestamp if frame.timestamp != frame.received else 0.0
+        missing = self._ids.see(frame.unique_id)
+        if missing is not None and before is not None:
+            self._counts = True
+        listener.frame(frame, missing)
 
 
 def _value_of(pv: Any) -> Any:

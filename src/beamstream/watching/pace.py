@@ -53,7 +53,8 @@ class Pace:
         self.delay = received - timestamp
         if since is not None:
             counted, came = unique_id - since[1], stop - 1 - since[0]
-            self.lost += max(0, counted - came) if counted > 0 else 0
+            if counted > 0:  # late frames take back what was lost before them
+                self.lost = max(0, self.lost + counted - came)
         self._seen = stop - 1, unique_id, received
 
     def _last_before_these(self, view: RingView, start: int) -> tuple[int, int] | None:

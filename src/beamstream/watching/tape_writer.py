@@ -7,6 +7,7 @@ from pathlib import Path
 
 from beamstream.errors import BeamstreamError
 from beamstream.frames import Frame
+from beamstream.ledger import UniqueIds
 from beamstream.sinks.base import Sink
 
 _WAITING = 256 * 2**20  # bytes of frames that wait for the disk; further ones wait in the ring
@@ -15,10 +16,21 @@ _RESERVE, _SHARE = 2 * 2**30, 0.05  # bytes, and part of the disk, that stay fre
 
 
 class Account:
-    """Count what came and what is missing, by the detector's own count."""
+    """Count what came and what is missing, by the detector's own count.
+
+    Attributes
+    ----------
+    received, lost : int
+    restarts : int
+        Times the count began anew.
+    numbered : bool
+        Whether the detector numbers its frames; if not, nobody knows what is missing.
+    """
 
     def __init__(self) -> None:
+        self.numbered = True
         self.received = self.lost = self.restarts = 0
+        self._ids = UniqueIds()
         self._last: tuple[int, float] | None = None
 
     def had(self, frame: Frame) -> bool:
@@ -30,10 +42,13 @@ class Account:
 
     def see(self, frame: Frame) -> None:
         """Take note of a frame."""
-        if self._last is not None:
-            step = frame.unique_id - self._last[0]
-            self.restarts += step <= 0
-            self.lost += max(0, step - 1)
+        missing = self._ids.see(frame.unique_id)
+        if missing is not None:
+            self.lost += missing
+        elif self._last is not None and frame.unique_id == self._last[0]:
+            self.numbered = False
+        else:
+            self.restarts += 1
         self._last = frame.unique_id, frame.timestamp
         self.received += 1
 
