@@ -113,10 +113,12 @@ class Run:
     st.lists(st.one_of(frames, frames, frames, arms, others, failures), max_size=60),
     st.sampled_from(["mark", "mark", "fail"]),
     st.none() | st.integers(0, 30),
+    st.booleans(),
 )
-def test_every_frame_that_arrived_ends_in_one_column(happenings, on_loss, fails_at):
+def test_every_frame_that_arrived_ends_in_one_column(happenings, on_loss, fails_at, held):
     with tempfile.TemporaryDirectory() as directory:
         run = Run(Path(directory), on_loss, fails_at)
+        run.happen("hold" if held else "free", None)  # a disk that is held up fills the ring
         run.happen("arm", (None, 0, False))
         for what, value in happenings:
             run.happen(what, value)
