@@ -47,7 +47,7 @@ arms = st.builds(
 )
 # steps of the count: mostly the next one; lost ones, late ones, repeated ones, a restart, a jump
 steps = st.sampled_from([1] * 12 + [2, 3, 5, 0, -1, -2, -100, 5000])
-frames = st.tuples(st.just("frame"), steps)
+frames = st.tuples(st.just("frame"), steps) | st.tuples(st.just("burst"), st.integers(2, 12))
 others = st.tuples(
     st.sampled_from(["misfit", "other", "repeated", "malformed", "away", "finish", "pause", "resume", "hold", "free"]),
     st.just(None),
@@ -61,7 +61,7 @@ class Run:
     def __init__(self, directory: Path, on_loss: Any, fails_at: int | None) -> None:
         self.path = directory / "run.h5"
         self.disk = Disk(self.path, GEOMETRY, fails_at=fails_at)
-        self.ring = Ring("account", slots=8)
+        self.ring = Ring("account", slots=4)
         self.recording = Recording("cam", self.ring, self.disk, GEOMETRY, on_loss=on_loss)
         self._ids, self._number, self._begin = UniqueIds(), 100, time.time()
 
@@ -78,6 +78,9 @@ class Run:
             case "frame":
                 self._number += value
                 self._send(GEOMETRY, GEOMETRY.shape)
+            case "burst":
+                for _ in range(value):
+                    self.happen("frame", 1)
             case "misfit" | "other":
                 self._number += 1
                 self._send(GEOMETRY if what == "misfit" else OTHER, (3, 3) if what == "misfit" else OTHER.shape)
