@@ -5,6 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ophyd.status import DeviceStatus, InvalidState
+from ophyd.utils.errors import StatusTimeoutError
+
+from beamstream.errors import SinkError
 
 
 class FrameStatus(DeviceStatus):
@@ -36,6 +39,14 @@ class FrameStatus(DeviceStatus):
                 self.set_exception(error)
         except InvalidState:
             pass
+
+    def _settled(self) -> None:
+        """Name the detector, and what to do, in place of ophyd's words for a timeout."""
+        if isinstance(self._exception, StatusTimeoutError):
+            self._exception = SinkError(
+                f"{self.device.name}: frames asked for are not on disk after {self.timeout:g} s, {self._recorded()} "
+                f"of {self._number} are; look at the disk"
+            )
 
     @property
     def progress(self) -> tuple[int, int | None, float]:

@@ -1,14 +1,16 @@
 """The account of a recording as something that a plan can wait for and read."""
 
+import copy
 import threading
 import time
 import weakref
+from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device
 from ophyd.signal import AttributeSignal
 
-from beamstream.ledger import Ledger
+from beamstream.ledger import COLUMNS, Ledger
 from beamstream.recording import Recording
 from devices.frame_status import FrameStatus
 
@@ -48,6 +50,14 @@ class LedgerDevice(Device):
     def gaps_json(self) -> str:
         """Where frames are missing, JSON: a list of {after, missing, place}."""
         return self.account.gaps_json()
+
+    def read(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return all columns as they are at one moment: frames of a detector that runs by itself go on passing."""
+        readings: Any = super().read()
+        account = copy.copy(self.account)
+        for column in COLUMNS:
+            readings[f"{self.name}_{column}"]["value"] = getattr(account, column)
+        return dict(readings)
 
     def trigger(self) -> FrameStatus:
         """Return a status that is done when the disk has every frame accepted so far, or it is counted as lost.

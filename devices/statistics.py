@@ -14,7 +14,6 @@ from ophyd import Device
 from ophyd.signal import SignalRO
 from ophyd.status import StatusBase
 
-from beamstream.errors import BeamstreamError
 from beamstream.frames import Frame
 from beamstream.recorded import RecordedFrames
 from beamstream.recording import Recording
@@ -99,7 +98,7 @@ class LastFrame(Device):
     def _last(self, recording: Recording, path: Path) -> tuple[Mapping[str, float], float]:
         try:
             return recording.from_last(self._measured) or self._from_file(path)
-        except (BeamstreamError, ValueError, TypeError) as error:
+        except Exception as error:  # of whatever kind: the frame is recorded
             if self._warned != path:
                 self._warned = path
                 log.warning("%s: the frames of %s have no such numbers, NaN is read: %s", self.name, path, error)

@@ -238,7 +238,6 @@ class Recording:
     def frame(self, frame: Frame, missing: int | None) -> None:
         """Put a frame in the ring, and accept it if it was asked for."""
         ledger, losses, unique_id = self.ledger, self._losses, frame.unique_id
-        ledger.received += 1
         self._times.add((unique_id, frame.timestamp, frame.received))
         window = None if self._window is None else self._accepting()
         error = None
@@ -257,6 +256,7 @@ class Recording:
                     self._accept(window, index, unique_id)
         except Exception as e:
             error = self._drop(window, unique_id, e) or error
+        ledger.received += 1  # last, beside its column: an account that is read meanwhile adds up
         if error is not None:
             self.fail(error)
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from ophyd import Component as Cpt
 
+from beamstream.errors import SinkError
 from beamstream.frames import Frame, Geometry
 from beamstream.ledger import UniqueIds
+from devices.frame_status import FrameStatus
 from devices.statistics import FrameStatistics
 from devices.stream_detector import StreamDetector
 from plans.record import record
@@ -25,7 +27,7 @@ class Steady:
     uri, connected = "test://steady", True
 
     def __init__(self, geometry: Geometry, value) -> None:
-        self.geometry, self.value = geometry, value
+        self.geometry, self.value, self.period = geometry, value, 0.01
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -39,7 +41,7 @@ class Steady:
 
     def _run(self, listener) -> None:
         ids, number = UniqueIds(), 0
-        while not self._stop.wait(0.01):
+        while not self._stop.wait(self.period):
             number += 1
             image = np.full(self.geometry.shape, self.value, self.geometry.dtype)
             now = time.time()
@@ -120,3 +122,22 @@ def test_one_warning_a_run_and_a_flight_needs_none(engine, docs, make, caplog):
     engine(bp.count([cam], 2))
     engine(bp.count([cam], 2))
     assert len(caplog.records) == 2
+
+
+def test_an_account_that_is_read_while_frames_pass_adds_up(make):
+    cam = make((512, 512), "<u2")
+    cam._source.period = 0.0
+    cam.stage()
+    received, deadline = 0, time.monotonic() + 20
+    while received < 100 and time.monotonic() < deadline:
+        read = {key.removeprefix("cam_ledger_"): reading["value"] for key, reading in cam.ledger.read().items()}
+        assert read["received"] == read["discarded"]
+        received = read["received"]
+    assert received >= 100
+    cam.unstage()
+
+
+def test_a_status_that_is_late_names_its_detector(make):
+    status = FrameStatus(make((8, 8), "<u2"), recorded=lambda: 3, number=5, timeout=0.05)
+    with pytest.raises(SinkError, match=r"^cam: frames asked for are not on disk after 0.05 s, 3 of 5 are; look at"):
+        status.wait(10)

@@ -259,7 +259,7 @@ def test_what_a_pause_broke_into_fails_nothing_later(engine, docs, make, faults,
     assert broken is not None
     assert broken.done
     assert broken.success
-    assert len(_stored(cam)) == 3
+    _assert_adds_up(docs, cam)
 
 
 def test_an_account_after_a_stop_in_a_pause_adds_up(engine, docs, cam, pause):
