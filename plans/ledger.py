@@ -32,14 +32,14 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     def left_open(_error: Exception) -> MsgGenerator[None]:
         for key in runs.open():
             run = runs.close(key)
-            if run is not None and run.detectors and not run.accounted:
+            if run is not None and run.ledgers and not run.accounted:
                 yield from _Account(run).write(hurried=False)
         yield from bps.null()
 
     def mutate(msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:
         if msg.command == "close_run":
             run = runs.close(msg.run)
-            return (_closed(msg, run) if run is not None and run.detectors and not run.accounted else None), None
+            return (_closed(msg, run) if run is not None and run.ledgers and not run.accounted else None), None
         runs.follow(msg)
         return (None if runs.belongs(msg) else _refused(msg.obj)), None
 
@@ -88,8 +88,8 @@ class _Account:
             run.bundling = False
         yield Msg("create", None, name=STREAM, run=run.key)
         run.bundling = True
-        for detector in run.detectors:
-            yield Msg("read", detector.ledger, run=run.key)
+        for ledger in run.ledgers:
+            yield Msg("read", ledger, run=run.key)
         self._written = True
         yield Msg("save", run=run.key)
 

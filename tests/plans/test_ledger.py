@@ -1,5 +1,6 @@
 """Each run of a streaming detector ends with its account, however it ends; other runs are left as they are."""
 
+import json
 import threading
 import time
 
@@ -212,6 +213,44 @@ def test_a_run_has_the_account_of_a_detector_that_was_unstaged_before_it_closed(
     engine(ledger_wrapper(plan()))
     (event,) = docs.events("ledger")
     assert event["data"]["cam_ledger_recorded"] == 1
+
+
+def test_the_account_of_a_detector_that_is_staged_several_times_in_a_run_is_of_all_its_files(engine, docs, cam, faults):
+    faults("SkipEvery", 10)
+
+    @bpp.run_decorator()
+    def plan():
+        for number, stream in ((20, "before"), (30, "after")):
+            yield from bpp.stage_wrapper(flight(number, stream), [cam])
+
+    def flight(number, stream):
+        yield from bps.mv(cam.num_images, number)
+        yield from bps.declare_stream(cam, name=stream, collect=True)
+        yield from bps.kickoff(cam, wait=True)
+        yield from bps.complete(cam, wait=True)
+        yield from bps.collect(cam, name=stream)
+
+    engine(ledger_wrapper(plan()))
+    (event,) = docs.events("ledger")
+    ledger = from_event(event["data"])["cam"]
+    announced = sum(docs.stop["num_events"][stream] for stream in ("before", "after"))
+    assert ledger["recorded"] == announced > cam.ledger.account.recorded
+    assert ledger["lost"] == sum(gap["missing"] for gap in json.loads(ledger["gaps"])) > cam.ledger.account.lost
+
+
+def test_a_run_keeps_the_account_of_a_detector_that_is_staged_for_another_one_meanwhile(engine, docs, cam):
+    def plan():
+        for key, number in (("a", 2), ("b", 3)):
+            yield from bpp.set_run_key_wrapper(bps.open_run(md={"which": key}), key)
+            points = bps.repeat(lambda: bps.trigger_and_read([cam]), num=number)
+            yield from bpp.set_run_key_wrapper(bpp.stage_wrapper(points, [cam]), key)
+        for key in "ab":
+            yield from bpp.set_run_key_wrapper(bps.close_run(), key)
+
+    engine(ledger_wrapper(plan()))
+    runs = [docs.run(start) for start in docs.of("start")]
+    assert [run.events("ledger")[0]["data"]["cam_ledger_recorded"] for run in runs] == [2, 3]
+    assert [len(run.events("ledger")) for run in runs] == [1, 1]
 
 
 def test_a_run_that_fails_before_its_detector_is_used_has_an_account_of_no_frame(engine, docs, cam):

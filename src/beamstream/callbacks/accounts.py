@@ -1,4 +1,4 @@
-"""The accounts of a run's callbacks as documents: plain values, whatever the callbacks say."""
+"""The accounts of a run's callbacks as documents: plain values, whatever a callback reports."""
 
 import math
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def accounts_of(
 
 
 def missing_frames(progress: tuple[int, int], account: Mapping[str, Any]) -> str:
-    """Say how many of how many frames are undone or failed; ``""`` when none is."""
+    """Return in words how many of how many frames are undone or failed; ``""`` when none is."""
     done, announced = progress
     undone, failed = max(account.get("undone", 0), announced - done), account.get("failed", 0)
     return f"{undone} of {announced} frames undone, {failed} failed; they are recorded" if undone or failed else ""

@@ -60,7 +60,7 @@ class Part:
 
     @property
     def account(self) -> dict[str, Any]:
-        """What the callback says it did, and its error."""
+        """What the callback did, as it reports it, and its error."""
         work = self.work
         account = {} if work is None else self.attempt(lambda: dict(work.account), {})
         self.gather()

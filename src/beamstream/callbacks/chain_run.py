@@ -178,11 +178,11 @@ class ChainRun:
             self._numbers[stream] = max(self._numbers[stream], last)
 
     def account(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the documents that say what the callbacks did."""
+        """Return the documents with the accounts of the callbacks."""
         return accounts_of(self.start, {part.name: part.account for part in self._parts})
 
     def fail_at_end(self, reason: str) -> None:
-        """Let the stop document say that the run failed."""
+        """Mark the run as failed in its stop document."""
         self._at_end = reason
 
     def amended(self, stop: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class IsolatedWork:
         self._work: Work | None = None
         self._error: Exception | None = None
         self._last_progress = time.monotonic()
-        self._asked = self._answered = 0  # calls
+        self._requested = self._returned = 0  # calls
         self._delivered = threading.Condition()
         self._call(partial(self._begin, start, emit))
 
@@ -117,7 +117,7 @@ class IsolatedWork:
 
     def _call(self, function: Callable[[], None]) -> None:
         with self._delivered:
-            self._asked += 1
+            self._requested += 1
         try:
             self._of.call(partial(self._guarded, function))
         except CallbackFailed as error:
@@ -136,57 +136,57 @@ class IsolatedWork:
     def _done(self, error: Exception | None) -> None:
         with self._delivered:
             self._error = self._error or error
-            self._answered += 1
+            self._returned += 1
             self._last_progress = time.monotonic()
             self._delivered.notify_all()
 
     def wait_delivered(self, timeout: float) -> bool:
         """Wait until the callback has returned from every call; return whether it has, after at most `timeout` s."""
         with self._delivered:
-            return self._delivered.wait_for(lambda: self._answered >= self._asked, timeout)
+            return self._delivered.wait_for(lambda: self._returned >= self._requested, timeout)
 
     def abandon(self) -> None:
         """Do not wait for the call that is under way, if there is one."""
         with self._delivered:
-            waiting = self._asked - self._answered
+            waiting = self._requested - self._returned
             if not waiting:
                 return
             self._error = self._error or CallbackFailed(f"does not return from a call; {waiting - 1} more waited")
-            self._answered = self._asked
+            self._returned = self._requested
         self._of.abandon()
 
     def close(self) -> None:
         """Call the callback no more for this run."""
         self._of.release()
 
-    # what a chain asks
+    # for the chain
 
     @property
     def error(self) -> Exception | None:
         """What ended it."""
-        return self._error or self._asked_work("error", None)
+        return self._error or self._of_work("error", None)
 
     @property
     def moved(self) -> float:
         """When something was done last, by time.monotonic()."""
-        return max(self._last_progress, self._asked_work("moved", 0.0))
+        return max(self._last_progress, self._of_work("moved", 0.0))
 
     @property
     def progress(self) -> tuple[int, int]:
         """Frames done, and announced."""
-        return self._asked_work("progress", (0, 0))
+        return self._of_work("progress", (0, 0))
 
     @property
     def account(self) -> dict[str, Any]:
-        """What the callback says it did; empty when it does not say so in time."""
+        """What the callback did; empty when it does not report that in time."""
         found: list[dict[str, Any]] = []
         self._call(lambda: found.append(dict(self._work.account) if self._work is not None else {}))
         self.wait_delivered(_ACCOUNT)
         return found[0] if found else {}
 
-    def _asked_work(self, what: str, otherwise: Any) -> Any:
+    def _of_work(self, name: str, otherwise: Any) -> Any:
         try:
-            return otherwise if self._work is None else getattr(self._work, what)
+            return otherwise if self._work is None else getattr(self._work, name)
         except Exception as error:
             self._error = self._error or error
             return otherwise

@@ -132,7 +132,7 @@ def fly(
 
 
 def _missing(acquisition: "Acquisition", detector: "StreamDetector") -> str:
-    """Say what is not on the disk of what was recorded; ``""`` when all of it is."""
+    """Return in words what is not on the disk of what was recorded; ``""`` when all of it is."""
     from beamstream.export import find_journal
     from beamstream.sinks.hdf5 import frames_kept
 
