@@ -21,6 +21,7 @@ from beamstream.frames import Geometry
 from beamstream.ledger import OnLoss
 from beamstream.recording import Recording
 from beamstream.ring import Ring
+from beamstream.sinks.disk import make_directories
 from beamstream.sinks.documents import SinkDocuments
 from beamstream.sinks.hdf5 import Hdf5Sink
 from beamstream.sources.base import Source
@@ -196,7 +197,7 @@ class StreamDetector(Device):
     def _open(self, geometry: Geometry) -> Recording:
         day = self._directory / time.strftime("%Y/%m/%d")
         try:
-            day.mkdir(parents=True, exist_ok=True)
+            make_directories(day)
         except OSError as e:
             raise SinkError(f"{self.name}: {day} cannot be made: {e.strerror}; choose another directory") from None
         self.path = day / f"{self.name}_{time.strftime('%H%M%S')}_{uuid.uuid4().hex[:8]}.h5"

@@ -87,7 +87,7 @@ def test_an_archive_in_a_directory_with_signs_is_served_and_leaves_no_file_elsew
         old = broker(layout.directory)
         images = np.concatenate(list(old[uid].data("cam_image")))
         assert np.array_equal(images.reshape(-1, *GEOMETRY.shape), [frame.image for frame in frames])
-        for one in (client, old._client):
+        for one in (client, old._catalog):
             one.context.close()
     assert [path.name for path in tmp_path.iterdir()] == ["run#7 50%41"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beamstream.sinks.disk import still_there
+from beamstream.sinks.disk import make_directories, still_there
 
 
 @pytest.fixture
@@ -46,3 +46,9 @@ def test_a_file_that_another_one_replaced_is_not_there(fd: int, path: Path) -> N
 def test_a_file_that_was_moved_away_is_not_there(fd: int, path: Path) -> None:
     path.rename(path.with_name("elsewhere"))
     assert not still_there(fd, path)
+
+
+def test_directories_are_made_with_their_parents_and_left_alone_where_they_are(tmp_path: Path) -> None:
+    make_directories(tmp_path / "2026" / "11" / "30")
+    make_directories(tmp_path / "2026" / "11" / "30")
+    assert (tmp_path / "2026" / "11" / "30").is_dir()

@@ -15,7 +15,7 @@ from beamstream.callbacks.work import FrameWork
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.ops.axes import rows_and_columns
 from beamstream.ops.base import Op, described, meta_of
-from beamstream.sinks.disk import explained
+from beamstream.sinks.disk import explained, make_directories
 from beamstream.sinks.file_names import safe_name
 from beamstream.sinks.formats import FILMS, FORMATS, Format, Wanted
 from beamstream.sinks.hdf5_layout import Column
@@ -176,7 +176,7 @@ class RecorderWork(FrameWork):
             **about,
         }
         with explained(of.name, "make the directory of", path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_directories(path.parent)
         sink = of.format.make(path, self._wanted(source, geometry, attributes))
         return DerivedStream(self.start, source, of.format.name.replace("-", "_"), sink, about, self._emit)
 

@@ -59,7 +59,8 @@ def make_directories(directory: Path) -> None:
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     for path in missing:
-        sync_directory(path.parent)
+        with contextlib.suppress(PermissionError):  # one may make a directory where one may not read
+            sync_directory(path.parent)
 
 
 def still_there(fd: int, path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -168,7 +168,7 @@ class OneRun(ABC):
     def check(self) -> None:
         """Raise what went wrong in the background, as `write` does; returns at once."""
         if self._state == "open":
-            self._durable.check()
+            self._failing(self._durable.check)
 
     def sync(self) -> None:
         """Return when all frames that are kept would survive a power cut.
@@ -176,10 +176,17 @@ class OneRun(ABC):
         Raises
         ------
         DiskFull, SinkError
-            The disk cannot keep what it took, or the file is not there any more.
+            The disk cannot keep what it took, or the file is not there any more. The sink takes no more.
         """
         if self._state not in ("is not open", "is closed"):
-            self._durable.sync()
+            self._failing(self._durable.sync)
+
+    def _failing(self, look: Callable[[], None]) -> None:
+        try:
+            look()
+        except BeamstreamError:
+            self._state = "failed before"  # raised once: closing has nothing to add
+            raise
 
     def _check(self, frames: Sequence[Frame]) -> None:
         for frame in frames:
