@@ -2,14 +2,15 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from beamstream.errors import RingError, RingOverrun
 from beamstream.frames import Frame, Geometry
-from beamstream.segment import PREFIX, SHM, Segment, held
+from beamstream.segment import PREFIX, SHM, Segment, held, whole
 
+T = TypeVar("T")
 _POLL = 0.002  # s; how late a reader in another process may notice a frame
 
 
@@ -33,6 +34,22 @@ class FrameStore(Protocol):
     def wait(self, index: int, timeout: float) -> bool:
         """Wait until frame `index` is there; False after `timeout` seconds."""
         ...
+
+
+def read_whole(store: FrameStore, index: int, read: Callable[[Frame], T]) -> T:
+    """Return what a function makes of a frame that it gets as a view; a copy, or what it computes.
+
+    Raises
+    ------
+    RingOverrun
+        The frame is not in the ring, or was overwritten meanwhile, whatever the function raised.
+    """
+    return whole(store, index, lambda index: read(store.frame(index)))
+
+
+def copied(frame: Frame) -> Frame:
+    """Return the same frame in memory of its own; for `read_whole`."""
+    return replace(frame, payload=frame.payload.copy())
 
 
 def frames(store: FrameStore, start: int, stop: int) -> list[Frame]:
@@ -62,11 +79,13 @@ class RingView:
         As given to `Ring`; of several living rings of that name the youngest is taken.
     owner : int, optional
         Id of the process whose ring it has to be; any by default.
+    token : str, optional
+        The `Ring.token` that it has to have, whatever process made it.
     """
 
-    def __init__(self, name: str, owner: int | None = None) -> None:
+    def __init__(self, name: str, owner: int | None = None, *, token: str = "") -> None:
         self.name = name
-        self._pattern = f"{PREFIX}{name}.{'' if owner is None else f'{owner}-'}*"
+        self._pattern = f"{PREFIX}{name}.{'' if owner is None else f'{owner}-'}*{token}"
         self._segment = self._find()
 
     def _find(self) -> Segment:
@@ -193,8 +212,6 @@ class Latest:
     def _copy(self, index: int) -> Frame | None:
         """Return a copy, None if the writer came in between."""
         try:
-            frame = self._store.frame(index)
-            copy = replace(frame, payload=frame.payload.copy())
-            return copy if self._store.holds(index) else None
+            return read_whole(self._store, index, copied)
         except RingOverrun:
             return None

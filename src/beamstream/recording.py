@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from beamstream.errors import (
     BeamstreamError,
-    CodecError,
     FrameLoss,
     GeometryChanged,
     MalformedFrame,
@@ -21,6 +20,7 @@ from beamstream.errors import (
 )
 from beamstream.frames import Frame, Geometry
 from beamstream.ledger import Ledger, OnLoss, Place
+from beamstream.readers import read_whole
 from beamstream.ring import Ring
 from beamstream.sinks.base import Sink
 from beamstream.window import Window
@@ -75,6 +75,7 @@ class Recording:
         ring.prepare(geometry)
         worth = _WORTH_A_TRIP // max(1, geometry.nbytes)
         self._enough = max(1, min(worth, _MOST_IN_A_BATCH, ring.statistics().capacity // 8))
+        sink.ring = ring.token
         self._sink = sink.__enter__()
         self._writer = threading.Thread(target=self._write_until_closed, name=f"{name}-recorder", daemon=True)
         self._writer.start()
@@ -173,18 +174,9 @@ class Recording:
         """
         index = self._last_accepted
         try:
-            return None if index is None else self._from(index, compute)
+            return None if index is None else read_whole(self._ring, index, compute)
         except RingOverrun:
             return None
-
-    def _from(self, index: int, compute: Callable[[Frame], T]) -> T | None:
-        try:
-            result = compute(self._ring.frame(index))
-        except CodecError:  # of this frame, or of newer bytes written over it meanwhile?
-            if self._ring.holds(index):
-                raise
-            return None
-        return result if self._ring.holds(index) else None
 
     # what the source tells, in its thread
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from beamstream.errors import BeamstreamError, RingError, RingOverrun
 from beamstream.frames import Frame
 from beamstream.live.history import History
-from beamstream.readers import RingView
+from beamstream.readers import RingView, read_whole
 
 _POLL = 0.004  # s; how late a spectrum may be noticed
 _LOOK = 0.2  # s between two looks for a ring
@@ -149,7 +149,7 @@ class Follower:
         return self._next - begin
 
     def _copy(self, view: RingView, index: int) -> None:
-        frame, values = self._read(view, index)
+        frame, values = read_whole(view, index, lambda frame: (frame, self._values(frame)))
         if self._unique_id is not None and frame.unique_id > self._unique_id + 1:
             self.lost += frame.unique_id - self._unique_id - 1
         self._unique_id = frame.unique_id
@@ -158,26 +158,6 @@ class Follower:
             measured = frame.attributes.get("last_block_time")
             time_ = measured if isinstance(measured, float | int) else frame.timestamp
             self._fitting(values).append(values, time_, frame.received)
-
-    def _read(self, view: RingView, index: int) -> tuple[Frame, NDArray[np.float32] | None]:
-        """Return a spectrum and a copy of its values.
-
-        Raises
-        ------
-        RingOverrun
-            It was overwritten before or meanwhile.
-        """
-        overwritten = RingOverrun(f"{self._ring}: spectrum {index} was overwritten while it was read")
-        try:
-            frame = view.frame(index)
-            values = self._values(frame)
-        except ValueError:  # attributes that are half of one, half of another spectrum are no JSON
-            if view.holds(index):
-                raise
-            raise overwritten from None
-        if not view.holds(index):
-            raise overwritten
-        return frame, values
 
     def _values(self, frame: Frame) -> NDArray[np.float32] | None:
         """Return a copy in the shape (n_beams, n_channels); None if that cannot be."""

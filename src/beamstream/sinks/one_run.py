@@ -33,9 +33,12 @@ class OneRun(ABC):
     ----------
     kept : int
         Frames kept so far.
+    ring : str
+        See `beamstream.sinks.base.Sink`.
     """
 
     mimetype: str
+    ring = ""
     arrays: Mapping[str, StoredArray] = {}
 
     def __init__(
