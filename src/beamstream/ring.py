@@ -133,10 +133,9 @@ class Ring:
         MalformedFrame
             The payload does not fit its own geometry.
         """
-        segment = self._segment
-        if segment is None or (frame.geometry is not segment.geometry and frame.geometry != segment.geometry):
+        if self._segment is None or frame.geometry != self._segment.geometry:
             self.prepare(frame.geometry)
-            segment = self._segment
+        segment = self._segment
         assert segment is not None
         index = self._next
         if self.full:

@@ -1,12 +1,13 @@
 """How many frames a ring has room for: what was asked for, what the stream needs, what memory there is.
 
-A ring whose memory was given gets just that, where there is as much. An automatic one holds `SECONDS` of the stream, at
-least `USUAL` bytes: so a disk may pause for 3 s at any rate. As long as the time between two frames is not known, it
-gets `UNKNOWN` bytes, 4 s of 2048 × 2048 pixels of 16 bit at 100 fps, and a bit. Of the memory that is free, an
-automatic ring takes at most a quarter, of the free room in /dev/shm at most half: so the next one, of another detector
-or another session, finds some as well. A ring that was to be larger than that is made smaller, with one warning.
+A ring whose memory was given gets just that, where there is as much. An automatic one holds `SECONDS` of the stream,
+and not less than `USUAL` bytes or `USUAL_SLOTS` frames: so a disk may pause for 3 s. As long as the time between two
+frames is not known, it gets `UNKNOWN` bytes: that is 5 s of 2048 × 2048 pixels of 16 bit at 100 fps. Of the memory that
+is free an automatic ring takes at most a quarter, of the free room in /dev/shm at most half, so that the next one, of
+another detector or another session, finds some as well. What does not fit is made smaller, with one warning.
 """
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,10 @@ from beamstream.slot_memory import slot_bytes
 SECONDS = 4.0
 """Of a stream whose rate is known, in an automatic ring, s."""
 USUAL = 512 * 2**20
-"""Memory of an automatic ring at least, where there is as much, bytes."""
+"""Memory of an automatic ring for any rate, bytes."""
 UNKNOWN = 4 * 2**30
 """Memory of an automatic ring as long as the rate is not known, bytes."""
-LEAST_SLOTS, MOST_SLOTS = 4, 16384
+LEAST_SLOTS, USUAL_SLOTS, MOST_SLOTS = 4, 4096, 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,12 @@ class RingSize:
         """Return the frames that a ring is to hold if there is room; `frame_time` in s, 0 where it is not known."""
         if self.slots is not None:
             return max(LEAST_SLOTS, self.slots)
-        memory = self.memory
-        if memory is None:
-            memory = max(USUAL, int(SECONDS / frame_time) * slot_bytes(geometry)) if frame_time > 0 else UNKNOWN
-        return max(LEAST_SLOTS, min(MOST_SLOTS, memory // slot_bytes(geometry)))
+        each = slot_bytes(geometry)
+        if self.memory is None and frame_time > 0:
+            slots = max(math.ceil(SECONDS / frame_time), min(USUAL // each, USUAL_SLOTS))
+        else:
+            slots = (UNKNOWN if self.memory is None else self.memory) // each
+        return max(LEAST_SLOTS, min(MOST_SLOTS, slots))
 
     def fitting(self, geometry: Geometry, wanted: int, room: Room) -> int:
         """Return the frames that a ring can hold.
