@@ -83,9 +83,10 @@ def test_detectors_one_after_the_other_all_get_a_ring():
     assert room.free > 0
 
 
-def test_a_ring_of_which_not_even_four_frames_fit_is_refused_with_advice():
-    with pytest.raises(RingError, match=r"4 frames of 2048 × 2048 uint16 asked for, 32 MB; 20 MB are free in /dev/shm"):
-        size_of(LARGE, Room(20 * MB, 8 * GB))
+def test_a_ring_of_which_not_even_two_frames_fit_is_refused_with_advice():
+    assert size_of(LARGE, Room(30 * MB, 8 * GB)) == 3
+    with pytest.raises(RingError, match=r"2048 uint16 wanted, 4096 MB; 14 MB are free in /dev/shm, .*; enlarge"):
+        size_of(LARGE, Room(14 * MB, 8 * GB))
 
 
 def test_a_small_shared_memory_gets_a_smaller_ring_and_one_warning(container, name, caplog):

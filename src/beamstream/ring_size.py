@@ -24,6 +24,7 @@ USUAL = 512 * 2**20
 UNKNOWN = 4 * 2**30
 """Memory of an automatic ring as long as the rate is not known, bytes."""
 LEAST_SLOTS, USUAL_SLOTS, MOST_SLOTS = 4, 4096, 16384
+_MINIMUM = 2  # slots: one is being written while another is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +97,19 @@ class RingSize:
         Raises
         ------
         RingError
-            There is not even room for `LEAST_SLOTS`.
+            There is not even room for two.
         """
         each = slot_bytes(geometry) + RECORD_BYTES
         given = self.memory is not None or self.slots is not None
         if (given and wanted * each <= room.free) or wanted * each <= room.share:
             return wanted
-        if LEAST_SLOTS * each > room.free:
+        slots = min(wanted, max(LEAST_SLOTS, room.share // each), room.free // each)
+        if slots < _MINIMUM:
             raise RingError(
-                f"{self.name}: a ring of {LEAST_SLOTS} frames of {geometry} asked for, {_mb(LEAST_SLOTS * each)}; "
-                f"{_words(room)}; enlarge {SHM} or lower ring_memory_mb of other detectors"
+                f"{self.name}: a ring of {wanted} frames of {geometry} wanted, {_mb(wanted * each)}; {_words(room)}, "
+                f"too little for two; enlarge {SHM}, or lower ring_memory_mb of the other detectors"
             )
-        return min(wanted, max(LEAST_SLOTS, room.share // each))
+        return slots
 
     def shortage(self, geometry: Geometry, wanted: int, slots: int, room: Room, frame_time: float) -> str:
         """Return what to warn of where a ring holds less than it should; as long as no rate is known, than `USUAL`."""

@@ -3,6 +3,7 @@
 import mmap
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +15,9 @@ from beamstream import codecs
 from beamstream.frames import Geometry
 
 PAGE = mmap.PAGESIZE
-_AT_ONCE = 512 << 20  # bytes that are touched before the first frame; the system clears 1 to 2 GB/s
+_AT_ONCE = 512 << 20  # bytes that are touched before the first frame at least; the system clears 1 to 2 GB/s
+_AHEAD = 2.0  # s that touching the rest may take: half the time in which a stream fills an automatic ring
 _PIECE = 8 << 20  # bytes between two looks at whether the ring has ended
-_NICE = 10  # the recorder goes first
 _COMPRESSED_MARGIN = 4096
 
 
@@ -100,32 +101,34 @@ def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
 class Touching:
     """Touch the memory of slots, so that no frame has to wait until the system has cleared its pages.
 
-    The first 512 MiB at once, the rest in a thread of its own. It only reads: frames may come meanwhile.
+    A frame that has to wait for its own pages takes several times as long as its copy. So as much is touched at once as
+    is needed to stay ahead of the frames: all but what takes 2 s, as fast as it went so far; at least 512 MiB. A thread
+    of its own touches the rest. It only reads, frames may come meanwhile.
     """
 
     def __init__(self, memory: NDArray[np.uint8], slots: Slots, name: str) -> None:
         self._memory, self._pieces = memory, slots.pieces()
+        self._left = slots.at + slots.number * slots.reserved  # bytes
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        if not self._touch(_AT_ONCE):
-            self._thread = threading.Thread(target=self._run, name=f"{name}-memory", daemon=True)
+        began, all_of_it = time.monotonic(), self._left
+        while self._left > 0:
+            self._touch()
+            done, took = all_of_it - self._left, time.monotonic() - began
+            if done >= _AT_ONCE and self._left * took <= done * _AHEAD:
+                break
+        if self._left > 0:
+            self._thread = threading.Thread(target=self._touch_all, name=f"{name}-memory", daemon=True)
             self._thread.start()
 
-    def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _NICE)
-        self._touch(None)
+    def _touch_all(self) -> None:
+        while self._left > 0 and not self._ended.is_set():
+            self._touch()
 
-    def _touch(self, most: int | None) -> bool:
-        """Touch up to `most` bytes; return whether that was all."""
-        done = 0
-        for start, stop in self._pieces:
-            if self._ended.is_set():
-                break
-            self._memory[start:stop:PAGE].max()  # without the GIL; a page that was read is mapped for writing, too
-            done += stop - start
-            if most is not None and done >= most:
-                return False
-        return True
+    def _touch(self) -> None:
+        start, stop = next(self._pieces)
+        self._memory[start:stop:PAGE].max()  # without the GIL; a page that was read is mapped for writing, too
+        self._left -= stop - start
 
     def end(self) -> None:
         """Leave the rest untouched; the thread has ended when this returns."""
