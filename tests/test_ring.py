@@ -20,7 +20,7 @@ from imagecodecs import jpeg8_encode
 from beamstream import segment
 from beamstream.errors import MalformedFrame, RingError, RingOverrun
 from beamstream.frames import ColorMode, Frame, Geometry
-from beamstream.readers import Latest, RingView, every, frames, read_whole
+from beamstream.readers import Latest, RingView, every, frames
 from beamstream.ring import Ring
 from beamstream.segment import PREFIX, SHM
 from beamstream.sim.encode import encode
@@ -260,7 +260,7 @@ def test_readers_of_another_process_see_whole_counters_and_whole_frames(name, or
             assert stop >= last
             last = stop
             with contextlib.suppress(RingOverrun):
-                unique_id, timestamp, received, value, row = read_whole(view, stop - 1, _numbers)
+                unique_id, timestamp, received, value, row = view.read(stop - 1, _numbers)
                 assert (unique_id, timestamp, received) == (stop - 1, 1e9 + stop - 1, 2e9 + stop - 1)
                 assert value == row == (stop - 1) % 60000
                 whole += 1
@@ -318,11 +318,11 @@ def test_what_is_raised_for_an_overwritten_frame_is_an_overrun_and_else_what_it_
         fail(frame)
 
     with pytest.raises(ZeroDivisionError):
-        read_whole(ring, 0, fail)
+        ring.read(0, fail)
     with pytest.raises(RingOverrun, match="overwritten while it was read"):
-        read_whole(ring, 0, overtaken)
+        ring.read(0, overtaken)
     with pytest.raises(RingOverrun, match="overwritten while it was read"):
-        read_whole(ring, ring.bounds()[1] - 1, lambda frame: [ring.put(_frame(i)) for i in range(8)])
+        ring.read(ring.bounds()[1] - 1, lambda frame: [ring.put(_frame(i)) for i in range(8)])
 
 
 def test_frames_know_their_index_and_nothing_has_the_index_of_none(ring):

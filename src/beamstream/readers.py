@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from beamstream.errors import RingError, RingOverrun
 from beamstream.frames import Frame, Geometry
-from beamstream.segment import PREFIX, SHM, Segment, held, whole
+from beamstream.segment import PREFIX, SHM, Segment, held
 
 T = TypeVar("T")
 _POLL = 0.002  # s; how late a reader in another process may notice a frame
@@ -27,6 +27,16 @@ class FrameStore(Protocol):
         """Return one frame as a view."""
         ...
 
+    def read(self, index: int, compute: Callable[[Frame], T]) -> T:
+        """Return what a function makes of a frame: a copy, or what it computes.
+
+        Raises
+        ------
+        RingOverrun
+            The frame is not in the ring, or was overwritten meanwhile, whatever the function raised.
+        """
+        ...
+
     def holds(self, index: int) -> bool:
         """Return whether a frame is still untouched."""
         ...
@@ -36,19 +46,8 @@ class FrameStore(Protocol):
         ...
 
 
-def read_whole(store: FrameStore, index: int, read: Callable[[Frame], T]) -> T:
-    """Return what a function makes of a frame that it gets as a view; a copy, or what it computes.
-
-    Raises
-    ------
-    RingOverrun
-        The frame is not in the ring, or was overwritten meanwhile, whatever the function raised.
-    """
-    return whole(store, index, lambda index: read(store.frame(index)))
-
-
 def copied(frame: Frame) -> Frame:
-    """Return the same frame in memory of its own; for `read_whole`."""
+    """Return the same frame in memory of its own; for `FrameStore.read`."""
     return replace(frame, payload=frame.payload.copy())
 
 
@@ -144,6 +143,10 @@ class RingView:
         """Return one frame as a view."""
         return self._segment.frame(index)
 
+    def read(self, index: int, compute: Callable[[Frame], T]) -> T:
+        """Return what a function makes of a frame, see `FrameStore.read`."""
+        return self._segment.read(index, compute)
+
     def holds(self, index: int) -> bool:
         """Return whether a frame is still untouched."""
         return self._segment.holds(index)
@@ -212,6 +215,6 @@ class Latest:
     def _copy(self, index: int) -> Frame | None:
         """Return a copy, None if the writer came in between."""
         try:
-            return read_whole(self._store, index, copied)
+            return self._store.read(index, copied)
         except RingOverrun:
             return None

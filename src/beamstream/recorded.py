@@ -11,7 +11,7 @@ import numpy as np
 
 from beamstream.errors import RingError, RingOverrun, SinkError
 from beamstream.frames import NO_ATTRIBUTES, ColorMode, Frame, Geometry
-from beamstream.readers import RingView, read_whole
+from beamstream.readers import RingView
 from beamstream.sinks.disk import explained
 from beamstream.sinks.hdf5_layout import RING_INDEX, SCALARS
 from beamstream.sinks.hdf5_reading import row_reader
@@ -177,7 +177,7 @@ class _RingRows:
             return replace(wanted, attributes=frame.attributes)
 
         try:
-            return read_whole(view, wanted.ring_index, copy)
+            return view.read(wanted.ring_index, copy)
         except RingOverrun:
             return None
 

@@ -20,7 +20,6 @@ from beamstream.errors import (
 )
 from beamstream.frames import Frame, Geometry
 from beamstream.ledger import Ledger, OnLoss, Place
-from beamstream.readers import read_whole
 from beamstream.ring import Ring
 from beamstream.sinks.base import Sink
 from beamstream.window import Window
@@ -174,7 +173,7 @@ class Recording:
         """
         index = self._last_accepted
         try:
-            return None if index is None else read_whole(self._ring, index, compute)
+            return None if index is None else self._ring.read(index, compute)
         except RingOverrun:
             return None
 

@@ -5,8 +5,10 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from typing import TypeVar
 from uuid import uuid4
 
 from beamstream.errors import RingOverrun
@@ -16,6 +18,7 @@ from beamstream.segment import PREFIX, RECORD_BYTES, SHM, Segment, held, slot_by
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _serial = count()
 _open: "weakref.WeakSet[Ring]" = weakref.WeakSet()
 
@@ -173,6 +176,10 @@ class Ring:
     def frame(self, index: int) -> Frame:
         """Return one frame as a view; `holds` tells afterwards whether it was still whole."""
         return self._of(index).frame(index)
+
+    def read(self, index: int, compute: Callable[[Frame], T]) -> T:
+        """Return what a function makes of a frame, see `beamstream.readers.FrameStore.read`."""
+        return self._of(index).read(index, compute)
 
     def holds(self, index: int) -> bool:
         """Return whether a frame is still untouched."""

@@ -6,7 +6,7 @@ The file is flocked by its writer for as long as that lives: a segment whose loc
 
 Readers take no lock. Every number that they read is one aligned word of 8 bytes, stored at once: never by
 ``struct.pack_into``, which fills its bytes with zeros first. A slot has a sequence word: 0 while the slot is being
-written, index + 1 afterwards. Who has read something of a slot looks at its sequence word once more (`whole`).
+written, index + 1 afterwards. Who has read something of a slot looks at its sequence word once more (`Segment.read`).
 
 This rests on the order of stores. x86-64 lets every processor see stores in the order of the program, and loads are not
 reordered either. The exception are copies of many pixels, which the C library streams past the cache: between the 0 and
@@ -23,7 +23,7 @@ import platform
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import orjson
@@ -59,36 +59,6 @@ def _barrier() -> None:
     lock.acquire()
     lock.release()
     lock.acquire()
-
-
-class Overwritable(Protocol):
-    """Whose frames are overwritten by newer ones: a segment, a ring, a view of one."""
-
-    def holds(self, index: int) -> bool:
-        """Return whether a frame is still untouched."""
-        ...
-
-
-def whole(store: Overwritable, index: int, read: Callable[[int], T]) -> T:
-    """Return what a function makes of the frame of an index, if that was untouched all the while.
-
-    What the function raises is its own error only while the frame is there: pixels that are half of one, half of
-    another frame make decoders raise anything.
-
-    Raises
-    ------
-    RingOverrun
-        The frame is not in the ring, or was overwritten meanwhile.
-    """
-    try:
-        result = read(index)
-    except Exception as error:
-        if isinstance(error, RingOverrun) or store.holds(index):
-            raise
-        raise RingOverrun(f"frame {index} was overwritten while it was read") from error
-    if not store.holds(index):
-        raise RingOverrun(f"frame {index} was overwritten while it was read")
-    return result
 
 
 class Segment:
@@ -312,7 +282,28 @@ class Segment:
         RingOverrun
             It is not there (any more).
         """
-        return whole(self, index, self._frame)
+        return self.read(index, _itself)
+
+    def read(self, index: int, compute: Callable[[Frame], T]) -> T:
+        """Return what a function makes of a frame that was untouched all the while.
+
+        What the function raises is its own error only while the frame is there: pixels that are half of one, half of
+        another frame make decoders raise anything.
+
+        Raises
+        ------
+        RingOverrun
+            The frame is not in the ring, or was overwritten meanwhile.
+        """
+        try:
+            result = compute(self._frame(index))
+        except Exception as error:
+            if isinstance(error, RingOverrun) or self.holds(index):
+                raise
+            raise RingOverrun(f"frame {index} was overwritten while it was read") from error
+        if not self.holds(index):
+            raise RingOverrun(f"frame {index} was overwritten while it was read")
+        return result
 
     def _frame(self, index: int) -> Frame:
         if not self.holds(index):
@@ -350,6 +341,10 @@ class Segment:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _itself(frame: Frame) -> Frame:
+    return frame
 
 
 def table_end(capacity: int) -> int:

@@ -13,7 +13,7 @@ from beamstream.live.hub_settings import HubSettings
 from beamstream.live.image_newest import Newest
 from beamstream.live.image_seat import Seat
 from beamstream.live.image_treating import Treating
-from beamstream.readers import RingView, copied, read_whole
+from beamstream.readers import RingView, copied
 from beamstream.watching.follow import Follow
 from beamstream.watching.streams import StreamSpec
 
@@ -176,7 +176,7 @@ class Feed:
         if start == stop or (ring, stop) == self._taken:
             return
         with contextlib.suppress(RingOverrun):  # overwritten this moment: there is a newer one
-            frame = read_whole(ring, stop - 1, copied)
+            frame = ring.read(stop - 1, copied)
             self._taken = ring, stop
             self._keep(frame, stop - 1, ring)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from beamstream.errors import BeamstreamError, RingError, RingOverrun
 from beamstream.frames import Frame
 from beamstream.live.history import History
-from beamstream.readers import RingView, read_whole
+from beamstream.readers import RingView
 
 _POLL = 0.004  # s; how late a spectrum may be noticed
 _LOOK = 0.2  # s between two looks for a ring
@@ -149,7 +149,7 @@ class Follower:
         return self._next - begin
 
     def _copy(self, view: RingView, index: int) -> None:
-        frame, values = read_whole(view, index, lambda frame: (frame, self._values(frame)))
+        frame, values = view.read(index, lambda frame: (frame, self._values(frame)))
         if self._unique_id is not None and frame.unique_id > self._unique_id + 1:
             self.lost += frame.unique_id - self._unique_id - 1
         self._unique_id = frame.unique_id

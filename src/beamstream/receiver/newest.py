@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from beamstream.errors import RingOverrun
 from beamstream.frames import Frame, Geometry
-from beamstream.readers import FrameStore, read_whole
+from beamstream.readers import FrameStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def _stretch(store: FrameStore, number: int, beam: int) -> list[_Row] | None:
 def _row(store: FrameStore, index: int, beam: int) -> _Row | None:
     """Return a copy of one spectrum, None if the writer came in between."""
     try:
-        return read_whole(store, index, lambda frame: _copy_of_beam(frame, beam))
+        return store.read(index, lambda frame: _copy_of_beam(frame, beam))
     except RingOverrun:
         return None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from beamstream.errors import RingOverrun
 from beamstream.frames import Frame
-from beamstream.readers import RingView, copied, read_whole
+from beamstream.readers import RingView, copied
 from beamstream.watching.candidates import Candidates
 from beamstream.watching.pace import Pace, ago
 from beamstream.watching.streams import StreamSpec
@@ -99,7 +99,7 @@ class Follow:
             if start == stop or (self._owner, stop) == self._returned:
                 return None
             with contextlib.suppress(RingOverrun):
-                copy = read_whole(view, stop - 1, copied)
+                copy = view.read(stop - 1, copied)
                 self._returned = self._owner, stop
                 return copy
         return None

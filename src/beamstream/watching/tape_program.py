@@ -13,7 +13,7 @@ from typing import Any
 
 from beamstream.errors import BeamstreamError, RingOverrun
 from beamstream.frames import Frame, Geometry
-from beamstream.readers import RingView, copied, read_whole
+from beamstream.readers import RingView, copied
 from beamstream.sinks.base import Sink
 from beamstream.sinks.formats import FORMATS, Format, Wanted
 from beamstream.watching.child import own_stdout, told
@@ -159,7 +159,7 @@ class Recorder:
 def _copied(view: RingView, index: int) -> Frame | None:
     """Return a copy of a frame, None if it is overwritten."""
     try:
-        return read_whole(view, index, copied)
+        return view.read(index, copied)
     except RingOverrun:
         return None
 
