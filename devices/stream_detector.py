@@ -55,8 +55,9 @@ class StreamDetector(Device):
         Whether a lost frame fails the run or is marked in its ledger, with a warning.
     timeout : float
         Longest silence, s, beyond two frame times where these are known.
-    ring_memory : int
-        Bytes of shared memory for frames that wait for the disk or are looked at.
+    ring_memory : int, optional
+        Bytes of shared memory for frames that wait for the disk or are looked at; by default some seconds of the
+        stream, as far as there is memory, see `beamstream.ring_size`.
     pixel_size : float or pair of float, optional
         How large a pixel is: both ways, or rows and columns apart. Viewers draw a scale bar of it.
     pixel_units : str
@@ -97,7 +98,7 @@ class StreamDetector(Device):
         directory: str | Path = "data/recordings",
         on_loss: OnLoss = "mark",
         timeout: float = 10.0,
-        ring_memory: int = 512 * 2**20,
+        ring_memory: int | None = None,
         pixel_size: float | Sequence[float] | None = None,
         pixel_units: str = "um",
         **kwargs: Any,
@@ -202,6 +203,7 @@ class StreamDetector(Device):
             raise SinkError(f"{self.name}: {day} cannot be made: {e.strerror}; choose another directory") from None
         self.path = day / f"{self.name}_{time.strftime('%H%M%S')}_{uuid.uuid4().hex[:8]}.h5"
         sink = self._sink(self.path, geometry)
+        self._ring.frame_time = self._frame_time
         self._recording = Recording(self.name, self._ring, sink, geometry, on_loss=value_of(self.on_loss))
         self.ledger.account, self.ledger.recording = self._recording.ledger, self._recording
         self._documents = SinkDocuments(sink, self.name, pixels=self._pixels)

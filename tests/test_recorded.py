@@ -6,15 +6,18 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
-from beamstream.errors import SinkError
+from beamstream import codecs
+from beamstream.errors import CodecError, SinkError
 from beamstream.frames import ColorMode, Geometry
 from beamstream.recorded import RecordedFrames
 from beamstream.ring import Ring
 from beamstream.sim.encode import encode
 from beamstream.sinks.contract import made_frame, made_frames
+from beamstream.sinks.dxchange import DxchangeSink
 from beamstream.sinks.hdf5 import Hdf5Sink
 
 PLAIN = Geometry((60, 80), "<u2")
@@ -28,16 +31,26 @@ def ring():
     ring.close()
 
 
+def recorded_from(ring, frames):
+    """Put frames into a ring, and return them as the recorder gets them to write."""
+    return [replace(frame, ring_index=ring.put(frame)) for frame in frames]
+
+
+def sink_of(ring, path, geometry=PLAIN):
+    """Return a sink for frames of a ring, as the recorder makes it."""
+    sink = Hdf5Sink(path, geometry)
+    sink.ring = ring.token
+    return sink
+
+
 def images(recorded, start, stop):
     return [frame.image.copy() for batch in recorded.read(start, stop) for frame in batch]
 
 
 def test_frames_come_from_the_ring_while_they_are_there_and_from_the_file_afterwards(tmp_path, ring):
     frames = made_frames(PLAIN, 0, 100)
-    with Hdf5Sink(tmp_path / "run.h5", PLAIN) as sink:
-        for frame in frames:
-            ring.put(frame)
-        sink.write(frames)
+    with sink_of(ring, tmp_path / "run.h5") as sink:
+        sink.write(recorded_from(ring, frames))
         low, high = ring.bounds()
         assert 0 < low < high == 100
         with RecordedFrames(sink.path, ring=RING) as recorded:
@@ -47,27 +60,115 @@ def test_frames_come_from_the_ring_while_they_are_there_and_from_the_file_afterw
 
 
 def test_rows_are_found_between_frames_that_were_not_recorded(tmp_path, ring):
-    frames = made_frames(PLAIN, 0, 20)
-    with Hdf5Sink(tmp_path / "run.h5", PLAIN) as sink:
-        for frame in frames:
-            ring.put(frame)
-        kept = frames[3:18:5]
+    with sink_of(ring, tmp_path / "run.h5") as sink:
+        kept = recorded_from(ring, made_frames(PLAIN, 0, 20))[3:18:5]
         sink.write(kept)
         with RecordedFrames(sink.path, ring=RING) as recorded:
             (batch,) = recorded.read(0, 3)
-            assert [f.unique_id for f in batch] == [f.unique_id for f in kept]
+            assert [(f.unique_id, f.ring_index) for f in batch] == [(f.unique_id, f.ring_index) for f in kept]
             assert all(np.array_equal(a.image, b.image) for a, b in zip(batch, kept, strict=True))
             assert recorded.origins.ring == 3
 
 
-def test_a_frame_of_the_same_id_from_another_time_is_not_taken_for_ours(tmp_path, ring):
-    frame = made_frame(PLAIN, 1)
-    with Hdf5Sink(tmp_path / "run.h5", PLAIN) as sink:
-        sink.write([frame])
-        ring.put(replace(made_frame(PLAIN, 2), unique_id=frame.unique_id))
+def test_frames_that_a_detector_gives_the_same_numbers_in_each_run_stay_those_of_their_run(tmp_path, ring):
+    first, second = made_frames(PLAIN, 0, 5), made_frames(PLAIN, 5, 10)
+    second = [replace(b, unique_id=a.unique_id, timestamp=a.timestamp) for a, b in zip(first, second, strict=True)]
+    for path, frames in ((tmp_path / "first.h5", first), (tmp_path / "second.h5", second)):
+        with sink_of(ring, path) as sink:
+            sink.write(recorded_from(ring, frames))
+    for path, frames in ((tmp_path / "first.h5", first), (tmp_path / "second.h5", second)):
+        with RecordedFrames(path, ring=RING) as recorded:
+            assert all(map(np.array_equal, images(recorded, 0, 5), [frame.image for frame in frames]))
+            assert recorded.origins.ring == 5
+
+
+def test_a_ring_of_the_same_name_in_another_process_is_not_read(tmp_path, ring):
+    code = (
+        "import sys; from beamstream.ring import Ring; from beamstream.sinks.contract import made_frames\n"
+        "from beamstream.frames import Geometry\n"
+        "ring = Ring(sys.argv[1], memory=16 * 8192 * 2)\n"
+        "for frame in made_frames(Geometry((60, 80), '<u2'), 50, 55): ring.put(frame)\n"
+        "print('there', flush=True); sys.stdin.read(); ring.close()"
+    )
+    frames = made_frames(PLAIN, 0, 5)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with sink_of(ring, tmp_path / "run.h5") as sink:
+        sink.write(recorded_from(ring, frames))
+        with subprocess.Popen([sys.executable, "-c", code, RING], **pipes) as other:  # the youngest of that name
+            assert other.stdout.readline() == "there\n"
+            with RecordedFrames(sink.path, ring=RING) as recorded:
+                assert all(map(np.array_equal, images(recorded, 0, 5), [frame.image for frame in frames]))
+                assert recorded.origins.ring == 5
+            other.stdin.close()
+
+
+def test_a_ring_that_was_made_anew_is_not_read(tmp_path, ring):
+    frames = made_frames(PLAIN, 0, 5)
+    with sink_of(ring, tmp_path / "run.h5") as sink:
+        sink.write(recorded_from(ring, frames))
+        ring.close()
+        again = Ring(RING, memory=16 * 8192 * 2)
+        recorded_from(again, made_frames(PLAIN, 50, 55))
         with RecordedFrames(sink.path, ring=RING) as recorded:
-            assert np.array_equal(images(recorded, 0, 1)[0], frame.image)
-            assert recorded.origins.file == 1
+            assert all(map(np.array_equal, images(recorded, 0, 5), [frame.image for frame in frames]))
+            assert recorded.origins.file == 5
+        again.close()
+
+
+def test_a_recording_without_ring_indices_is_read_from_the_file(tmp_path, ring):
+    frames = made_frames(PLAIN, 0, 5)
+    with Hdf5Sink(tmp_path / "run.h5", PLAIN) as sink:
+        sink.write(recorded_from(ring, frames))
+        with RecordedFrames(sink.path, ring=RING) as recorded:
+            read = [frame for batch in recorded.read(0, 5) for frame in batch]
+            assert {frame.ring_index for frame in read} == {-1}
+            assert recorded.origins.file == 5
+
+
+def test_the_index_in_the_ring_is_a_column_of_the_file_and_of_nothing_else(tmp_path, ring):
+    with sink_of(ring, tmp_path / "run.h5") as sink:
+        recorded_from(ring, made_frames(PLAIN, 0, 3))
+        sink.write(recorded_from(ring, made_frames(PLAIN, 3, 6)))
+        assert set(sink.arrays) == {"data", "unique_id", "timestamp", "received"}
+    with h5py.File(sink.path) as file:
+        assert file["entry/data/ring_index"][:].tolist() == [3, 4, 5]
+        assert file["entry/data/ring_index"].dtype == np.int64
+        assert file["entry/data"].attrs["ring"] == ring.token
+    with RecordedFrames(sink.path) as recorded:
+        ((frame, *_),) = recorded.read(0, 3)
+        assert frame.attributes == {}
+    with DxchangeSink(tmp_path / "dx.h5", PLAIN) as dxchange:
+        dxchange.ring = ring.token
+        dxchange.write(made_frames(PLAIN, 0, 1))
+    with h5py.File(dxchange.path) as file:
+        assert "ring_index" not in file["measurement/frames"]
+
+
+def test_a_frame_that_is_overwritten_while_it_is_decoded_is_read_from_the_file(tmp_path, ring, monkeypatch):
+    plain = made_frames(PLAIN, 0, 2)
+    packed = [replace(f, payload=encode(f.image, "zlib"), geometry=replace(PLAIN, codec="zlib")) for f in plain]
+    with sink_of(ring, tmp_path / "run.h5", packed[0].geometry) as sink:
+        sink.write(recorded_from(ring, packed))
+        decode, capacity = codecs.decode, ring.statistics().capacity
+
+        def overtaken(codec, payload, dtype, shape):
+            for _ in range(capacity):
+                ring.put(replace(packed[1], payload=packed[1].payload[::-1].copy()))
+            return decode(codec, payload, dtype, shape)  # of bytes that are half of it, half of another
+
+        with RecordedFrames(sink.path, ring=RING) as recorded:
+            monkeypatch.setattr(codecs, "decode", overtaken)
+            read = images(recorded, 0, 2)
+            assert recorded.origins.file == 2
+    assert all(map(np.array_equal, read, [frame.image for frame in plain]))
+
+
+def test_a_frame_that_cannot_be_decoded_is_an_error_while_it_is_there(tmp_path, ring):
+    broken = replace(made_frame(PLAIN, 0), payload=np.ones(100, "u1"), geometry=replace(PLAIN, codec="zlib"))
+    with sink_of(ring, tmp_path / "run.h5", broken.geometry) as sink:
+        sink.write(recorded_from(ring, [broken]))
+        with RecordedFrames(sink.path, ring=RING) as recorded, pytest.raises(CodecError):
+            images(recorded, 0, 1)
 
 
 def test_a_file_that_grows_is_followed(tmp_path):
@@ -139,9 +240,8 @@ def test_compressed_frames_come_back_decoded_from_ring_and_file(tmp_path, ring, 
     geometry = replace(PLAIN, codec=codec)
     plain = made_frames(PLAIN, 0, 6)
     packed = [replace(f, payload=encode(f.image, codec), geometry=geometry) for f in plain]
-    with Hdf5Sink(tmp_path / "run.h5", geometry) as sink:
-        sink.write(packed)
-        ring.put(packed[5])
+    with sink_of(ring, tmp_path / "run.h5", geometry) as sink:
+        sink.write([*packed[:5], *recorded_from(ring, packed[5:])])
         with RecordedFrames(sink.path, ring=RING) as recorded:
             read = images(recorded, 0, 6)
             assert (recorded.origins.ring, recorded.origins.file) == (1, 5)

@@ -1,5 +1,7 @@
 """The ring keeps what it says, tells readers when it cannot, and leaves nothing behind."""
 
+import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -7,17 +9,22 @@ import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imagecodecs import jpeg8_encode
 
+from beamstream import segment
 from beamstream.errors import MalformedFrame, RingError, RingOverrun
-from beamstream.frames import Frame, Geometry
+from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.readers import Latest, RingView, every, frames
 from beamstream.ring import Ring
-from beamstream.segment import PREFIX, SHM, slot_bytes
+from beamstream.segment import PREFIX, SHM
+from beamstream.sim.encode import encode
+from beamstream.slot_memory import slot_bytes
 
 SMALL = Geometry((8, 16), "<u2")
 _names = count()
@@ -219,6 +226,168 @@ def test_no_segment_survives_the_next_start_after_kill_of_the_process_group(name
     Ring("another", memory=_memory(4)).close()
     other.close()
     assert not list(SHM.glob(f"{PREFIX}{name}.*"))
+
+
+_HAMMER = """
+import sys
+import numpy as np
+from beamstream import segment
+from beamstream.frames import Frame, Geometry
+from beamstream.ring import Ring
+segment._ORDERED = segment._ORDERED and sys.argv[2] == "as it is"
+ring = Ring(sys.argv[1], memory=2**21)
+g = Geometry((64, 64), "<u2")
+ring.put(Frame(np.zeros((4, 4), "<u2"), Geometry((4, 4), "<u2"), 0, 0.0, 0.0))
+for number in range(1, int(sys.argv[3])):
+    ring.put(Frame(np.full((64, 64), number % 60000, "<u2"), g, number, 1e9 + number, 2e9 + number))
+    if number == 1:
+        print("second epoch", flush=True)
+ring.close()
+"""
+
+
+@pytest.mark.parametrize("order", ["as it is", "weak"])
+def test_readers_of_another_process_see_whole_counters_and_whole_frames(name, order, monkeypatch):
+    monkeypatch.setattr(segment, "_ORDERED", segment._ORDERED and order == "as it is")
+    command = [sys.executable, "-c", _HAMMER, name, order, "100000"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "second epoch\n"
+        view, last, whole = RingView(name), 0, 0
+        while not view.closed:
+            start, stop = view.bounds()
+            assert 1 <= start <= stop
+            assert stop >= last
+            last = stop
+            with contextlib.suppress(RingOverrun):
+                unique_id, timestamp, received, value, row = view.read(stop - 1, _numbers)
+                assert (unique_id, timestamp, received) == (stop - 1, 1e9 + stop - 1, 2e9 + stop - 1)
+                assert value == row == (stop - 1) % 60000
+                whole += 1
+        view.close()
+    assert writer.returncode == 0
+    assert whole > 0
+
+
+def _numbers(frame: Frame) -> tuple[int, float, float, int, int]:
+    image = frame.image
+    return frame.unique_id, frame.timestamp, frame.received, int(image[0, 0]), int(image[-1, -1])
+
+
+@pytest.mark.parametrize("index", [0, 2**60], ids=["below the first", "beyond reason"])
+def test_a_counter_that_cannot_be_is_an_error_for_its_reader(ring, name, index):
+    ring.put(_frame(1))
+    ring.put(_frame(2, Geometry((4, 4), "|u1")))  # so that the first is not 0
+    view = RingView(name)
+    with next(SHM.glob(f"{PREFIX}{name}.*")).open("r+b") as file:
+        file.seek(8)
+        file.write(index.to_bytes(8, sys.byteorder))
+    with pytest.raises(RingError, match=f"next index {index} read, its first is 1"):
+        view.bounds()
+    view.close()
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("what", ["header", "size"])
+def test_a_file_that_is_no_whole_segment_is_not_attached(ring, name, what):
+    ring.put(_frame(1))
+    (path,) = SHM.glob(f"{PREFIX}{name}.*")
+    content = path.read_bytes()
+    damaged = content[:64] + b"\xff" * 8 + content[72:] if what == "header" else content[:8192]
+    other = path.with_name(f"{PREFIX}{name}-damaged.1-0-0")
+    other.write_bytes(damaged)
+    before = _descriptors()
+    with pytest.raises(RingError, match="not a ring, or not yet complete"):
+        RingView(f"{name}-damaged")
+    assert _descriptors() == before
+    other.unlink()
+
+
+def test_what_is_raised_for_an_overwritten_frame_is_an_overrun_and_else_what_it_is(ring):
+    ring.put(_frame(0))
+
+    def fail(frame: Frame) -> None:
+        raise ZeroDivisionError
+
+    def overtaken(frame: Frame) -> None:
+        for i in range(ring.statistics().capacity):
+            ring.put(_frame(i))
+        fail(frame)
+
+    with pytest.raises(ZeroDivisionError):
+        ring.read(0, fail)
+    with pytest.raises(RingOverrun, match="overwritten while it was read"):
+        ring.read(0, overtaken)
+    with pytest.raises(RingOverrun, match="overwritten while it was read"):
+        ring.read(ring.bounds()[1] - 1, lambda frame: [ring.put(_frame(i)) for i in range(8)])
+
+
+def test_frames_know_their_index_and_nothing_has_the_index_of_none(ring):
+    for i in range(10):
+        ring.put(_frame(i))
+    assert [frame.ring_index for frame in frames(ring, 2, 10)] == list(range(2, 10))
+    assert _frame(1).ring_index == -1
+    assert not ring.holds(-1)
+    assert not ring.holds(1)
+
+
+_NOISE = np.random.default_rng(1)
+
+
+def _jpeg(image):
+    return np.frombuffer(jpeg8_encode(image, level=100, subsampling="444"), "u1")
+
+
+@pytest.mark.parametrize("codec", ["blosc", "lz4", "bslz4", "zlib", "jpeg"])
+@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (17, 300), (512, 512), (200, 300, 3)], ids=str)
+def test_frames_that_are_larger_than_their_pixels_go_through(name, codec, shape):
+    geometry = Geometry(shape, "|u1", ColorMode.RGB1 if len(shape) == 3 else ColorMode.MONO, codec)
+    ring = Ring(name, memory=_memory(4, geometry))
+    images = [_NOISE.integers(0, 256, shape, "u1") for _ in range(3)]
+    images += [_NOISE.choice(np.array([0, 255], "u1"), shape) for _ in range(3)]
+    for i, image in enumerate(images):
+        payload = encode(image, codec) if codec != "jpeg" else _jpeg(image)
+        assert codec != "jpeg" or payload.nbytes > 1.2 * image.nbytes
+        ring.put(Frame(payload, geometry, i, 0.0, 0.0))
+        assert bytes(ring.frame(i).payload) == bytes(payload)
+        error = np.abs(ring.frame(i).image.astype(int) - image)
+        assert error.mean() < (1 if codec == "jpeg" else 1e-9)
+    ring.close()
+
+
+def test_memory_for_larger_frames_is_taken_only_when_they_come(name):
+    geometry = Geometry((512, 512), "|u1", codec="jpeg")
+    ring = Ring(name, memory=8 * slot_bytes(geometry))
+    ring.prepare(geometry)
+    (path,) = SHM.glob(f"{PREFIX}{name}.*")
+    before = path.stat().st_blocks * 512
+    assert before < 1.1 * 8 * slot_bytes(geometry)
+    noise = _jpeg(_NOISE.integers(0, 256, (512, 512), "u1"))
+    for i in range(16):
+        ring.put(Frame(noise, geometry, i, 0.0, 0.0))
+    taken = path.stat().st_blocks * 512 - before
+    assert 0 < taken <= 8 * (noise.nbytes - slot_bytes(geometry) + 4096)
+    ring.close()
+
+
+def test_a_larger_frame_for_which_there_is_no_memory_is_refused_in_words(name, monkeypatch):
+    geometry = Geometry((512, 512), "|u1", codec="jpeg")
+    ring = Ring(name, memory=4 * slot_bytes(geometry))
+    ring.put(Frame(np.zeros(1000, "u1"), geometry, 1, 0.0, 0.0, "cam"))
+
+    def full(fd: int, offset: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(RingOverrun, match=r"frame 2 takes 400000 bytes, .* No space left on device; lower ring_memory"):
+        ring.put(Frame(np.zeros(400000, "u1"), geometry, 2, 0.0, 0.0, "cam"))
+    monkeypatch.undo()
+    assert ring.put(Frame(np.zeros(400000, "u1"), geometry, 3, 0.0, 0.0, "cam")) == 1
+    assert ring.frame(0).unique_id == 1
+    ring.close()
 
 
 @settings(max_examples=30, deadline=None)

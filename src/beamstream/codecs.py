@@ -20,6 +20,8 @@ _HDF5_HEADER = struct.Struct(">QI")  # decoded bytes, block bytes: HDF5's lz4 an
 _BITSHUFFLE_BLOCK = 8192  # bytes, bitshuffle's default
 _BITSHUFFLE_LEAST = 128  # elements
 _BLOSC_HEADER = struct.Struct("<BBBBIII")  # version, codec version, flags, itemsize, nbytes, block, cbytes
+_HEADERS = 4096  # bytes beside the pixels that a codec may take
+_JPEG_BLOCK, _JPEG_HEADERS = 16, 1 << 16  # pixels, bytes
 _JPEG_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers; these three are not frames
 _JPEG_ORDERS = ((0, 1, 2), (0, 2, 1), (2, 0, 1))  # RGB1, RGB2, RGB3 from rows, columns, colours
 _DAMAGE = (RuntimeError, ValueError, OverflowError, MemoryError, struct.error)  # imagecodecs': RuntimeError
@@ -65,6 +67,23 @@ def decode(codec: str, payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, .
         raise _bad(codec, payload, dtype, shape, str(error) or type(error).__name__) from error
     image.flags.writeable = False
     return image
+
+
+def most_bytes(codec: str, shape: tuple[int, ...], itemsize: int) -> int:
+    """Return how large a frame may become when an encoder of this codec finds nothing to gain, bytes.
+
+    lz4, bslz4 and blosc add under 1 % and a header, zlib with fixed codes an eighth. A JPEG consists of whole blocks,
+    of up to 16 × 16 pixels, and its codes take up to 26 bits a coefficient where plain pixels take 8; beside them is
+    what cameras write into its header, at most 64 KiB a segment.
+    """
+    if codec != "jpeg":
+        nbytes = prod(shape) * itemsize
+        return nbytes + nbytes // 4 + _HEADERS if codec else nbytes
+    sides, n_colours = list(shape), 1
+    if len(sides) == 3 and 3 in sides:
+        sides.remove(3)
+        n_colours = 3
+    return 4 * n_colours * prod(-(-n // _JPEG_BLOCK) * _JPEG_BLOCK for n in sides) + _JPEG_HEADERS
 
 
 def _bad(codec: str, payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...], what: str) -> CodecError:

@@ -102,6 +102,8 @@ class Frame:
         Which clock made `timestamp`: ``"system"`` until a source knows better.
     attributes : Mapping
         The detector's attributes by name; values that JSON can carry.
+    ring_index : int
+        Its index in the ring that it was read from, which no other frame of that ring has; -1 for none.
     """
 
     payload: NDArray[Any]
@@ -112,6 +114,7 @@ class Frame:
     source: str = ""
     clock: str = "system"
     attributes: Mapping[str, Any] = field(default_factory=lambda: NO_ATTRIBUTES)
+    ring_index: int = -1
 
     @property
     def image(self) -> NDArray[Any]:

@@ -2,14 +2,15 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from beamstream.errors import RingError, RingOverrun
 from beamstream.frames import Frame, Geometry
 from beamstream.segment import PREFIX, SHM, Segment, held
 
+T = TypeVar("T")
 _POLL = 0.002  # s; how late a reader in another process may notice a frame
 
 
@@ -26,6 +27,16 @@ class FrameStore(Protocol):
         """Return one frame as a view."""
         ...
 
+    def read(self, index: int, compute: Callable[[Frame], T]) -> T:
+        """Return what a function makes of a frame: a copy, or what it computes.
+
+        Raises
+        ------
+        RingOverrun
+            The frame is not in the ring, or was overwritten meanwhile, whatever the function raised.
+        """
+        ...
+
     def holds(self, index: int) -> bool:
         """Return whether a frame is still untouched."""
         ...
@@ -33,6 +44,11 @@ class FrameStore(Protocol):
     def wait(self, index: int, timeout: float) -> bool:
         """Wait until frame `index` is there; False after `timeout` seconds."""
         ...
+
+
+def copied(frame: Frame) -> Frame:
+    """Return the same frame in memory of its own; for `FrameStore.read`."""
+    return replace(frame, payload=frame.payload.copy())
 
 
 def frames(store: FrameStore, start: int, stop: int) -> list[Frame]:
@@ -62,11 +78,13 @@ class RingView:
         As given to `Ring`; of several living rings of that name the youngest is taken.
     owner : int, optional
         Id of the process whose ring it has to be; any by default.
+    token : str, optional
+        The `Ring.token` that it has to have, whatever process made it.
     """
 
-    def __init__(self, name: str, owner: int | None = None) -> None:
+    def __init__(self, name: str, owner: int | None = None, *, token: str = "") -> None:
         self.name = name
-        self._pattern = f"{PREFIX}{name}.{'' if owner is None else f'{owner}-'}*"
+        self._pattern = f"{PREFIX}{name}.{'' if owner is None else f'{owner}-'}*{token}"
         self._segment = self._find()
 
     def _find(self) -> Segment:
@@ -124,6 +142,10 @@ class RingView:
     def frame(self, index: int) -> Frame:
         """Return one frame as a view."""
         return self._segment.frame(index)
+
+    def read(self, index: int, compute: Callable[[Frame], T]) -> T:
+        """Return what a function makes of a frame, see `FrameStore.read`."""
+        return self._segment.read(index, compute)
 
     def holds(self, index: int) -> bool:
         """Return whether a frame is still untouched."""
@@ -193,8 +215,6 @@ class Latest:
     def _copy(self, index: int) -> Frame | None:
         """Return a copy, None if the writer came in between."""
         try:
-            frame = self._store.frame(index)
-            copy = replace(frame, payload=frame.payload.copy())
-            return copy if self._store.holds(index) else None
+            return self._store.read(index, copied)
         except RingOverrun:
             return None

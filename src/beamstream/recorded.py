@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 
 from beamstream.errors import RingError, RingOverrun, SinkError
-from beamstream.frames import ColorMode, Frame, Geometry
+from beamstream.frames import NO_ATTRIBUTES, ColorMode, Frame, Geometry
 from beamstream.readers import RingView
 from beamstream.sinks.disk import explained
-from beamstream.sinks.hdf5_layout import SCALARS
+from beamstream.sinks.hdf5_layout import RING_INDEX, SCALARS
 from beamstream.sinks.hdf5_reading import row_reader
 
 _BATCH_BYTES = 8 * 2**20
@@ -32,8 +32,9 @@ class RecordedFrames:
     """Read the frames of one recorded file by row, also while it grows.
 
     A frame comes from the shared memory of the ring while it is there, and from the file afterwards: a slow reader is
-    late, never lossy. Which frame of the ring a row is, its unique_id and timestamp tell. To be used from one
-    thread, as a context manager or with `close`.
+    late, never lossy. Which frame of which ring a row is, the file tells: ring_index of each, and the ring's token. A
+    file without them, an older recording, is read alone. To be used from one thread, as a context manager or with
+    `close`.
 
     Parameters
     ----------
@@ -66,13 +67,15 @@ class RecordedFrames:
             group: Any = self._file[dataset.rpartition("/")[0]]
             self._data: Any = self._file[dataset]
             self._scalars = [group[column.name] for column in SCALARS]
-            known = {column.name for column in SCALARS} | {dataset.rpartition("/")[2]}
+            self._indices: Any = group.get(RING_INDEX.name)
+            known = {column.name for column in (*SCALARS, RING_INDEX)} | {dataset.rpartition("/")[2]}
             self._columns = {key: data for key, data in group.items() if key not in known and _grows(data)}
             mode = ColorMode(str(self._data.attrs.get("color_mode", "mono")))
             self.geometry = Geometry(self._data.shape[1:], self._data.dtype.str, mode)
             self.source = str(group.attrs.get("source", self.path.as_uri()))
+            token = str(group.attrs.get("ring", ""))
         self._pixels = row_reader(self.path, self._data, live=bool(ring))
-        self._ring = _RingRows(ring) if ring else None
+        self._ring = _RingRows(ring, token) if ring and token else None
         self._most = max(1, min(_MOST_IN_A_BATCH, _BATCH_BYTES // max(1, self.geometry.nbytes)))
         self._buffers = np.empty((self._most, *self.geometry.shape), self.geometry.dtype)
 
@@ -116,12 +119,13 @@ class RecordedFrames:
 
     def _batch(self, start: int, stop: int, end: int) -> list[Frame]:
         ids, timestamps, received = (dataset[start:stop].tolist() for dataset in self._scalars)
+        indices = [-1] * (stop - start) if self._indices is None else _rows(self._indices, start, stop)
         numbers = {key: _rows(data, start, stop) for key, data in self._columns.items()}
         frames = []
         for i in range(stop - start):
             frame = Frame(self._buffers[i], self.geometry, ids[i], timestamps[i], received[i], self.source)
-            if numbers:
-                frame = replace(frame, attributes={key: values[i] for key, values in numbers.items()})
+            attributes = {key: values[i] for key, values in numbers.items()} or NO_ATTRIBUTES
+            frame = replace(frame, attributes=attributes, ring_index=indices[i])
             found = self._ring.copy(frame) if self._ring is not None else None
             if found is None:
                 self._pixels.read(start + i, end, self._buffers[i])
@@ -154,57 +158,39 @@ def _rows(dataset: Any, start: int, stop: int) -> list[Any]:
 
 
 class _RingRows:
-    """Find rows in a ring by what identifies them."""
+    """Copy rows out of the ring that they were recorded from, by their index in it."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, token: str) -> None:
+        self._name, self._token = name, token
         self._view: RingView | None = None
-        self._next = 0
 
     def copy(self, wanted: Frame) -> Frame | None:
         """Copy the row's pixels from the ring into the memory of `wanted`; None if they are not there."""
-        view = self._open()
+        view = self._holding(wanted.ring_index)
         if view is None:
             return None
-        index = self._find(view, wanted)
-        if index is None:
-            return None
-        try:
-            frame = view.frame(index)
-            if (frame.unique_id, frame.timestamp) != (wanted.unique_id, wanted.timestamp):
-                return None
+
+        def copy(frame: Frame) -> Frame | None:
             if frame.geometry != replace(wanted.geometry, codec=frame.geometry.codec):
                 return None
             np.copyto(wanted.payload, frame.image)
-            whole = view.holds(index)
+            return replace(wanted, attributes=frame.attributes)
+
+        try:
+            return view.read(wanted.ring_index, copy)
         except RingOverrun:
             return None
-        self._next = index + 1
-        return replace(wanted, attributes=frame.attributes) if whole else None
 
-    def _open(self) -> RingView | None:
+    def _holding(self, index: int) -> RingView | None:
+        """Return a view of the ring if it has a frame."""
         try:
             if self._view is None:
-                self._view = RingView(self._name)
-            elif self._view.closed:
-                fresh = RingView(self._name)
-                self._view.close()
-                self._view = fresh
-        except RingError:
-            pass  # no ring: the file has it all
-        return self._view
-
-    def _find(self, view: RingView, wanted: Frame) -> int | None:
-        """Return the index of a frame; mostly it is the one after the last."""
-        low, high = view.bounds()
-        if low == high or wanted.received < view.received(low):
-            return None  # it has left the ring
-        identity = (wanted.unique_id, wanted.timestamp)
-        guess = max(self._next, low)
-        for index in (*range(guess, high), *range(low, min(guess, high))):
-            if view.identity(index) == identity:
-                return index
-        return None
+                self._view = RingView(self._name, token=self._token)
+            elif not self._view.holds(index) and self._view.closed:
+                self._view.refresh()
+        except RingError:  # there is none any more: the file has it all
+            return None
+        return self._view if self._view.holds(index) else None
 
     def close(self) -> None:
         if self._view is not None:

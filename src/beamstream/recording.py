@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from beamstream.errors import (
     BeamstreamError,
-    CodecError,
     GeometryChanged,
     MalformedFrame,
     MalformedMessage,
@@ -75,6 +74,7 @@ class Recording:
         self._times = FrameTimes()
         self._losses = Losses(name, self.ledger, self._times, on_loss)
         ring.prepare(geometry)
+        sink.ring = ring.token
         self._writer = RecordingWriter(
             f"{name}-recorder",
             ring,
@@ -207,18 +207,9 @@ class Recording:
         """
         index = self._last_accepted
         try:
-            return None if index is None else self._from(index, compute)
+            return None if index is None else self._ring.read(index, compute)
         except RingOverrun:
             return None
-
-    def _from(self, index: int, compute: Callable[[Frame], T]) -> T | None:
-        try:
-            result = compute(self._ring.frame(index))
-        except CodecError:  # of this frame, or of newer bytes written over it meanwhile?
-            if self._ring.holds(index):
-                raise
-            return None
-        return result if self._ring.holds(index) else None
 
     def _open(self, window: Window, discard: int) -> None:
         window.first = FirstFrame(discard) if discard > 0 else None

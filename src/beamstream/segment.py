@@ -1,49 +1,64 @@
 """One stretch of shared memory that holds the last frames of one geometry.
 
-Layout, little-endian: a page with the magic word, three counters and the geometry as JSON; a table with one
-record a slot; then page-aligned slots with the pixels, so that a recorder can hand them to O_DIRECT as they are.
+Layout, in the machine's byte order: a page with the magic word, three counters and the header as JSON; a table with
+one record a slot; then page-aligned slots with the pixels, so that a recorder can hand them to O_DIRECT as they are.
 The file is flocked by its writer for as long as that lives: a segment whose lock is free belongs to nobody.
+
+Readers take no lock. Every number that they read is one aligned word of 8 bytes, stored at once: never by
+``struct.pack_into``, which fills its bytes with zeros first. A slot has a sequence word: 0 while the slot is being
+written, index + 1 afterwards. Who has read something of a slot looks at its sequence word once more (`Segment.read`).
+
+This rests on the order of stores. x86-64 lets every processor see stores in the order of the program, and loads are not
+reordered either. The exception are copies of many pixels, which the C library streams past the cache: between the 0 and
+such a copy there is a barrier, and the C library puts one behind it. 64-bit ARM reorders loads and stores freely: there
+a barrier is between any two steps. It is made of a lock that is released and acquired again: of a store-release and a
+load-acquire of one variable in this order, ARM's model says that everything before stays before everything behind.
 """
 
 import fcntl
 import json
 import mmap
 import os
-import struct
+import platform
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import orjson
 
 from beamstream.errors import MalformedFrame, RingError, RingOverrun
 from beamstream.frames import Frame, Geometry
+from beamstream.slot_memory import PAGE, Slots, Touching, pages, slot_bytes
 
 SHM = Path("/dev/shm")
 PREFIX = f"beamstream-{os.environ.get('BEAMSTREAM_RINGS', os.getuid())}-"
 """What the names of our segments begin with; instruments of one user can be kept apart by that variable."""
-PAGE = mmap.PAGESIZE
 ATTRIBUTE_BYTES = 960
 
 _MAGIC = b"BEAMRING"
-_COUNTERS = struct.Struct("<QQQ")  # next index, first index of this segment, closed
-_COUNTERS_AT = 8
-_HEADER_AT = 64
-_SEQUENCE = struct.Struct("<Q")  # index + 1 when the slot is complete, 0 while it is being written
-_RECORD = struct.Struct("<qddQQ")  # unique_id, timestamp, received, payload bytes, attribute bytes
-_IDENTITY = struct.Struct("<qd")  # its beginning
-_RECORD_STRIDE = _SEQUENCE.size + _RECORD.size + ATTRIBUTE_BYTES
-_COMPRESSED_MARGIN = 4096
+_WORD = 8  # bytes
+_NEXT, _FIRST, _CLOSED = 1, 2, 3  # the counters: words from the beginning of the file
+_HEADER = 8  # the word with the header's length; the header comes right behind it
+_MOST_HEADER = PAGE - (_HEADER + 1) * _WORD  # bytes
+# words of a record; the attributes, JSON, come behind them
+_SEQUENCE, _UNIQUE_ID, _TIMESTAMP, _RECEIVED, _PAYLOAD_BYTES, _ATTRIBUTES_BYTES, _ATTRIBUTES = range(7)
+RECORD_BYTES = _ATTRIBUTES * _WORD + ATTRIBUTE_BYTES
+"""Memory of a slot beside its pixels."""
+_TABLE, _RECORD = PAGE // _WORD, RECORD_BYTES // _WORD  # words: where the table begins, length of a record
+_MOST_INDEX = 1 << 53  # none that is read can be beyond: 285 years of a million frames/s
+_STREAMED = 1 << 18  # bytes; the C library streams only longer copies past the cache
+_ORDERED = platform.machine().lower() in ("x86_64", "amd64")
+T = TypeVar("T")
 
 
-def _pages(nbytes: int) -> int:
-    return -(-nbytes // PAGE) * PAGE
-
-
-def slot_bytes(geometry: Geometry) -> int:
-    """Return the room that one frame of this geometry takes, bytes; a codec may inflate by under 1 %."""
-    margin = geometry.nbytes // 100 + _COMPRESSED_MARGIN if geometry.codec else 0
-    return _pages(max(1, geometry.nbytes) + margin)
+def _barrier() -> None:
+    """Keep loads and stores before this call before those behind it, as other processors see them."""
+    lock = threading.Lock()
+    lock.acquire()
+    lock.release()
+    lock.acquire()
 
 
 class Segment:
@@ -57,52 +72,72 @@ class Segment:
         self.path = path
         self._fd = fd
         access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
-        flags = mmap.MAP_SHARED | (mmap.MAP_POPULATE if writable else 0)
-        self._buffer = mmap.mmap(fd, 0, flags=flags, prot=access)
-        (length,) = _SEQUENCE.unpack_from(self._buffer, _HEADER_AT)
-        header = json.loads(self._buffer[_HEADER_AT + 8 : _HEADER_AT + 8 + length])
+        self._buffer = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=access)
+        view = memoryview(self._buffer)
+        self._words, self._signed, self._reals = view.cast("Q"), view.cast("q"), view.cast("d")
+        self._pixels = view.toreadonly()
+        header = self._read_header()
         self.geometry = Geometry.from_dict(header["geometry"])
         self.source: str = header["source"]
+        self.token: str = header.get("ring", "")
         self.capacity: int = header["capacity"]
-        self.first: int = _COUNTERS.unpack_from(self._buffer, _COUNTERS_AT)[1]
-        self._stride = slot_bytes(self.geometry)
-        self._slots_at = _pages(PAGE + self.capacity * _RECORD_STRIDE)
+        self.first: int = self._words[_FIRST]
+        slots = Slots(self.geometry, self.capacity, table_end(self.capacity))
+        if self.capacity < 1 or slots.end > len(self._buffer):
+            raise ValueError(f"{len(self._buffer)} bytes for {self.capacity} frames of {self.geometry}")
+        self._slots_at, self._stride = slots.at, slots.stride
+        self.nbytes = slots.at + self.capacity * slots.reserved
         self._bytes = np.frombuffer(self._buffer, np.uint8)
         self._dtype = np.dtype(self.geometry.dtype)
         self._last_attributes: object = None
         self._encoded = b""
         self.attributes_dropped = 0
+        self._reserved = slots.reserved
+        self._extended: dict[int, int] = {}  # bytes that are reserved of slots which had a larger frame
+        self._touching = Touching(self._bytes, slots, path.name) if writable else None
+
+    def _read_header(self) -> dict[str, Any]:
+        length = self._words[_HEADER]
+        if length > _MOST_HEADER:
+            raise ValueError(f"a header of {length} bytes")
+        start = (_HEADER + 1) * _WORD
+        return json.loads(self._buffer[start : start + length])
 
     @classmethod
-    def create(cls, path: Path, geometry: Geometry, capacity: int, first: int, source: str) -> Self:
-        """Make a segment, its memory reserved and touched, and lock it as ours.
+    def create(cls, path: Path, geometry: Geometry, capacity: int, first: int, source: str, token: str = "") -> Self:
+        """Make a segment, its memory reserved, and lock it as ours.
 
         Raises
         ------
         RingError
             The name is taken or the shared memory is too small.
         """
-        size = _pages(PAGE + capacity * _RECORD_STRIDE) + capacity * slot_bytes(geometry)
+        about = {"geometry": geometry.to_dict(), "capacity": capacity, "source": source, "ring": token}
+        header = json.dumps(about).encode()
+        if len(header) > _MOST_HEADER:
+            raise RingError(f"ring {path.name}: a source of {len(source)} characters given; use a shorter URI")
+        slots = Slots(geometry, capacity, table_end(capacity))
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as e:
             raise RingError(f"ring {path.name}: cannot be made in {path.parent}: {e.strerror}") from e
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            os.posix_fallocate(fd, 0, size)
+            slots.reserve(fd)
         except OSError as e:
             os.close(fd)
             path.unlink(missing_ok=True)
-            need = f"{size / 2**20:.0f} MB for {capacity} frames of {geometry}"
+            need = f"{capacity * slot_bytes(geometry) / 2**20:.0f} MB for {capacity} frames of {geometry}"
             raise RingError(
-                f"ring {path.name}: {need} asked for, {path.parent} says {e.strerror}; lower ring_memory_mb"
+                f"ring {path.name}: {need} asked for, {path.parent} says {e.strerror}; "
+                f"lower ring_memory_mb, or enlarge {path.parent}"
             ) from e
         if os.fstat(fd).st_nlink == 0:  # somebody's sweep came between open and flock
             os.close(fd)
-            return cls.create(path, geometry, capacity, first, source)
-        header = json.dumps({"geometry": geometry.to_dict(), "capacity": capacity, "source": source}).encode()
-        os.pwrite(fd, _SEQUENCE.pack(len(header)) + header, _HEADER_AT)
-        os.pwrite(fd, _COUNTERS.pack(first, first, 0), _COUNTERS_AT)
+            return cls.create(path, geometry, capacity, first, source, token)
+        words = np.zeros(_HEADER + 1, np.uint64)
+        words[[_NEXT, _FIRST, _HEADER]] = first, first, len(header)
+        os.pwrite(fd, words[1:].tobytes() + header, _WORD)
         os.pwrite(fd, _MAGIC, 0)
         return cls(path, fd, writable=True)
 
@@ -119,20 +154,39 @@ class Segment:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as e:
             raise RingError(f"ring {path.name}: cannot be opened: {e.strerror}; does its writer run?") from e
-        if os.pread(fd, 8, 0) != _MAGIC:
+        try:
+            if os.pread(fd, _WORD, 0) != _MAGIC:
+                raise ValueError("no magic word")
+            return cls(path, fd, writable=False)
+        except (ValueError, KeyError, TypeError, OSError) as e:
             os.close(fd)
-            raise RingError(f"ring {path.name}: not a ring, or not yet complete; try again")
-        return cls(path, fd, writable=False)
+            raise RingError(f"ring {path.name}: not a ring, or not yet complete ({e}); try again") from e
 
     @property
     def next_index(self) -> int:
-        """The index that the next frame will get."""
-        return _COUNTERS.unpack_from(self._buffer, _COUNTERS_AT)[0]
+        """The index that the next frame will get.
+
+        Raises
+        ------
+        RingError
+            What stands there cannot be.
+        """
+        index = self._words[_NEXT]
+        if not self.first <= index <= _MOST_INDEX:
+            raise RingError(
+                f"ring {self.path.name}: next index {index} read, its first is {self.first}; restart its writer"
+            )
+        if not _ORDERED:
+            _barrier()
+        return index
 
     @property
     def closed(self) -> bool:
-        """True once the writer has ended this epoch."""
-        return bool(_COUNTERS.unpack_from(self._buffer, _COUNTERS_AT)[2])
+        """True once the writer has ended this epoch; `next_index` is final then."""
+        closed = bool(self._words[_CLOSED])
+        if not _ORDERED:
+            _barrier()
+        return closed
 
     def put(self, index: int, frame: Frame) -> None:
         """Copy a frame into its slot; what was there is gone.
@@ -141,33 +195,54 @@ class Segment:
         ------
         MalformedFrame
             A compressed payload is larger than any encoder of this geometry makes it.
+        RingOverrun
+            It is larger than its pixels, and there is no shared memory left for that; it was not taken.
         """
         payload = frame.payload.reshape(-1).view(np.uint8)
-        if payload.nbytes > self._stride:
+        slot, nbytes = index % self.capacity, payload.nbytes
+        if nbytes > self._reserved:
+            self._extend(slot, frame)
+        attributes = self._encode(frame)
+        words, record = self._words, _TABLE + slot * _RECORD
+        words[record] = 0
+        if nbytes > _STREAMED or not _ORDERED:
+            _barrier()
+        start = self._slots_at + slot * self._stride
+        np.copyto(self._bytes[start : start + nbytes], payload)
+        self._signed[record + _UNIQUE_ID] = frame.unique_id
+        self._reals[record + _TIMESTAMP] = frame.timestamp
+        self._reals[record + _RECEIVED] = frame.received
+        words[record + _PAYLOAD_BYTES] = nbytes
+        words[record + _ATTRIBUTES_BYTES] = len(attributes)
+        if attributes:
+            begin = (record + _ATTRIBUTES) * _WORD
+            self._buffer[begin : begin + len(attributes)] = attributes
+        if not _ORDERED:
+            _barrier()
+        words[record] = index + 1
+        if not _ORDERED:
+            _barrier()
+        words[_NEXT] = index + 1
+
+    def _extend(self, slot: int, frame: Frame) -> None:
+        """Reserve memory for a frame that is larger than its pixels."""
+        nbytes = frame.payload.nbytes
+        if nbytes > self._stride:
             raise MalformedFrame(
-                f"{frame.source}: frame {frame.unique_id} has {payload.nbytes} bytes, "
+                f"{frame.source}: frame {frame.unique_id} has {nbytes} bytes, "
                 f"{frame.geometry} takes at most {self._stride}"
             )
-        slot = index % self.capacity
-        at = PAGE + slot * _RECORD_STRIDE
-        _SEQUENCE.pack_into(self._buffer, at, 0)
+        if nbytes <= self._extended.get(slot, 0):
+            return
         start = self._slots_at + slot * self._stride
-        np.copyto(self._bytes[start : start + payload.nbytes], payload)
-        attributes = self._encode(frame)
-        _RECORD.pack_into(
-            self._buffer,
-            at + 8,
-            frame.unique_id,
-            frame.timestamp,
-            frame.received,
-            payload.nbytes,
-            len(attributes),
-        )
-        if attributes:
-            begin = at + 8 + _RECORD.size
-            self._buffer[begin : begin + len(attributes)] = attributes
-        _SEQUENCE.pack_into(self._buffer, at, index + 1)
-        _COUNTERS.pack_into(self._buffer, _COUNTERS_AT, index + 1, self.first, 0)
+        try:
+            os.posix_fallocate(self._fd, start, pages(nbytes))
+        except OSError as e:
+            raise RingOverrun(
+                f"{frame.source}: frame {frame.unique_id} takes {nbytes} bytes, more than its pixels, and there is no "
+                f"room for it in {self.path.parent}: {e.strerror}; lower ring_memory_mb, or the quality at the detector"
+            ) from e
+        self._extended[slot] = pages(nbytes)
 
     def _encode(self, frame: Frame) -> bytes:
         """Return the attributes as JSON; mostly they are the last frame's."""
@@ -182,18 +257,22 @@ class Segment:
         return self._encoded
 
     def holds(self, index: int) -> bool:
-        """Return whether this frame is complete and not being overwritten, now."""
-        at = PAGE + (index % self.capacity) * _RECORD_STRIDE
-        return _SEQUENCE.unpack_from(self._buffer, at)[0] == index + 1
+        """Return whether this frame is complete and not being overwritten, now: after all that was read before."""
+        if _ORDERED:
+            return self._words[_TABLE + index % self.capacity * _RECORD] == index + 1 > 0  # 0: being written
+        _barrier()
+        sequence = self._words[_TABLE + index % self.capacity * _RECORD]
+        _barrier()
+        return sequence == index + 1 > 0
 
     def identity(self, index: int) -> tuple[int, float]:
-        """Return what stands in a frame's slot as unique_id and timestamp; `frame` tells whether it is whole."""
-        at = PAGE + (index % self.capacity) * _RECORD_STRIDE
-        return _IDENTITY.unpack_from(self._buffer, at + _SEQUENCE.size)
+        """Return what stands in a frame's slot as unique_id and timestamp; `holds` tells whether they are its."""
+        record = _TABLE + index % self.capacity * _RECORD
+        return self._signed[record + _UNIQUE_ID], self._reals[record + _TIMESTAMP]
 
     def received(self, index: int) -> float:
         """Return what stands in a frame's slot as the time of its arrival."""
-        return _RECORD.unpack_from(self._buffer, PAGE + (index % self.capacity) * _RECORD_STRIDE + _SEQUENCE.size)[2]
+        return self._reals[_TABLE + index % self.capacity * _RECORD + _RECEIVED]
 
     def frame(self, index: int) -> Frame:
         """Return a frame whose payload is a read-only view of the slot.
@@ -203,36 +282,74 @@ class Segment:
         RingOverrun
             It is not there (any more).
         """
-        slot = index % self.capacity
-        at = PAGE + slot * _RECORD_STRIDE
+        return self.read(index, _itself)
+
+    def read(self, index: int, compute: Callable[[Frame], T]) -> T:
+        """Return what a function makes of a frame that was untouched all the while.
+
+        What the function raises is its own error only while the frame is there: pixels that are half of one, half of
+        another frame make decoders raise anything.
+
+        Raises
+        ------
+        RingOverrun
+            The frame is not in the ring, or was overwritten meanwhile.
+        """
+        try:
+            result = compute(self._frame(index))
+        except Exception as error:
+            if isinstance(error, RingOverrun) or self.holds(index):
+                raise
+            raise RingOverrun(f"frame {index} was overwritten while it was read") from error
+        if not self.holds(index):
+            raise RingOverrun(f"frame {index} was overwritten while it was read")
+        return result
+
+    def _frame(self, index: int) -> Frame:
         if not self.holds(index):
             raise RingOverrun(f"frame {index} is not in the ring")
-        unique_id, timestamp, received, nbytes, n_attributes = _RECORD.unpack_from(self._buffer, at + 8)
-        begin = at + 8 + _RECORD.size
-        try:
-            attributes = _from_json(self._buffer[begin : begin + n_attributes]) if n_attributes else {}
-        except ValueError:  # half of it is another frame's
-            if self.holds(index):
-                raise
-            raise RingOverrun(f"frame {index} was overwritten while it was read") from None
-        start = self._slots_at + slot * self._stride
-        payload = self._bytes[start : start + nbytes]
-        if not self.geometry.codec:
-            payload = payload.view(self._dtype).reshape(self.geometry.shape)
-        payload.flags.writeable = False
-        return Frame(payload, self.geometry, unique_id, timestamp, received, self.source, attributes=attributes)
+        slot, words = index % self.capacity, self._words
+        record = _TABLE + slot * _RECORD
+        nbytes, n_attributes = words[record + _PAYLOAD_BYTES], words[record + _ATTRIBUTES_BYTES]
+        if nbytes > self._stride or n_attributes > ATTRIBUTE_BYTES:
+            raise RingError(f"ring {self.path.name}: frame {index} has {nbytes} bytes, {n_attributes} of attributes")
+        begin = (record + _ATTRIBUTES) * _WORD
+        attributes = _from_json(self._buffer[begin : begin + n_attributes]) if n_attributes else {}
+        shape, dtype = ((nbytes,), np.uint8) if self.geometry.codec else (self.geometry.shape, self._dtype)
+        payload = np.ndarray(shape, dtype, self._pixels, self._slots_at + slot * self._stride)
+        unique_id, timestamp, received = (
+            self._signed[record + _UNIQUE_ID],
+            self._reals[record + _TIMESTAMP],
+            self._reals[record + _RECEIVED],
+        )
+        return Frame(
+            payload, self.geometry, unique_id, timestamp, received, self.source, attributes=attributes, ring_index=index
+        )
 
     def end(self) -> None:
-        """Say that no further frame comes into this segment; the writer's last word."""
-        _COUNTERS.pack_into(self._buffer, _COUNTERS_AT, self.next_index, self.first, 1)
+        """Mark this epoch as closed; no further frame comes into this segment. The writer's."""
+        if not _ORDERED:
+            _barrier()
+        self._words[_CLOSED] = 1
         self.path.unlink(missing_ok=True)
         self.detach()
 
     def detach(self) -> None:
-        """Let go; the memory lives on as long as views of it do."""
+        """Close the file; the memory lives on as long as views of it do."""
+        if self._touching is not None:
+            self._touching.end()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _itself(frame: Frame) -> Frame:
+    return frame
+
+
+def table_end(capacity: int) -> int:
+    """Return where the slots of a segment begin, bytes."""
+    return pages(PAGE + capacity * RECORD_BYTES)
 
 
 def _as_json(attributes: dict[str, Any]) -> bytes:

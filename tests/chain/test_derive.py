@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import av
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
+import h5py
 import numpy as np
 import pytest
 from bluesky.plans import count
@@ -13,6 +15,7 @@ from beamstream.errors import ProcessorFailed, RingError
 from beamstream.frames import ColorMode
 from beamstream.ops.reduce import Bin
 from beamstream.ring import Ring
+from devices.video import VideoDetector
 from plans.record import record
 
 
@@ -52,6 +55,41 @@ def test_every_frame_of_a_flight_is_derived_in_order_and_bit_exact(engine, chain
     assert docs.stop["num_events"] == {"primary": 200, "ledger": 1, "primary_inverted": 200, "callbacks": 1}
     assert (docs.account["inverted_frames"], docs.account["inverted_undone"]) == (200, 0)
     assert docs.stop["exit_status"] == "success"
+
+
+def test_recorded_and_derived_rows_know_their_ring_and_documents_do_not_mention_it(engine, chain, docs, cam):
+    chain.add(Derive("inverted", Inverted))
+    engine(record([cam], num=20))
+    tokens = set()
+    for path in (cam.path, cam.path.with_name(f"{cam.path.stem}_inverted.h5")):
+        with h5py.File(path) as file:
+            assert np.diff(file["entry/data/ring_index"]).tolist() == [1] * 19
+            tokens.add(file["entry/data"].attrs["ring"])
+    assert len(tokens) == 2
+    assert cam.ring.token in tokens
+    for stream in ("primary", "primary_inverted"):
+        assert not [key for key in docs.descriptor(stream)["data_keys"] if "ring" in key]
+
+
+def test_a_film_that_is_recorded_again_in_other_colours_is_derived_in_these(engine, chain, docs, tmp_path):
+    film = tmp_path / "film.mkv"
+    with av.open(str(film), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+        for i in range(20):
+            rgb = np.zeros((48, 64, 3), "u1")
+            rgb[..., 0], rgb[..., 2] = 50 + i, 150 + i
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
+        out.mux(stream.encode())
+    chain.add(Derive("inverted", Inverted))
+    video = VideoDetector(film, name="film", speed=0.0, directory=tmp_path / "recordings", ring_memory=2**22)
+    for grey, first in (("red", 50), ("blue", 150)):
+        video.grey.put(grey)
+        engine(record([video]))
+        for name, value in (("", np.arange(20) + first), ("_inverted", 255 - first - np.arange(20))):
+            with h5py.File(video.path.with_name(f"{video.path.stem}{name}.h5")) as file:
+                assert file["entry/data/data"][:, 0, 0].tolist() == value.tolist()
+    video.destroy()
 
 
 def test_the_descriptor_says_what_was_done_and_to_what(engine, chain, docs, cam):

@@ -33,7 +33,7 @@ def test_an_empty_file_gives_the_defaults_with_paths_beside_the_file(write, tmp_
     assert (config.archive.host, config.archive.port, config.archive.start) == ("127.0.0.1", 8710, "process")
     assert not config.archive.anonymous_read
     assert (config.recording.on_loss, config.recording.queue_size) == ("mark", 50)
-    assert config.recording.ring_memory == 512 * 2**20
+    assert config.recording.ring_memory is None
     assert config.epics.control_layer == "caproto"
     assert config.devices == {}
 
@@ -59,6 +59,14 @@ def test_defaults_without_any_file_start_at_the_working_directory(tmp_path):
     assert config.archive.directory == tmp_path / "data"
     assert config.recording.directory == tmp_path / "data" / "recordings"
     assert config.file is None
+
+
+def test_rings_are_as_large_as_asked_or_as_the_stream_needs(write):
+    assert load(write("[recording]\nring_memory_mb = 300\n")).recording.ring_memory == 300 * 2**20
+    assert load(write('[recording]\nring_memory_mb = "auto"\n')).recording.ring_memory is None
+    for wrong in ("0", "true", "1.5", '"much"'):
+        with pytest.raises(ConfigurationError, match=r'ring_memory_mb.*whole number of MiB, 1 or more, or "auto"'):
+            load(write(f"[recording]\nring_memory_mb = {wrong}\n"))
 
 
 def test_devices_are_told_apart_by_their_kind(write):

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -65,6 +66,7 @@ class DerivedStream:
         self._published = time.monotonic()
         uri = f"{source.descriptor['uid']}/{source.data_key}"
         self._ring = _ring(self.name, ring_memory, uri, sink) if ring_memory else None
+        sink.ring = "" if self._ring is None else self._ring.token
         try:
             self._sink = sink.__enter__()
         except BaseException:
@@ -82,8 +84,7 @@ class DerivedStream:
     def write(self, frames: list[Frame]) -> None:
         """Keep frames, and tell of them when it is time."""
         if self._ring is not None:
-            for frame in frames:
-                self._ring.put(frame)
+            frames = [replace(frame, ring_index=self._ring.put(frame)) for frame in frames]
         self.kept = self._sink.write(frames)
         if time.monotonic() - self._published > _PUBLISH:
             self.publish()

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from beamstream.config.section import Section
-from beamstream.config.values import Addresses, Directory, OnLoss, Switch, Whole, is_loopback
+from beamstream.config.values import Addresses, Directory, OnLoss, RingMemory, Switch, Whole, is_loopback
 
 
 class Archive(Section):
@@ -51,21 +51,22 @@ class Recording(Section):
         Recorded files; ``recordings`` in the archive's directory when the file names none.
     on_loss : {"mark", "fail"}
         Missing frames are written into the ledger, or fail the run as well.
-    ring_memory_mb : int
-        Shared memory for the frames of one detector, MiB.
+    ring_memory_mb : int or "auto"
+        Shared memory for the frames of one detector, MiB; ``"auto"``: some seconds of its stream, as far as there is
+        memory.
     queue_size : int
         Updates that PVAccess keeps for us while we are busy.
     """
 
     directory: Directory = Path("data/recordings")
     on_loss: OnLoss = "mark"
-    ring_memory_mb: Whole = Field(default=512, ge=1)
+    ring_memory_mb: RingMemory = "auto"
     queue_size: Whole = Field(default=50, ge=2)
 
     @property
-    def ring_memory(self) -> int:
-        """Shared memory for the frames of one detector, bytes."""
-        return self.ring_memory_mb * 2**20
+    def ring_memory(self) -> int | None:
+        """Shared memory for the frames of one detector, bytes; None: automatic."""
+        return None if self.ring_memory_mb == "auto" else self.ring_memory_mb * 2**20
 
 
 class Ingest(Section):

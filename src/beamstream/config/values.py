@@ -91,6 +91,14 @@ def _both_ways(size: Any) -> tuple[float, float]:
     return float(both[0]), float(both[1])
 
 
+def _mebibytes_or_auto(said: object) -> int | Literal["auto"]:
+    if said == "auto":
+        return "auto"
+    if not isinstance(said, int) or isinstance(said, bool) or said < 1:
+        raise ValueError('write a whole number of MiB, 1 or more, or "auto"')
+    return said
+
+
 # a number, or the EPICS record that holds it
 Setting = Annotated[float | str | None, PlainValidator(_number_or_record)]
 Directory = Annotated[Path, AfterValidator(from_the_file)]
@@ -105,3 +113,4 @@ Addresses = Annotated[tuple[str, ...], BeforeValidator(_words)]
 DeviceName = Annotated[str, AfterValidator(_free_name)]
 FileName = Annotated[str, AfterValidator(_file_name)]
 OnLoss = Literal["mark", "fail"]
+RingMemory = Annotated[int | Literal["auto"], PlainValidator(_mebibytes_or_auto)]

@@ -5,7 +5,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from beamstream.errors import BeamstreamError, RingOverrun
@@ -14,7 +13,7 @@ from beamstream.live.hub_settings import HubSettings
 from beamstream.live.image_newest import Newest
 from beamstream.live.image_seat import Seat
 from beamstream.live.image_treating import Treating
-from beamstream.readers import RingView
+from beamstream.readers import RingView, copied
 from beamstream.watching.follow import Follow
 from beamstream.watching.streams import StreamSpec
 
@@ -177,11 +176,9 @@ class Feed:
         if start == stop or (ring, stop) == self._taken:
             return
         with contextlib.suppress(RingOverrun):  # overwritten this moment: there is a newer one
-            frame = ring.frame(stop - 1)
-            frame = replace(frame, payload=frame.payload.copy())
-            if ring.holds(stop - 1):
-                self._taken = ring, stop
-                self._keep(frame, stop - 1, ring)
+            frame = ring.read(stop - 1, copied)
+            self._taken = ring, stop
+            self._keep(frame, stop - 1, ring)
 
     def _keep(self, frame: Frame, index: int, ring: RingView) -> None:
         known = frame.geometry, ring  # another writer counts anew

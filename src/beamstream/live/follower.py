@@ -150,33 +150,13 @@ class Follower:
         return self._next - begin
 
     def _copy(self, view: RingView, index: int) -> None:
-        frame, values = self._read(view, index)
+        frame, values = view.read(index, lambda frame: (frame, self._values(frame)))
         self.lost += self._ids.see(frame.unique_id) or 0
         self.attributes, self.timestamp = dict(frame.attributes), frame.timestamp
         if values is not None:
             measured = frame.attributes.get("last_block_time")
             time_ = measured if isinstance(measured, float | int) else frame.timestamp
             self._fitting(values).append(values, time_, frame.received)
-
-    def _read(self, view: RingView, index: int) -> tuple[Frame, NDArray[np.float32] | None]:
-        """Return a spectrum and a copy of its values.
-
-        Raises
-        ------
-        RingOverrun
-            It was overwritten before or meanwhile.
-        """
-        overwritten = RingOverrun(f"{self._ring}: spectrum {index} was overwritten while it was read")
-        try:
-            frame = view.frame(index)
-            values = self._values(frame)
-        except ValueError:  # attributes that are half of one, half of another spectrum are no JSON
-            if view.holds(index):
-                raise
-            raise overwritten from None
-        if not view.holds(index):
-            raise overwritten
-        return frame, values
 
     def _values(self, frame: Frame) -> NDArray[np.float32] | None:
         """Return a copy in the shape (n_beams, n_channels); None if that cannot be."""

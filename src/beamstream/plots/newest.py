@@ -39,7 +39,7 @@ class Newest:
         self._first = 0
         self._path: Path | None = None
         self._dataset = ""
-        self._returned: tuple[int, float] | None = None
+        self._returned: tuple[int, int, float] | None = None
 
     def announce(self, path: str, dataset: str, stop: int) -> None:
         """Hear that rows up to `stop` are in a file."""
@@ -74,10 +74,10 @@ class Newest:
         return self._once(frames[-1])
 
     def _once(self, frame: Frame | None) -> Frame | None:
-        if frame is None or (frame.unique_id, frame.timestamp) == self._returned:
+        if frame is None:
             return None
-        self._returned = frame.unique_id, frame.timestamp
-        return frame
+        before, self._returned = self._returned, (frame.ring_index, frame.unique_id, frame.timestamp)
+        return None if self._returned == before else frame
 
     def _from_ring(self) -> Frame | None:
         try:

@@ -1,7 +1,6 @@
 """The newest spectra of a ring as arrays, copied while the writer goes on."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,16 +68,15 @@ def _stretch(store: FrameStore, number: int, beam: int) -> list[_Row] | None:
 def _row(store: FrameStore, index: int, beam: int) -> _Row | None:
     """Return a copy of one spectrum, None if the writer came in between."""
     try:
-        frame = store.frame(index)
-        values = np.array(_of_beam(frame, beam), np.float32)
-        return (values, _time(frame), frame.unique_id, frame.geometry) if store.holds(index) else None
-    except (RingOverrun, ValueError):  # torn attributes are no JSON
+        return store.read(index, lambda frame: _copy_of_beam(frame, beam))
+    except RingOverrun:
         return None
 
 
-def _of_beam(frame: Frame, beam: int) -> NDArray[Any]:
-    """Return one beam's values, the last beam's where there are not so many."""
-    return frame.payload[min(beam, len(frame.payload) - 1)]
+def _copy_of_beam(frame: Frame, beam: int) -> _Row:
+    """Copy one beam's values, the last beam's where there are not so many."""
+    values = np.array(frame.payload[min(beam, len(frame.payload) - 1)], np.float32)
+    return values, _time(frame), frame.unique_id, frame.geometry
 
 
 def _time(frame: Frame) -> float:

@@ -75,7 +75,14 @@ class Sink(Stored, Protocol):
     A sink is opened by ``with`` for exactly one run. `write` is called from one thread, in index order, and
     returns only when the frames would survive a kill of this process. What is kept is synced to the disk in the
     background, and before a run is complete. `beamstream.sinks.contract` holds every promise as a test.
+
+    Attributes
+    ----------
+    ring : str
+        The `Ring.token` of the ring that its frames are read from, set before it is opened; ``""`` for none.
     """
+
+    ring: str
 
     def __enter__(self) -> Self:
         """Open; what cannot be opened says so here, before anything moves."""

@@ -67,7 +67,7 @@ class DxchangeSink(Hdf5Sink):
         }
         self._exposure = exposure
         self._angles = angles
-        layout = Layout("/exchange/data", "/measurement/frames", "/exchange", self._furnish)
+        layout = Layout("/exchange/data", "/measurement/frames", "/exchange", self._furnish, identified=False)
         super().__init__(path, geometry, name=name, attributes=attributes, direct=direct, layout=layout)
 
     def set_angles(self, degrees: ArrayLike) -> None:

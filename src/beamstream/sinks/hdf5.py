@@ -82,7 +82,7 @@ class Hdf5Sink(OneRun):
 
     def _open(self) -> None:
         """Create the file, with everything in it but the frames."""
-        file = create_file(self.path, self.name, self.geometry, self._attributes, self._layout)
+        file = create_file(self.path, self.name, self.geometry, self._attributes, self._layout, self.ring)
         try:
             self._start(file)
         except BaseException:
@@ -98,7 +98,8 @@ class Hdf5Sink(OneRun):
         file.swmr_mode = True
         data = file[self._layout.pixels]
         self._ids, self._data = file.id, data.id
-        self._scalars = [file[self._layout.where(column.name)].id for column in self._layout.numbers]
+        columns = (*self._layout.fields(self.ring), *self._layout.columns)
+        self._scalars = [file[self._layout.where(column.name)].id for column in columns]
         self._complete = h5py.h5a.open(file[self._layout.root].id, b"complete")
         self._writer = PlacedWriter(self.path, direct=self._direct)  # locks: possible now that HDF5 let go
         try:
@@ -130,8 +131,8 @@ class Hdf5Sink(OneRun):
             dataset.flush()
 
     def _numbers(self, frames: Sequence[Frame]) -> Iterator[NDArray[Any]]:
-        """Yield what `Layout.numbers` are of some frames."""
-        for column in SCALARS:
+        """Yield what is kept of some frames beside their pixels: the ring's index before what makes them count."""
+        for column in self._layout.fields(self.ring):
             yield np.array([getattr(frame, column.name) for frame in frames], column.dtype_numpy)
         for column in self._layout.columns:
             yield np.array([frame.attributes.get(column.name, 0) for frame in frames], column.dtype_numpy)

@@ -36,6 +36,10 @@ SCALARS = (Column("unique_id", "<i8"), Column("timestamp", "<f8", "s"), Column("
 """What every file keeps of a frame; its fields of these names."""
 
 
+RING_INDEX = Column("ring_index", "<i8")
+"""Of a frame that was recorded from a ring: its index there. In no document, it means nothing to users of the data."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where a file keeps what, and what else is in it.
@@ -57,6 +61,9 @@ class Layout:
         Of the pixels.
     dims : tuple of str
         What the axes of one frame are, where they have names.
+    identified : bool
+        Whether readers find its frames in the ring that they were recorded from: beside the scalars there is
+        `RING_INDEX`, and the group's attribute ``ring`` is the token of the ring.
     """
 
     pixels: str
@@ -66,11 +73,16 @@ class Layout:
     columns: tuple[Column, ...] = ()
     units: str = "counts"
     dims: tuple[str, ...] = ()
+    identified: bool = True
 
     @property
     def numbers(self) -> tuple[Column, ...]:
-        """Everything that is kept of a frame beside its pixels."""
+        """Everything that is kept of a frame beside its pixels, and that documents describe."""
         return (*SCALARS, *self.columns)
+
+    def fields(self, ring: str) -> tuple[Column, ...]:
+        """Return what is kept of a frame's own fields: with a `ring`, the token of one, its index there, and first."""
+        return (RING_INDEX, *SCALARS) if ring and self.identified else SCALARS
 
     def where(self, key: str) -> str:
         """Return the path of one of the datasets that grow."""
@@ -105,10 +117,12 @@ def stored_arrays(geometry: Geometry, layout: Layout = NEXUS) -> dict[str, Store
     pixels = _parameters(layout.pixels, (1, *geometry.shape))
     colours = str(geometry.color_mode)
     data = StoredArray(geometry.dtype, geometry.shape, layout.units, pixels, color_mode=colours, dims=layout.dims)
-    return {"data": data} | {
-        c.name: StoredArray(c.dtype_numpy, (), c.units, _parameters(layout.where(c.name), (_SCALAR_CHUNK,)))
-        for c in layout.numbers
-    }
+    return {"data": data} | {column.name: _column(column, layout) for column in layout.numbers}
+
+
+def _column(column: Column, layout: Layout) -> StoredArray:
+    parameters = _parameters(layout.where(column.name), (_SCALAR_CHUNK,))
+    return StoredArray(column.dtype_numpy, (), column.units, parameters)
 
 
 def _parameters(path: str, chunk_shape: tuple[int, ...]) -> dict[str, Any]:
@@ -116,9 +130,11 @@ def _parameters(path: str, chunk_shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def create_file(
-    path: Path, name: str, geometry: Geometry, attributes: Mapping[str, Any], layout: Layout = NEXUS
+    path: Path, name: str, geometry: Geometry, attributes: Mapping[str, Any], layout: Layout = NEXUS, ring: str = ""
 ) -> "h5py.File":
     """Create the file with everything that it will ever have inside; the caller switches SWMR on.
+
+    Frames of a `ring` (its token) get their `RING_INDEX`.
 
     Raises
     ------
@@ -133,7 +149,7 @@ def create_file(
     access.set_meta_block_size(_METADATA_BLOCK)
     file = h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, fapl=access))
     try:
-        _create_datasets(file, geometry, layout)
+        _create_datasets(file, geometry, layout, ring)
         layout.furnish(file, name, geometry, attributes)
     except BaseException:
         file.close()
@@ -142,13 +158,15 @@ def create_file(
     return file
 
 
-def _create_datasets(file: "h5py.File", geometry: Geometry, layout: Layout) -> None:
-    file.require_group(layout.scalars)
+def _create_datasets(file: "h5py.File", geometry: Geometry, layout: Layout, ring: str) -> None:
+    scalars = file.require_group(layout.scalars)
+    if RING_INDEX in layout.fields(ring):
+        scalars.attrs["ring"] = ring
     file.require_group(layout.root).attrs["complete"] = np.int8(0)
-    arrays = stored_arrays(geometry, layout)
-    _describe(create_growing(file, arrays["data"], hdf5_filters.stored_codec(geometry.codec)), geometry)
-    for column in layout.numbers:
-        create_growing(file, arrays[column.name])
+    pixels = stored_arrays(geometry, layout)["data"]
+    _describe(create_growing(file, pixels, hdf5_filters.stored_codec(geometry.codec)), geometry)
+    for column in (*layout.fields(ring), *layout.columns):
+        create_growing(file, _column(column, layout))
 
 
 def create_growing(file: "h5py.File", array: StoredArray, codec: str = "") -> "h5py.Dataset":

@@ -38,9 +38,12 @@ class OneRun(ABC):
         Frames kept so far.
     undecoded : list of Undecoded
         Frames that the last `write` left out.
+    ring : str
+        See `beamstream.sinks.base.Sink`.
     """
 
     mimetype: str
+    ring = ""
     arrays: Mapping[str, StoredArray] = {}
 
     def __init__(

@@ -2,13 +2,12 @@
 
 import contextlib
 import time
-from dataclasses import replace
 from math import inf
 from typing import Any
 
 from beamstream.errors import RingOverrun
 from beamstream.frames import Frame
-from beamstream.readers import RingView
+from beamstream.readers import RingView, copied
 from beamstream.watching.candidates import Candidates
 from beamstream.watching.pace import Pace, ago
 from beamstream.watching.streams import StreamSpec
@@ -100,11 +99,9 @@ class Follow:
             if start == stop or (self._owner, stop) == self._returned:
                 return None
             with contextlib.suppress(RingOverrun):
-                frame = view.frame(stop - 1)
-                copy = replace(frame, payload=frame.payload.copy())
-                if view.holds(stop - 1):
-                    self._returned = self._owner, stop
-                    return copy
+                copy = view.read(stop - 1, copied)
+                self._returned = self._owner, stop
+                return copy
         return None
 
     @property

@@ -58,13 +58,17 @@ class Pace:
         self._seen = stop - 1, unique_id, received
 
     def _last_before_these(self, view: RingView, start: int) -> tuple[int, int] | None:
-        """Return index and unique_id that what came is to be counted from: after a pause, the first frame's own."""
+        """Return index and unique_id that what came is to be counted from: after a pause, the first frame's own.
+
+        None where that is not known: nothing came before, or it is overwritten.
+        """
         if self._seen is None:
             return None
         index, unique_id, received = self._seen
         first = index + 1
         if first >= start and view.received(first) - received > _PAUSE:
-            return first, view.identity(first)[0]
+            unique_id = view.identity(first)[0]
+            return (first, unique_id) if view.holds(first) else None
         return index, unique_id
 
     def _sample(self, now: float, stop: int) -> None:

@@ -8,13 +8,12 @@ import re
 import select
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from beamstream.errors import BeamstreamError, RingOverrun
 from beamstream.frames import Frame, Geometry
-from beamstream.readers import RingView
+from beamstream.readers import RingView, copied
 from beamstream.sinks.base import Sink
 from beamstream.sinks.formats import FORMATS, Format, Wanted
 from beamstream.watching.child import own_stdout, told
@@ -166,11 +165,9 @@ class Recorder:
 def _copied(view: RingView, index: int) -> Frame | None:
     """Return a copy of a frame, None if it is overwritten."""
     try:
-        frame = view.frame(index)
-        copy = replace(frame, payload=frame.payload.copy())
+        return view.read(index, copied)
     except RingOverrun:
         return None
-    return copy if view.holds(index) else None
 
 
 def _free(place: Path, prefix: str, kind: Format) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from beamstream.cli.checks.finding import Finding, fail, ok, warn
 from beamstream.cli.console import size
 from beamstream.config import Config, DetectorConfig
+from beamstream.ring_size import USUAL, Room
+from beamstream.segment import SHM
 
-_SHM = Path("/dev/shm")
 _TEST = 256 * 2**20  # bytes written
 _PIECE = 8 * 2**20
 _ROOM = 10e9  # bytes; less than that is worth a word
@@ -20,12 +21,12 @@ _MARGIN = 1.5  # times the cameras' rate
 
 
 def memory(config: Config) -> Iterator[Finding]:
-    """Look whether the rings of all detectors fit into shared memory."""
+    """Look whether the rings of all detectors fit into shared memory; where they do not, they hold less."""
     detectors = sum(isinstance(device, DetectorConfig) for device in config.devices.values())
-    wanted, free = detectors * config.recording.ring_memory, shutil.disk_usage(_SHM).free
-    text = f"{size(free)} free in {_SHM}, {size(wanted)} for the rings of {detectors} detectors"
+    wanted, free = detectors * (config.recording.ring_memory or USUAL), Room.now().free
+    text = f"{size(free)} free for rings in {SHM}, {size(wanted)} wanted for those of {detectors} detectors"
     if free < wanted:
-        yield fail("memory", text, "lower [recording] ring_memory_mb, or enlarge /dev/shm")
+        yield warn("memory", text, "enlarge /dev/shm, or lower [recording] ring_memory_mb")
     else:
         yield ok("memory", text)
 

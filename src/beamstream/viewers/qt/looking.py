@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream.errors import CodecError, RingOverrun
+from beamstream.errors import RingOverrun
 from beamstream.frames import Frame
 from beamstream.readers import RingView
 from beamstream.viewers.qt.drawing import colours_last
@@ -129,7 +129,7 @@ class Looking:
                 return False
         try:
             image = colours_last(corrections.apply(frame), frame.geometry.color_mode)
-        except CodecError:
+        except Exception:  # of this frame, or of newer pixels written over it meanwhile?
             if seen.raw_whole:
                 raise
             return False
