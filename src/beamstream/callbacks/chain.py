@@ -153,13 +153,14 @@ class Chain:
         if doc.get("exit_status") == "abort":
             run.hurry()
         run.finish()
-        for name, made in run.account():
-            run.count(name, made)
-            self._pass(run, name, made)
-        run.closed = True
-        stop = run.amended(doc)
         try:
-            self._pass(run, "stop", stop)
-        finally:
-            del self._runs[run.uid]
-            self._owners = {d: uid for d, uid in self._owners.items() if uid != run.uid}
+            for name, made in run.account():
+                run.count(name, made)
+                self._pass(run, name, made)
+        finally:  # a journal that could not keep the account gets the stop document nevertheless: no run stays open
+            run.closed = True
+            try:
+                self._pass(run, "stop", run.amended(doc))
+            finally:
+                del self._runs[run.uid]
+                self._owners = {d: uid for d, uid in self._owners.items() if uid != run.uid}

@@ -1,4 +1,4 @@
-"""Say what a disk that refuses means, and what to do about it."""
+"""What a disk that refuses means and what to do about it; whether what it has is safe, and still where it was."""
 
 import contextlib
 import errno
@@ -42,6 +42,22 @@ def sync_directory(directory: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def still_there(fd: int, path: Path) -> bool:
+    """Return whether an open file is the one that `path` names: not deleted, replaced, or hidden by another mount.
+
+    Raises
+    ------
+    OSError
+        The filesystem does not answer.
+    """
+    try:
+        named = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    ours = os.fstat(fd)
+    return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 def _code(error: BaseException) -> int | None:
