@@ -1,5 +1,6 @@
 """What every detector that streams does for bluesky: step and fly, recorded on the way."""
 
+import json
 import math
 import time
 import uuid
@@ -65,6 +66,8 @@ class StreamDetector(Device):
         Frames a kickoff; 0: until completed.
     ledger : LedgerDevice
         Received, recorded, lost since the last stage.
+    recorded_to : AttributeSignal
+        What `recording_json` returns.
     path : Path or None
         The file of the present run, or of the last one.
     """
@@ -74,6 +77,7 @@ class StreamDetector(Device):
     timeout = Cpt(Signal, value=10.0, kind="config")
     lost = Cpt(AttributeSignal, attr="ledger.account.lost", write_access=False, kind="normal")
     ledger = Cpt(LedgerDevice, kind="omitted")
+    recorded_to = Cpt(AttributeSignal, attr="recording_json", write_access=False, kind="omitted")
     stats: Any  # a component that is a `devices.statistics.LastFrame`
 
     _pixels = "image"  # what the frames are called in data keys
@@ -155,6 +159,11 @@ class StreamDetector(Device):
     def flight(self) -> FrameStatus | None:
         """The status of the flight under way; it fails as soon as no more frames can be recorded."""
         return self._flight
+
+    @property
+    def recording_json(self) -> str:
+        """Where frames are recorded, JSON: {detector, uri, arrays: [{data_key, dataset}]}; empty when not staged."""
+        return json.dumps(self._documents.recording()) if self._recording and self._documents else ""
 
     # staging
 

@@ -6,6 +6,8 @@ from typing import Any
 from bluesky.preprocessors import plan_mutator
 from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
+from plans.recordings import recordings_wrapper
+
 STREAM = "ledger"
 
 
@@ -17,7 +19,7 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     plan: ``RE.preprocessors.append(ledger_wrapper)``.
 
     A detector that is staged once for two runs is refused in the second: its file, and bluesky's documents of it, are
-    those of the first.
+    those of the first. Its file is named before its first frame, see `plans.recordings.recordings_wrapper`.
     """
     detectors: dict[int, Any] = {}
     serials = count()
@@ -78,7 +80,7 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
                 return close(msg), None
         return None, None
 
-    return (yield from plan_mutator(plan, mutate))
+    return (yield from plan_mutator(recordings_wrapper(plan), mutate))
 
 
 def _refused(detector: Any) -> MsgGenerator[None]:

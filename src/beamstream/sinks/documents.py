@@ -28,11 +28,17 @@ class SinkDocuments:
         self, sink: Stored, name: str, *, start: Mapping[str, Any] | None = None, pixels: str = "image"
     ) -> None:
         self._sink = sink
+        self._name = name
         self._start = start
         self.arrays = {f"{name}_{pixels if key == 'data' else key}": array for key, array in sink.arrays.items()}
         self._bundles: list[ComposeStreamResourceBundle] = []
         self.told = 0
         """Rows that documents were made of."""
+
+    def recording(self) -> dict[str, Any]:
+        """Name the file and its arrays, for those who find it when its writer is dead: HDF5 only."""
+        arrays = [{"data_key": key, "dataset": a.parameters["dataset"]} for key, a in self.arrays.items()]
+        return {"detector": self._name, "uri": self._sink.uri, "arrays": arrays}
 
     def data_keys(self, source: str) -> dict[str, DataKey]:
         """Describe the arrays that stream datums refer to; `source` is a URI."""
