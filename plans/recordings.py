@@ -1,4 +1,4 @@
-"""Name the files of detectors in documents before their first frame, so that no kill leaves frames that nobody finds."""
+"""Name the files of detectors in documents before their first frame: frames are found after any kill."""
 
 import json
 from collections.abc import Hashable

@@ -51,7 +51,7 @@ def _check(value: Any, where: str, depth: int) -> None:
         value = value.tolist()
     problem = _problem(value, depth)
     if problem:
-        raise ArchiveError(f"journal: {where} {problem}")
+        raise ArchiveError(f"journal: {where if depth < _DEEPEST else where[:60] + '…'} {problem}")
     if isinstance(value, Mapping):
         for key, item in value.items():
             _check_key(key, where)
@@ -78,7 +78,7 @@ def _problem(value: Any, depth: int) -> str:
 
 def _check_key(key: object, where: str) -> None:
     if not isinstance(key, str):
-        raise ArchiveError(f"journal: {where} has the key {key!r}, a {type(key).__name__}; use text for keys")
+        raise ArchiveError(f"journal: {where} has the key {key!r}, of type {type(key).__name__}; use text for keys")
     if not _is_unicode(key):
         raise ArchiveError(f"journal: {where} has the key {key!r}, which is no Unicode text; use another key")
     if not key or "." in key or "/" in key:
@@ -96,7 +96,7 @@ def _plain(value: object) -> Any:
 def _portable(value: Any, where: str, depth: int = 0) -> Any:
     """Copy a value into what standard JSON can carry."""
     if depth > _DEEPEST:
-        raise ArchiveError(f"journal: {where} is nested deeper than {_DEEPEST} levels, or contains itself")
+        raise ArchiveError(f"journal: {where[:60]}… is nested deeper than {_DEEPEST} levels, or contains itself")
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, str):
