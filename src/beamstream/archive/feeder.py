@@ -11,7 +11,7 @@ from typing import Any
 
 from beamstream.archive.documents import is_complete
 from beamstream.archive.filing import Filing
-from beamstream.archive.trouble import ServerInTrouble, TroubleHook
+from beamstream.archive.trouble import ServerInTrouble, TroubleHook, is_trouble
 from beamstream.errors import ArchiveError
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,6 @@ LONGEST_PAUSE = 5.0  # s between attempts while the server is away
 LONGEST_WAIT = 15.0  # s between attempts at a run that the server is in trouble with
 ATTEMPTS = 3  # at a run that the server answers with an error of ours
 SAYS_NO = (400, 405, 406, 413, 415, 422)  # trying again would not help
-IN_TROUBLE = (408, 425, 429)  # as 500 and above: a full disk, a locked database, a proxy; it passes
 
 
 class Feeder:
@@ -174,7 +173,7 @@ class Feeder:
         if status in (401, 403):
             self._gone(error)
             return False
-        if status < 500 and status not in IN_TROUBLE:
+        if not is_trouble(status):
             self._attempts[path] = self._attempts.get(path, 0) + 1
             if self._attempts[path] >= ATTEMPTS or status in SAYS_NO:
                 self._refuse(path, error)

@@ -4,6 +4,7 @@ from typing import Any
 
 from beamstream.errors import ArchiveError
 
+_PASSING = (408, 425, 429)  # what proxies say; 500 and above is the server itself: a full disk, a locked database
 _TRIES = 3  # requests answered like that, one after another: about two seconds
 
 
@@ -11,8 +12,13 @@ class ServerInTrouble(ArchiveError):
     """The server answers requests with errors of its own: its disk is full, its database locked."""
 
 
+def is_trouble(status: int) -> bool:
+    """Return whether an HTTP status says that the server is in trouble, which passes, and not what it was asked."""
+    return status >= 500 or status in _PASSING
+
+
 class TroubleHook:
-    """Raise `ServerInTrouble` out of a tiled client whose requests are answered with 500 or above.
+    """Raise `ServerInTrouble` out of a tiled client whose requests are answered with `is_trouble`.
 
     tiled 0.2 repeats such requests ten times, for 45 s, and holds up whoever waits behind one; its limits hold for the
     whole process. `ServerInTrouble` is none of the errors that it repeats.
@@ -30,7 +36,7 @@ class TroubleHook:
 
     def __call__(self, response: Any) -> None:
         """Look at an answer; for httpx."""
-        self._count = self._count + 1 if response.status_code >= 500 else 0
+        self._count = self._count + 1 if is_trouble(response.status_code) else 0
         if self._count >= _TRIES:
             self._count = 0
             raise ServerInTrouble(

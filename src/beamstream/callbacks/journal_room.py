@@ -94,10 +94,12 @@ def _allocate(fd: int, offset: int, size: int) -> bool:
     """
     libc = ctypes.CDLL(None, use_errno=True)
     function = getattr(libc, "fallocate64", None) or getattr(libc, "fallocate", None)  # musl, macOS: no such names
-    code = errno.EINTR if function else errno.ENOSYS
-    while code == errno.EINTR:
-        done = function(fd, _KEEP_SIZE, ctypes.c_longlong(offset), ctypes.c_longlong(size)) == 0
-        code = 0 if done else ctypes.get_errno()
-    if code and code not in _NOT_POSSIBLE:
-        raise OSError(code, os.strerror(code))
-    return not code
+    if function is None:
+        return False
+    while function(fd, _KEEP_SIZE, ctypes.c_longlong(offset), ctypes.c_longlong(size)) != 0:
+        code = ctypes.get_errno()
+        if code in _NOT_POSSIBLE:
+            return False
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+    return True
