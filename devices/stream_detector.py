@@ -1,6 +1,5 @@
 """What every detector that streams does for bluesky: step and fly, recorded on the way."""
 
-import json
 import math
 import time
 import uuid
@@ -64,10 +63,10 @@ class StreamDetector(Device):
     ----------
     num_images : Signal
         Frames a kickoff; 0: until completed.
-    ledger : LedgerDevice
-        Received, recorded, lost since the last stage.
     recorded_to : AttributeSignal
         What `recording_json` returns.
+    ledger : LedgerDevice
+        Received, recorded, lost since the last stage.
     path : Path or None
         The file of the present run, or of the last one.
     """
@@ -75,9 +74,9 @@ class StreamDetector(Device):
     num_images = Cpt(Signal, value=0, kind="config")
     on_loss = Cpt(Signal, value="mark", kind="config")
     timeout = Cpt(Signal, value=10.0, kind="config")
+    recorded_to = Cpt(AttributeSignal, attr="recording_json", write_access=False, kind="omitted")
     lost = Cpt(AttributeSignal, attr="ledger.account.lost", write_access=False, kind="normal")
     ledger = Cpt(LedgerDevice, kind="omitted")
-    recorded_to = Cpt(AttributeSignal, attr="recording_json", write_access=False, kind="omitted")
     stats: Any  # a component that is a `devices.statistics.LastFrame`
 
     _pixels = "image"  # what the frames are called in data keys
@@ -163,7 +162,7 @@ class StreamDetector(Device):
     @property
     def recording_json(self) -> str:
         """Where frames are recorded, JSON: {detector, uri, arrays: [{data_key, dataset}]}; empty when not staged."""
-        return json.dumps(self._documents.recording()) if self._recording and self._documents else ""
+        return self._documents.recording_json() if self._recording and self._documents else ""
 
     # staging
 

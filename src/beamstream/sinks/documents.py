@@ -1,5 +1,6 @@
 """The documents of what a sink keeps: data keys, StreamResource, StreamDatum, as the stock TiledWriter reads them."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -35,10 +36,10 @@ class SinkDocuments:
         self.told = 0
         """Rows that documents were made of."""
 
-    def recording(self) -> dict[str, Any]:
+    def recording_json(self) -> str:
         """Name the file and its arrays, for those who find it when its writer is dead: HDF5 only."""
         arrays = [{"data_key": key, "dataset": a.parameters["dataset"]} for key, a in self.arrays.items()]
-        return {"detector": self._name, "uri": self._sink.uri, "arrays": arrays}
+        return json.dumps({"detector": self._name, "uri": self._sink.uri, "arrays": arrays})
 
     def data_keys(self, source: str) -> dict[str, DataKey]:
         """Describe the arrays that stream datums refer to; `source` is a URI."""
