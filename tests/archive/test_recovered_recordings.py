@@ -136,6 +136,24 @@ def test_a_ledger_that_the_session_made_is_left_as_it_is_and_one_that_it_began_i
     assert ledger_event(documents(path))["data"] == data
 
 
+def test_a_file_that_another_run_used_is_left_to_that_run(tmp_path):
+    _, stored = killed(tmp_path, "count, first point")
+    (path,) = (tmp_path / "journal").glob("*.jsonl")
+    start = documents(path)[0][1]
+    both = Journal(tmp_path / "journal")  # the first of two runs that are open at once: its start names the detector
+    both("start", {"uid": "outer", "time": start["time"] - 1, RECORDINGS: start[RECORDINGS]})
+    both.close()
+    (recording,) = start[RECORDINGS]
+    event = {"uid": "e", "descriptor": "d", "time": 1.0, "seq_num": 1, "filled": {}}
+    data = {"cam_recorded_to": json.dumps(recording)}
+    named = {"uid": "d", "run_start": path.stem, "name": "cam_recording", "time": 1.0, "data_keys": {}, "hints": {}}
+    with path.open("ab") as file:
+        file.write(encode("descriptor", named) + encode("event", event | {"data": data, "timestamps": {}}))
+    results = {result.uid: result for result in recover(tmp_path / "journal")}
+    assert results["outer"].frames_added == {}
+    assert results[path.stem].frames_added["cam_image"] == stored
+
+
 def test_the_key_that_plans_write_is_the_one_that_recovery_reads():
     assert KEY == RECORDINGS
 

@@ -93,6 +93,16 @@ class InterruptedRun:
         return [path for path in paths if path.is_file()]
 
     @property
+    def only_named(self) -> list[str]:
+        """URIs of files that nothing but the start document names: another run may have used the detector."""
+        used = {resource.doc.get("uri") for resource in self._resources.values()}
+        return [uri for uri in self._named if uri not in used]
+
+    def forget(self, uri: str) -> None:
+        """Leave a file to another run."""
+        self._named.pop(uri, None)
+
+    @property
     def num_events(self) -> dict[str, int]:
         """Events, or frames where there are no events, by stream."""
         return {

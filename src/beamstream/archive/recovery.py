@@ -1,5 +1,6 @@
 """Recovery: close the runs of sessions that were killed, with every frame that reached the disk."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -7,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -112,6 +114,9 @@ def _close(path: Path, fd: int) -> Recovered | None:
     _cut(path, fd, lines)
     if document.name == "stop":
         return None
+    for uri in run.only_named:
+        if _is_of_another(uri, path, run.start["time"]):
+            run.forget(uri)
     ended = _last_sign(path, run)
     added = run.missing(ended)
     result = Recovered(
@@ -127,6 +132,18 @@ def _close(path: Path, fd: int) -> Recovered | None:
     path.with_name(f".{path.stem}.room").unlink(missing_ok=True)  # what the session held for this
     _append(fd, [*added, Document("stop", _stop(result, ended))])
     return result
+
+
+def _is_of_another(uri: str, path: Path, began: float) -> bool:
+    """Return whether a document of another run names a file: runs may be open at once, and use one detector."""
+    name = uri.rpartition("/")[2].encode("ascii", "ignore")  # it is unique
+    for other in (*path.parent.glob("*.jsonl"), *path.parent.glob("*/*.jsonl")):
+        with contextlib.suppress(FileNotFoundError):  # filed a moment ago
+            if other != path and other.stat().st_mtime >= began:
+                with other.open("rb") as file:
+                    if any(name in line for line in islice(file, 1, None)):  # behind the start document
+                        return True
+    return False
 
 
 class _Lines:
