@@ -92,16 +92,17 @@ class Journal:
         began = time.perf_counter()
         if name == "start":
             require_archivable(doc)
-        line = encode(name, doc)
         with self._lock:
             if name == "start":
+                line = encode(name, doc)
                 self._open(doc["uid"], line)
             else:
-                self._keep(self._route(name, doc), name, doc, line)
+                line = self._keep(self._route(name, doc), name, doc)
             self._count(len(line), time.perf_counter() - began)
 
-    def _keep(self, run: _OpenRun, name: str, doc: Mapping[str, Any], line: bytes) -> None:
+    def _keep(self, run: _OpenRun, name: str, doc: Mapping[str, Any]) -> bytes:
         try:
+            line = encode(name, doc)
             self._append(run, line)
         finally:
             if name == "stop":  # whatever became of it: nothing follows, so `beamstream recover` may have the file
@@ -113,6 +114,7 @@ class Journal:
         if name == "descriptor" and doc.get("name") in ACCOUNTS:
             run.is_ending = True
         self._end_when_full(run, name, doc)
+        return line
 
     def _end_when_full(self, run: _OpenRun, name: str, doc: Mapping[str, Any]) -> None:
         """Fail the run once, while what ends it still fits; never between documents that belong together."""
