@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +16,7 @@ from beamstream.archive import recovered_files
 from beamstream.archive.documents import COPY_PLAN, Document
 from beamstream.archive.recovered_ledger import STREAM as LEDGER
 from beamstream.archive.recovered_ledger import ledger_documents, ledger_of
+from beamstream.errors import ArchiveError
 
 HDF5 = "application/x-hdf5"
 RECORDINGS = "beamstream_recordings"
@@ -63,12 +64,30 @@ class InterruptedRun:
 
     Parameters
     ----------
+    documents : iterable of Document
+        From the run's journal, in order, the start document first; they are read once.
+
+    Attributes
+    ----------
     start : dict
-        The run's start document; the documents behind it are given to `take`, in order.
+    ended : bool
+        Whether there is a stop document.
+    notes : list of str
+        What could not be found out.
+
+    Raises
+    ------
+    ArchiveError
+        They do not begin with a start document.
     """
 
-    def __init__(self, start: dict[str, Any]) -> None:
-        self.start = start
+    def __init__(self, documents: Iterable[Document]) -> None:
+        unread = iter(documents)
+        first = next(unread, None)
+        if first is None or first.name != "start":
+            raise ArchiveError("journal: it does not begin with a whole start document")
+        self.start = first.doc
+        self.ended = False
         self.notes: list[str] = []
         self.frames_added = Counter[str]()
         """Frames that are in the documents of `missing` alone, by data key."""
@@ -77,11 +96,13 @@ class InterruptedRun:
         self._resources: dict[str, _Resource] = {}
         self._rows: dict[str, int] = {}  # in the files, by the uid of the resource
         self._named: dict[str, dict[str, Any]] = {}  # recordings, by URI
-        for recording in start.get(RECORDINGS, ()):
+        for recording in self.start.get(RECORDINGS, ()):
             self._named[recording["uri"]] = recording
+        for document in unread:
+            self._take(document)
 
-    def take(self, document: Document) -> None:
-        """Note what one document says."""
+    def _take(self, document: Document) -> None:
+        self.ended = document.name == "stop"
         take = getattr(self, f"_{document.name}", None)
         if take is not None:
             take(document.doc)
@@ -123,11 +144,15 @@ class InterruptedRun:
             When the session was last seen, s since 1970-01-01 UTC.
         """
         missing: list[Document] = []
-        for documents in (self._unnamed(), self._unannounced(), self._left(), self._account(ended)):
+        for documents in (self._unnamed(), self._going_on(), self._left(), self._account(ended)):
             for document in documents:
                 missing.append(document)
-                self.take(document)
+                self._take(document)
         return missing
+
+    def unannounced(self) -> list[dict[str, Any]]:
+        """Return stream_datum documents for frames with which the streams of the run go on."""
+        return [document.doc for document in self._going_on()]
 
     # what there is
 
@@ -189,7 +214,7 @@ class InterruptedRun:
                 doc = {"uid": str(uuid4()), "run_start": self.start["uid"], "data_key": key}
                 yield Document("stream_resource", {**doc, "mimetype": HDF5, "uri": uri, "parameters": parameters})
 
-    def _unannounced(self) -> Iterator[Document]:
+    def _going_on(self) -> Iterator[Document]:
         """Yield stream_datum documents for the frames with which the streams go on."""
         for stream in list(self._streams.values()):
             keys = stream.external

@@ -99,20 +99,12 @@ def _recover(path: Path) -> Recovered | None:
 
 def _close(path: Path, fd: int) -> Recovered | None:
     lines = _Lines(path)
-    run: InterruptedRun | None = None
-    document = Document("", {})
     try:
-        for document in lines:
-            if run is None and document.name != "start":
-                break
-            run = run or InterruptedRun(document.doc)
-            run.take(document)
+        run = InterruptedRun(lines)
     except ArchiveError as error:
         return Recovered(path.stem, path, "damaged", notes=(str(error),))
-    if run is None:
-        return Recovered(path.stem, path, "damaged", notes=("it does not begin with a whole start document",))
     _cut(path, fd, lines)
-    if document.name == "stop":
+    if run.ended:
         return None
     for uri in run.only_named:
         if _is_of_another(uri, path, run.start["time"]):
