@@ -63,9 +63,9 @@ class Room:
 
     def release(self, written: int) -> None:
         """Return what is left to the filesystem; `written` is the file's size."""
-        self.give()
-        if self._end > written:
-            with contextlib.suppress(OSError):  # it goes with the file, at the latest
+        with contextlib.suppress(OSError):  # a disk that is gone must not keep the run open
+            self.give()
+            if self._end > written:
                 os.ftruncate(self._fd, written)
 
     def lost(self) -> None:
