@@ -67,6 +67,8 @@ class StreamDetector(Device):
     ----------
     num_images : Signal
         Frames a kickoff; 0: until completed.
+    recorded_to : AttributeSignal
+        What `recording_json` returns.
     ledger : LedgerDevice
         Received, recorded, lost since the last stage.
     trigger_rule : AttributeSignal
@@ -81,6 +83,7 @@ class StreamDetector(Device):
     num_images = Cpt(Signal, value=0, kind="config")
     on_loss = Cpt(Signal, value="mark", kind="config")
     timeout = Cpt(Signal, value=10.0, kind="config")
+    recorded_to = Cpt(AttributeSignal, attr="recording_json", write_access=False, kind="omitted")
     lost = Cpt(AttributeSignal, attr="ledger.account.lost", write_access=False, kind="normal")
     ledger = Cpt(LedgerDevice, kind="omitted")
     trigger_rule = Cpt(AttributeSignal, attr="ledger.account.trigger_rule", write_access=False, kind="config")
@@ -170,6 +173,11 @@ class StreamDetector(Device):
     def flight(self) -> FrameStatus | None:
         """The status of the flight under way; it fails as soon as no more frames can be recorded."""
         return self._flight
+
+    @property
+    def recording_json(self) -> str:
+        """Where frames are recorded, JSON: {detector, uri, arrays: [{data_key, dataset}]}; empty when not staged."""
+        return self._documents.recording_json() if self._recording and self._documents else ""
 
     # staging
 

@@ -8,6 +8,7 @@ from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
 from plans.flights import attempt, end_flights, failure
 from plans.open_runs import OpenRun, OpenRuns
+from plans.recordings import recordings_wrapper
 
 STREAM = "ledger"
 _MOST_ERRORS = 10
@@ -25,7 +26,7 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     and announced. A run whose flight has failed is never closed as a success.
 
     A detector that is staged once for two runs is refused in the second: its file, and bluesky's documents of it, are
-    those of the first.
+    those of the first. Its file is named before its first frame, see `plans.recordings.recordings_wrapper`.
     """
     runs = OpenRuns(STREAM)
 
@@ -43,7 +44,8 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
         runs.follow(msg)
         return (None if runs.belongs(msg) else _refused(msg.obj)), None
 
-    return (yield from contingency_wrapper(plan_mutator(plan, mutate), except_plan=left_open, auto_raise=True))
+    mutated = plan_mutator(recordings_wrapper(plan), mutate)
+    return (yield from contingency_wrapper(mutated, except_plan=left_open, auto_raise=True))
 
 
 def _closed(msg: Msg, run: OpenRun) -> MsgGenerator[Any]:

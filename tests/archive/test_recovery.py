@@ -29,14 +29,16 @@ def documents(path: Path) -> list[tuple[str, dict]]:
 
 
 def validate(path: Path) -> None:
-    """Every document must be what event-model says, and each stream_datum follow the one before."""
-    after: dict[str, tuple[int, int]] = {}
+    """Every document must be what event-model says, rows follow each other, and so do the numbers in a stream."""
+    rows: dict[str, int] = {}
+    numbers: dict[tuple[str, str], int] = {}
     for name, doc in documents(path):
         event_model.schema_validators[event_model.DocumentNames[name]].validate(doc)
         if name == "stream_datum":
-            expected = after.get(doc["stream_resource"], (0, 1))
+            resource, stream = doc["stream_resource"], (doc["stream_resource"], doc["descriptor"])
+            expected = rows.get(resource, 0), numbers.get(stream, 1)
             assert (doc["indices"]["start"], doc["seq_nums"]["start"]) == expected
-            after[doc["stream_resource"]] = doc["indices"]["stop"], doc["seq_nums"]["stop"]
+            rows[resource], numbers[stream] = doc["indices"]["stop"], doc["seq_nums"]["stop"]
 
 
 @pytest.fixture
@@ -156,14 +158,14 @@ def test_a_journal_that_ends_at_any_byte_is_closed_and_valid(flown, tmp_path):
         shutil.rmtree(directory)
 
 
-def test_of_two_detectors_as_many_frames_are_added_as_both_have(flown):
+def test_of_two_detectors_as_many_frames_go_on_as_both_have_and_the_others_are_named_beside(flown):
     lines = flown.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if decode(line).name in ("start", "descriptor", "stream_resource")]
     kept = [line for line in kept if decode(line).doc.get("name") != "ledger"]
     flown.write_bytes(b"".join(kept))
     (result,) = recover(flown.parent)
-    assert result.frames_added == {"a_image": 9, "b_image": 9}
-    assert result.num_events == {"primary": 9}
+    assert result.frames_added == {"a_image": 12, "b_image": 9}
+    assert result.num_events == {"primary": 9, "a_interrupted": 3}
     validate(flown)
 
 
@@ -209,7 +211,7 @@ def test_a_living_session_is_not_touched(tmp_path):
     assert result.outcome == "closed"
 
 
-def test_a_step_scan_keeps_its_events_and_gets_no_frames(tmp_path):
+def test_a_step_scan_keeps_its_events_and_frames_without_one_are_named_beside(tmp_path):
     camera = Camera("cam", tmp_path, num=1)
     import bluesky.plans as bp
 
@@ -219,7 +221,11 @@ def test_a_step_scan_keeps_its_events_and_gets_no_frames(tmp_path):
     path.write_bytes(b"".join(lines[:6]))  # start, descriptor, resource, datum, event, datum
     assert [n for n, _ in documents(path)][-2:] == ["event", "stream_datum"]
     (result,) = recover(tmp_path / "journal")
-    assert (result.frames_added, result.num_events) == ({}, {"primary": 1})
+    assert (result.frames_added, result.num_events) == ({"cam_image": 1}, {"primary": 1, "cam_interrupted": 1})
+    validate(path)
+    (beside,) = [d for n, d in documents(path) if n == "descriptor" and d["name"] == "cam_interrupted"]
+    (datum,) = [d for n, d in documents(path) if n == "stream_datum" and d["descriptor"] == beside["uid"]]
+    assert datum["indices"] == {"start": 2, "stop": 3}
 
 
 def test_a_stop_document_of_recovery_is_json_without_nan(flown):

@@ -231,3 +231,59 @@ def test_a_run_that_was_killed_as_it_began_begins_again_and_one_that_just_begins
     journal("start", {"uid": "r", "time": 1.0})
     assert [name for name, _ in lines(tmp_path / "journal" / "r.jsonl")] == ["start"]
     assert not left.exists()
+
+
+def deep(levels: int) -> dict:
+    nested: dict = {}
+    for _ in range(levels):
+        nested = {"a": nested}
+    return nested
+
+
+def circle() -> dict:
+    around: dict = {}
+    around["a"] = {"b": around}
+    return around
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("cam\udcff.h5", r"start\['v'\] is 'cam\\udcff.h5', which is no Unicode text"),
+        ([1, {"x": 2**64}], r"start\['v'\]\[1\]\['x'\] is 18446744073709551616, an integer beyond 64 bits"),
+        (-(2**300), r"start\['v'\] is about 2\*\*300, an integer beyond 64 bits"),
+        (np.array([1.0, np.nan]), r"start\['v'\]\[1\] is NaN, which the archive cannot keep"),
+        ((1.0, -math.inf), r"start\['v'\]\[1\] is -Infinity"),
+        ({"a": {1: "one"}}, r"start\['v'\]\['a'\] has the key 1, of type int"),
+        ({("a", "b"): 1}, r"start\['v'\] has the key \('a', 'b'\), of type tuple"),
+        ({"\ud800": 1}, r"start\['v'\] has the key '\\ud800', which is no Unicode text"),
+        ({"a/b": 1}, r"start\['v'\] has the key 'a/b'; keys of metadata cannot be empty"),
+        ({"x": {1, 2}}, r"start\['v'\]\['x'\] is a set, which JSON cannot carry"),
+        (b"bytes", r"start\['v'\] is a bytes"),
+        (deep(200), r"nested deeper than 100 levels"),
+        (circle(), r"nested deeper than 100 levels, or contains itself"),
+    ],
+)
+def test_metadata_that_the_archive_could_not_return_as_it_is_are_refused_by_name_before_anything_is_written(
+    journal, value, words
+):
+    with pytest.raises(ArchiveError, match=words):
+        journal("start", {"uid": "r", "time": 0.0, "v": value})
+    assert list(journal.directory.iterdir()) == []
+
+
+def test_metadata_at_the_limits_are_taken(journal):
+    given = {"ints": [2**64 - 1, -(2**63), 2**53 + 1], "text": "µ 😀 \x00", "float": 1e300, "deep": deep(90)}
+    journal("start", {"uid": "r", "time": 0.0, **given})
+    ((_, kept),) = lines(journal.directory / "r.jsonl")
+    assert {key: kept[key] for key in given} == given
+
+
+def test_in_mid_run_no_document_is_given_up_for_text_or_integers_that_the_archive_cannot_keep(journal):
+    journal("start", {"uid": "r", "time": 0.0})
+    journal("descriptor", {"uid": "d", "run_start": "r", "name": "primary"})
+    data = {"file": "cam\udcff.h5", "count": 2**70, "pair": "\N{GRINNING FACE}", "digits": "1" * 30}
+    journal("event", {"uid": "e", "descriptor": "d", "data": data})
+    (_, kept) = lines(journal.directory / "r.jsonl")[-1]
+    assert kept["data"] == {"file": "cam\\udcff.h5", "count": 2.0**70, "pair": "😀", "digits": "1" * 30}
+    kept["data"]["file"].encode()

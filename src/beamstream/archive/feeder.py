@@ -11,13 +11,15 @@ from typing import Any
 
 from beamstream.archive.documents import is_complete
 from beamstream.archive.filing import Filing
+from beamstream.archive.trouble import ServerInTrouble, TroubleHook, is_trouble
 from beamstream.errors import ArchiveError
 
 log = logging.getLogger(__name__)
 
 POLL = 0.1  # s
 LONGEST_PAUSE = 5.0  # s between attempts while the server is away
-ATTEMPTS = 3  # at a run that the server answers with an error
+LONGEST_WAIT = 15.0  # s between attempts at a run that the server is in trouble with
+ATTEMPTS = 3  # at a run that the server answers with an error of ours
 SAYS_NO = (400, 405, 406, 413, 415, 422)  # trying again would not help
 
 
@@ -25,8 +27,9 @@ class Feeder:
     """File every run of a journal directory into a tiled catalogue, in a thread.
 
     A run that is open is followed live. A run that is all there moves to ``<journal>/filed``. A run with a
-    document that TiledWriter refuses moves to ``<journal>/refused``, the reason beside it. While the server
-    is away everything waits in the journal; nothing there is ever deleted.
+    document that the server or TiledWriter refuses moves to ``<journal>/refused``, the reason beside it; it is tried
+    once more whenever a feeder starts. While the server is away everything waits in the journal. A run that it
+    answers with an error of its own waits, ever longer, while others go on. Nothing is ever deleted.
 
     Parameters
     ----------
@@ -47,6 +50,7 @@ class Feeder:
         self._filings: dict[Path, Filing] = {}
         self._refused: dict[Path, str] = {}
         self._attempts: dict[Path, int] = {}
+        self._waiting: dict[Path, tuple[float, float]] = {}  # until when (monotonic), and how long the wait is
         self._filed = 0
         self._pause = POLL
         self._away_since: float | None = None
@@ -59,6 +63,7 @@ class Feeder:
         for directory in (self.journal, self.journal / "filed", self.journal / "refused"):
             directory.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.journal)
+        self._take_refused()
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="beamstream-feeder", daemon=True)
         self._thread.start()
@@ -106,6 +111,8 @@ class Feeder:
                 break
             if path in self._refused:
                 self._put_aside(path)
+            elif self._waiting.get(path, (0.0, 0.0))[0] > time.monotonic():
+                continue
             elif self._is_here():
                 busy = self._step(path) or busy
         return busy
@@ -117,6 +124,7 @@ class Feeder:
 
         try:
             self._client = self._connect()
+            TroubleHook().attach(self._client)
         except (ArchiveError, httpx.HTTPError) as error:
             self._gone(error)
             return False
@@ -149,6 +157,9 @@ class Feeder:
         except httpx.HTTPError as error:
             self._gone(error)
             return False
+        except (ServerInTrouble, OSError) as error:  # or the journal's own disk
+            self._postpone(path, error)
+            return False
         except Exception as error:
             if not self._stopping.is_set():
                 self._refuse(path, error)
@@ -158,22 +169,35 @@ class Feeder:
         return busy
 
     def _answered(self, path: Path, error: Exception, status: int) -> bool:
-        """Decide what an error from the server means: a wrong key concerns every run, the rest this one."""
+        """Decide what an error means: a wrong key concerns every run, the server's trouble passes, the rest is ours."""
         if status in (401, 403):
             self._gone(error)
             return False
-        self._attempts[path] = self._attempts.get(path, 0) + 1
-        if self._attempts[path] >= ATTEMPTS or status in SAYS_NO:
-            self._refuse(path, error)
-        else:
-            self._filings.pop(path, None)  # and begin anew
-        return True
+        if not is_trouble(status):
+            self._attempts[path] = self._attempts.get(path, 0) + 1
+            if self._attempts[path] >= ATTEMPTS or status in SAYS_NO:
+                self._refuse(path, error)
+                return True
+        self._postpone(path, error)
+        return False
+
+    def _postpone(self, path: Path, error: Exception) -> None:
+        """Begin anew with a run later, ever later."""
+        self._filings.pop(path, None)
+        if path not in self._waiting:
+            log.warning("feeder: run %s waits, it is tried again: %s", path.stem, error)
+        wait = min(2 * self._waiting.get(path, (0.0, POLL))[1], LONGEST_WAIT)
+        self._waiting[path] = time.monotonic() + wait, wait
 
     def _refuse(self, path: Path, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
+        beside = self._reason(path)
+        try:
+            beside.write_text(reason + "\n", errors="backslashreplace")
+        except OSError as second:
+            self._postpone(path, second)
+            return
         self._refused[path] = reason
-        beside = self.journal / "refused" / f"{path.stem}.txt"
-        beside.write_text(reason + "\n")
         log.warning("feeder: run %s is refused and put aside in %s: %s", path.stem, beside.parent, reason)
         filing = self._filings.pop(path, None)
         if filing is not None:
@@ -187,10 +211,21 @@ class Feeder:
         if is_complete(path):  # before that, its owner writes into it and recovery may have to find it
             path.replace(self.journal / "refused" / path.name)
 
+    def _take_refused(self) -> None:
+        """Try again what was refused before: server, network or a version may have been the reason."""
+        for path in (self.journal / "refused").glob("*.jsonl"):
+            if not (self.journal / path.name).exists():
+                path.replace(self.journal / path.name)
+
+    def _reason(self, path: Path) -> Path:
+        return self.journal / "refused" / f"{path.stem}.txt"
+
     def _done(self, path: Path) -> None:
         self._filings.pop(path, None)
         self._attempts.pop(path, None)
+        self._waiting.pop(path, None)
         path.replace(self.journal / "filed" / path.name)
+        self._reason(path).unlink(missing_ok=True)
         self._filed += 1
         log.info("feeder: run %s is filed", path.stem)
 

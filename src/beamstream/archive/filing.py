@@ -73,9 +73,10 @@ class Filing:
     def _begin(self) -> None:
         from bluesky_tiled_plugins import TiledWriter
 
-        from beamstream.archive import shares  # takes seconds, as the one before
+        from beamstream.archive import exact, shares  # takes seconds, as the one before
 
         shares.register()
+        exact.register()
         self._live = not is_complete(self.path)
         self._tail = Tail(self.path)
         self._accounts = Accounts()

@@ -1,11 +1,14 @@
 """Recovery: close the runs of sessions that were killed, with every frame that reached the disk."""
 
+import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -95,70 +98,84 @@ def _recover(path: Path) -> Recovered | None:
 
 
 def _close(path: Path, fd: int) -> Recovered | None:
-    data = path.read_bytes()
+    lines = _Lines(path)
     try:
-        documents, good = _whole_lines(data)
+        run = InterruptedRun(lines)
     except ArchiveError as error:
         return Recovered(path.stem, path, "damaged", notes=(str(error),))
-    if not documents or documents[0].name != "start":
-        return Recovered(path.stem, path, "damaged", notes=("it does not begin with a whole start document",))
-    _cut(path, fd, data, good)
-    if documents[-1].name == "stop":
+    _cut(path, fd, lines)
+    if run.ended:
         return None
-    run = InterruptedRun(documents)
-    added = run.unannounced()
-    notes = [*run.notes, *_clear_flags(run.files)]
-    keys = {d.doc["uid"]: d.doc["data_key"] for d in documents if d.name == "stream_resource"}
-    frames = Counter[str]()
-    for datum in added:
-        frames[keys[datum["stream_resource"]]] += datum["indices"]["stop"] - datum["indices"]["start"]
+    for uri in run.only_named:
+        if _is_of_another(uri, path, run.start["time"]):
+            run.forget(uri)
+    ended = _last_sign(path, run)
+    added = run.missing(ended)
     result = Recovered(
         run.start["uid"],
         path,
         "closed",
-        frames_added=dict(frames),
-        num_events=run.num_events(added),
-        bytes_cut=len(data) - good,
+        frames_added=dict(run.frames_added),
+        num_events=run.num_events,
+        bytes_cut=lines.bad,
         files=tuple(run.files),
-        notes=tuple(notes),
+        notes=(*run.notes, *_clear_flags(run.files)),
     )
-    _append(fd, [*(("stream_datum", d) for d in added), ("stop", _stop(result, _last_sign(path, run)))])
+    path.with_name(f".{path.stem}.room").unlink(missing_ok=True)  # what the session held for this
+    _append(fd, [*added, Document("stop", _stop(result, ended))])
     return result
 
 
-def _whole_lines(data: bytes) -> tuple[list[Document], int]:
-    """Return the documents, and how many bytes of the file they are.
+def _is_of_another(uri: str, path: Path, began: float) -> bool:
+    """Return whether a document of another run names a file: runs may be open at once, and use one detector."""
+    name = uri.rpartition("/")[2].encode("ascii", "ignore")  # it is unique
+    for other in (*path.parent.glob("*.jsonl"), *path.parent.glob("*/*.jsonl")):
+        with contextlib.suppress(FileNotFoundError):  # filed a moment ago
+            if other != path and other.stat().st_mtime >= began:
+                with other.open("rb") as file:
+                    if any(name in line for line in islice(file, 1, None)):  # behind the start document
+                        return True
+    return False
+
+
+class _Lines:
+    """Read a journal line by line; `good` bytes of it are documents, `bad` behind them are to be cut.
 
     What cannot be read is cut only at the very end: after it there must be nothing that can be read.
     """
-    documents: list[Document] = []
-    good = position = 0
-    bad: ArchiveError | None = None
-    for line in data.splitlines(keepends=True):
-        position += len(line)
-        try:
-            document = decode(line) if line.endswith(b"\n") else None
-        except ArchiveError as error:
-            bad = bad or error
-            continue
-        if document is None:
-            break
-        if bad is not None:
-            raise bad
-        documents.append(document)
-        good = position
-    return documents, good
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.good = self.bad = 0
+
+    def __iter__(self) -> Iterator[Document]:
+        bad: ArchiveError | None = None
+        with self._path.open("rb") as file:
+            for line in file:
+                self.bad += len(line)
+                try:
+                    document = decode(line) if line.endswith(b"\n") else None
+                except ArchiveError as error:
+                    bad = bad or error
+                    continue
+                if document is None:
+                    continue
+                if bad is not None:
+                    raise bad
+                self.good += self.bad
+                self.bad = 0
+                yield document
 
 
-def _cut(path: Path, fd: int, data: bytes, good: int) -> None:
-    if good == len(data):
+def _cut(path: Path, fd: int, lines: _Lines) -> None:
+    if not lines.bad:
         return
-    kept = path.with_suffix(".cut")
-    with kept.open("ab") as file:
-        file.write(data[good:])
-        file.flush()
-        os.fsync(file.fileno())
-    os.ftruncate(fd, good)
+    with path.open("rb") as file, path.with_suffix(".cut").open("ab") as kept:
+        file.seek(lines.good)
+        shutil.copyfileobj(file, kept)
+        kept.flush()
+        os.fsync(kept.fileno())
+    os.ftruncate(fd, lines.good)
 
 
 def _clear_flags(files: list[Path]) -> list[str]:
@@ -199,9 +216,10 @@ def _last_sign(path: Path, run: InterruptedRun) -> float:
     return max([run.start["time"], *times])
 
 
-def _append(fd: int, documents: list[tuple[str, dict[str, Any]]]) -> None:
+def _append(fd: int, documents: list[Document]) -> None:
     lines = "".join(json.dumps({"name": name, "doc": doc}, allow_nan=False) + "\n" for name, doc in documents)
     rest = memoryview(lines.encode())
     while rest:
         rest = rest[os.write(fd, rest) :]
     os.fsync(fd)
+    os.ftruncate(fd, os.fstat(fd).st_size)  # the room that the session held behind the end

@@ -1,10 +1,8 @@
 """Journal: every document is on disk before anybody else sees it."""
 
 import contextlib
+import errno
 import fcntl
-import json
-import logging
-import math
 import os
 import threading
 import time
@@ -13,12 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from beamstream.callbacks.journal_line import encode, require_archivable
+from beamstream.callbacks.journal_room import Room
 from beamstream.errors import ArchiveError
-from beamstream.sinks.disk import sync_directory
+from beamstream.sinks.disk import still_there, sync_directory
 
-log = logging.getLogger(__name__)
+__all__ = ["Journal", "encode"]
+
+ROOM = 512 << 10  # bytes held for the end of each open run
+LAST = 384 << 10  # of them for what ends it: accounts of several detectors with a thousand gaps each, the stop document
+ACCOUNTS = ("ledger", "callbacks")  # streams that come when a run ends
 
 OPEN_WITH = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
@@ -32,6 +34,13 @@ class _OpenRun:
     fd: int
     size: int = 0
     names: set[str] = field(default_factory=set)  # uids of descriptors and resources that belong to the run
+    room: Room = field(init=False)
+    last_resource: str = ""  # the frames of a collect are complete with its stream_datum
+    is_full: bool = False
+    is_ending: bool = False
+
+    def __post_init__(self) -> None:
+        self.room = Room(self.fd, self.path, ROOM)
 
 
 class Journal:
@@ -44,7 +53,8 @@ class Journal:
     document first. Each line is standard JSON; numpy scalars and arrays become numbers and lists, and the
     three floats that JSON does not know become ``{"$float": "NaN"}``, ``{"$float": "Infinity"}`` and
     ``{"$float": "-Infinity"}``. The file is locked (``flock``) from before its name appears until after the
-    stop document, so anybody can tell a living owner from a dead one.
+    stop document, so anybody can tell a living owner from a dead one. Half a megabyte of the disk is held for each
+    open run: when the disk is full the run fails, and its account and its stop document still fit.
 
     Parameters
     ----------
@@ -80,16 +90,42 @@ class Journal:
             before stays whole: a line that was cut short is taken back.
         """
         began = time.perf_counter()
-        line = encode(name, doc)
+        if name == "start":
+            require_archivable(doc)
         with self._lock:
-            run = self._open(doc["uid"], line) if name == "start" else self._route(name, doc)
-            if name != "start":
-                self._append(run, line)
-            if name in ("descriptor", "resource", "stream_resource"):
-                run.names.add(doc["uid"])
-            if name == "stop":
-                self._close(run)
+            if name == "start":
+                line = encode(name, doc)
+                self._open(doc["uid"], line)
+            else:
+                line = self._keep(self._route(name, doc), name, doc)
             self._count(len(line), time.perf_counter() - began)
+
+    def _keep(self, run: _OpenRun, name: str, doc: Mapping[str, Any]) -> bytes:
+        try:
+            line = encode(name, doc)
+            self._append(run, line)
+        finally:
+            if name == "stop":  # whatever became of it: nothing follows, so `beamstream recover` may have the file
+                self._close(run)
+        if name in ("descriptor", "resource", "stream_resource"):
+            run.names.add(doc["uid"])
+        if name == "stream_resource":
+            run.last_resource = doc["uid"]
+        if name == "descriptor" and doc.get("name") in ACCOUNTS:
+            run.is_ending = True
+        self._end_when_full(run, name, doc)
+        return line
+
+    def _end_when_full(self, run: _OpenRun, name: str, doc: Mapping[str, Any]) -> None:
+        """Fail the run once, while what ends it still fits; never between documents that belong together."""
+        whole = name in ("event", "event_page") or doc.get("stream_resource") == run.last_resource
+        if run.is_full or run.is_ending or not whole or run.room.left(run.size) >= LAST:
+            return
+        run.is_full = True
+        raise ArchiveError(
+            f"journal: {run.path}: the disk is full, the run ends while its account still fits; make room, or choose "
+            "another directory"
+        )
 
     @property
     def open_runs(self) -> tuple[str, ...]:
@@ -115,6 +151,7 @@ class Journal:
         path = self.directory / f"{uid}.jsonl"
         hidden = self.directory / f".{uid}.new"  # nobody sees a journal that is empty or not locked
         fd = -1
+        run = None
         try:
             if path.exists():
                 raise FileExistsError(17, "there is a journal of this run already")
@@ -122,10 +159,13 @@ class Journal:
             fd = os.open(hidden, OPEN_WITH, 0o644)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             run = _OpenRun(uid, path, fd)
-            self._append(run, line)
+            run.room.hold(0)
+            self._write(run, line)
             hidden.rename(path)
             sync_directory(self.directory)
         except (OSError, ArchiveError) as error:
+            if run is not None:
+                run.room.give()
             if fd >= 0:
                 os.close(fd)
                 hidden.unlink(missing_ok=True)
@@ -135,19 +175,34 @@ class Journal:
 
     def _append(self, run: _OpenRun, line: bytes) -> None:
         try:
-            rest = memoryview(line)
-            while rest:
-                rest = rest[os.write(run.fd, rest) :]
-            os.fdatasync(run.fd)  # data and size; not the times, which cost a second commit
-        except OSError as error:
+            if not still_there(run.fd, run.path):
+                raise FileNotFoundError(errno.ENOENT, "it was deleted or moved while its run goes on")
             _take_back(run)
+        except OSError as error:
             raise _unwritable(run.path, error) from error
+        with contextlib.suppress(OSError):  # what is held already is for this
+            run.room.hold(run.size)
+        self._write(run, line)
+
+    def _write(self, run: _OpenRun, line: bytes) -> None:
+        try:
+            _write_through(run.fd, line)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # then the next document takes it back, or recovery
+                _take_back(run)
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not run.room.give():
+                raise _unwritable(run.path, error) from error
+            self._write(run, line)
+            return
         run.size += len(line)
 
     def _close(self, run: _OpenRun) -> None:
         del self._runs[run.uid]
-        fcntl.flock(run.fd, fcntl.LOCK_UN)  # a child that was just forked holds the same lock
-        os.close(run.fd)
+        try:
+            run.room.release(run.size)
+            fcntl.flock(run.fd, fcntl.LOCK_UN)  # a child that was just forked holds the same lock
+        finally:
+            os.close(run.fd)
 
     def _route(self, name: str, doc: Mapping[str, Any]) -> _OpenRun:
         if "run_start" in doc:
@@ -171,54 +226,18 @@ class Journal:
         self._slowest = max(self._slowest, seconds)
 
 
-def encode(name: str, doc: Mapping[str, Any]) -> bytes:
-    """Return a document's line in the journal.
-
-    Raises
-    ------
-    ArchiveError
-        Something in the document is no JSON: it names the place.
-    """
-    try:
-        text = json.dumps({"name": name, "doc": doc}, default=_plain, allow_nan=False)
-    except (TypeError, ValueError):  # rare: something non-finite or foreign, so look at every value
-        text = json.dumps({"name": name, "doc": _portable(doc, name)}, allow_nan=False)
-    return text.encode() + b"\n"
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    raise TypeError
-
-
-def _portable(value: Any, where: str) -> Any:
-    """Copy a value into what standard JSON can carry."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else {"$float": _name_of(value)}
-    if isinstance(value, Mapping):
-        return {str(k): _portable(v, f"{where}[{k!r}]") for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_portable(v, f"{where}[{i}]") for i, v in enumerate(value)]
-    raise ArchiveError(
-        f"journal: {where} is a {type(value).__name__}, which JSON cannot carry; "
-        "put text, numbers, lists or dictionaries into documents"
-    )
-
-
-def _name_of(value: float) -> str:
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+def _write_through(fd: int, line: bytes) -> None:
+    rest = memoryview(line)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+    os.fdatasync(fd)  # data and size; not the times, which cost a second commit
 
 
 def _take_back(run: _OpenRun) -> None:
-    try:
+    """Cut what a write that failed has left behind the last whole line."""
+    if os.fstat(run.fd).st_size > run.size:
         os.ftruncate(run.fd, run.size)
-    except OSError as error:  # then recovery cuts the half line
-        log.warning("journal: half a line could not be taken back from %s: %s", run.path, error.strerror)
+        run.room.lost()
 
 
 def _take_away(hidden: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from beamstream.archive.documents import COPY_PLAN, Document, Tail, decode
+from beamstream.archive.filing import merged
 from beamstream.errors import ArchiveError
 
 _SHORTEST = 4  # characters of a uid that may stand for all of it
@@ -14,7 +15,7 @@ _EVERYTHING = 1 << 40  # bytes
 
 
 def read_run(directory: Path, run: str) -> list[Document]:
-    """Return the documents of a run that are there by now; see `find_journal`.
+    """Return the documents of a run that are there by now, rows that follow each other in one; see `find_journal`.
 
     Raises
     ------
@@ -23,7 +24,7 @@ def read_run(directory: Path, run: str) -> list[Document]:
     """
     while True:
         try:
-            return list(Tail(find_journal(directory, run)).read(_EVERYTHING))
+            return list(merged(Tail(find_journal(directory, run)).read(_EVERYTHING)))
         except FileNotFoundError:
             continue  # it was filed between finding and opening
 

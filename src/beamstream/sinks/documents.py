@@ -1,5 +1,6 @@
 """The documents of what a sink keeps: data keys, StreamResource, StreamDatum, as the stock TiledWriter reads them."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ class SinkDocuments:
         self, sink: Stored, name: str, *, start: Mapping[str, Any] | None = None, pixels: str = "image"
     ) -> None:
         self._sink = sink
+        self._name = name
         self._start = start
         self.arrays = {f"{name}_{pixels if key == 'data' else key}": array for key, array in sink.arrays.items()}
         self._bundles: list[ComposeStreamResourceBundle] = []
@@ -35,6 +37,11 @@ class SinkDocuments:
         """Rows that documents were made of."""
         self._resource_doc: dict[str, Any] = {}  # the first of them
         self._latest: list[tuple[int, dict[str, Any]]] = []  # rows before it, stream_datum; one of each step
+
+    def recording_json(self) -> str:
+        """Name the file and its arrays, for those who find it when its writer is dead: HDF5 only."""
+        arrays = [{"data_key": key, "dataset": a.parameters["dataset"]} for key, a in self.arrays.items()]
+        return json.dumps({"detector": self._name, "uri": self._sink.uri, "arrays": arrays})
 
     def data_keys(self, source: str) -> dict[str, DataKey]:
         """Describe the arrays that stream datums refer to; `source` is a URI."""
