@@ -1,20 +1,18 @@
 """The last frames of one source, in shared memory, by index: one writer that never waits, many readers."""
 
-import atexit
 import os
 import threading
-import weakref
 from dataclasses import dataclass
 from itertools import count
 
 from beamstream.errors import RingOverrun
+from beamstream.exits import OpenObjects
 from beamstream.frames import Frame, Geometry
 from beamstream.segment import PREFIX, SHM, Segment, held, slot_bytes, sweep
 
 _MOST_SLOTS = 4096
 _LEAST_SLOTS = 4
 _serial = count()
-_open: "weakref.WeakSet[Ring]" = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +158,9 @@ class Ring:
         self._segment = self._previous = None
 
 
-@atexit.register
-def _close_all() -> None:
-    for ring in list(_open):
+def _close_all(rings: list[Ring]) -> None:
+    for ring in rings:
         ring.close()
+
+
+_open = OpenObjects(_close_all)

@@ -17,7 +17,9 @@ import numpy as np
 import orjson
 
 from beamstream.errors import MalformedFrame, RingError, RingOverrun
+from beamstream.forks import close_unshared, open_unshared
 from beamstream.frames import Frame, Geometry
+from beamstream.locks import lock
 
 SHM = Path("/dev/shm")
 PREFIX = f"beamstream-{os.environ.get('BEAMSTREAM_RINGS', os.getuid())}-"
@@ -58,7 +60,11 @@ class Segment:
         self._fd = fd
         access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
         flags = mmap.MAP_SHARED | (mmap.MAP_POPULATE if writable else 0)
-        self._buffer = mmap.mmap(fd, 0, flags=flags, prot=access)
+        # opened anew: a mapping keeps the locks of its file, and a child made by fork has all mappings of its parent
+        mapped = os.open(path, os.O_RDWR | os.O_CLOEXEC) if writable else fd
+        self._buffer = mmap.mmap(mapped, 0, flags=flags, prot=access)
+        if writable:
+            os.close(mapped)
         (length,) = _SEQUENCE.unpack_from(self._buffer, _HEADER_AT)
         header = json.loads(self._buffer[_HEADER_AT + 8 : _HEADER_AT + 8 + length])
         self.geometry = Geometry.from_dict(header["geometry"])
@@ -84,21 +90,21 @@ class Segment:
         """
         size = _pages(PAGE + capacity * _RECORD_STRIDE) + capacity * slot_bytes(geometry)
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = open_unshared(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as e:
             raise RingError(f"ring {path.name}: cannot be made in {path.parent}: {e.strerror}") from e
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            lock(fd)
             os.posix_fallocate(fd, 0, size)
         except OSError as e:
-            os.close(fd)
+            close_unshared(fd)
             path.unlink(missing_ok=True)
             need = f"{size / 2**20:.0f} MB for {capacity} frames of {geometry}"
             raise RingError(
                 f"ring {path.name}: {need} asked for, {path.parent} says {e.strerror}; lower ring_memory_mb"
             ) from e
         if os.fstat(fd).st_nlink == 0:  # somebody's sweep came between open and flock
-            os.close(fd)
+            close_unshared(fd)
             return cls.create(path, geometry, capacity, first, source)
         header = json.dumps({"geometry": geometry.to_dict(), "capacity": capacity, "source": source}).encode()
         os.pwrite(fd, _SEQUENCE.pack(len(header)) + header, _HEADER_AT)
@@ -231,7 +237,7 @@ class Segment:
     def detach(self) -> None:
         """Let go; the memory lives on as long as views of it do."""
         if self._fd >= 0:
-            os.close(self._fd)
+            close_unshared(self._fd)
             self._fd = -1
 
 

@@ -1,7 +1,6 @@
 """Journal: every document is on disk before anybody else sees it."""
 
-import contextlib
-import fcntl
+import errno
 import json
 import logging
 import math
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from beamstream.errors import ArchiveError
+from beamstream.locks import is_locked, open_locked, unlock
 from beamstream.sinks.disk import sync_directory
 
 log = logging.getLogger(__name__)
@@ -119,15 +119,14 @@ class Journal:
             if path.exists():
                 raise FileExistsError(17, "there is a journal of this run already")
             _take_away(hidden)
-            fd = os.open(hidden, OPEN_WITH, 0o644)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fd = open_locked(hidden, OPEN_WITH)
             run = _OpenRun(uid, path, fd)
             self._append(run, line)
             hidden.rename(path)
             sync_directory(self.directory)
         except (OSError, ArchiveError) as error:
             if fd >= 0:
-                os.close(fd)
+                unlock(fd)
                 hidden.unlink(missing_ok=True)
             raise error if isinstance(error, ArchiveError) else _unwritable(path, error) from error
         self._runs[uid] = run
@@ -146,8 +145,7 @@ class Journal:
 
     def _close(self, run: _OpenRun) -> None:
         del self._runs[run.uid]
-        fcntl.flock(run.fd, fcntl.LOCK_UN)  # a child that was just forked holds the same lock
-        os.close(run.fd)
+        unlock(run.fd)
 
     def _route(self, name: str, doc: Mapping[str, Any]) -> _OpenRun:
         if "run_start" in doc:
@@ -223,9 +221,9 @@ def _take_back(run: _OpenRun) -> None:
 
 def _take_away(hidden: Path) -> None:
     """Remove what a process left that was killed while it began this journal; one that lives holds its lock."""
-    with contextlib.suppress(FileNotFoundError), hidden.open("rb") as left:
-        fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        hidden.unlink()
+    if is_locked(hidden):
+        raise BlockingIOError(errno.EWOULDBLOCK, "another process has begun it")
+    hidden.unlink(missing_ok=True)
 
 
 def _unwritable(path: Path, error: OSError) -> ArchiveError:

@@ -15,6 +15,7 @@ from beamstream.sinks.base import StoredArray
 from beamstream.sinks.disk import explained
 from beamstream.sinks.hdf5 import MIMETYPE
 from beamstream.sinks.hdf5_layout import create_growing, now, storable
+from beamstream.sinks.hdf5_unshared import close_unshared, open_unshared
 
 _GROUP = "/entry/data"
 _CHUNK_BYTES = 1 << 15
@@ -106,13 +107,13 @@ class Hdf5Table:
         import h5py
 
         with explained(self.name, "create", self.path):
-            file = h5py.File(self.path, "x", libver=("v110", "v110"))
+            file = open_unshared(lambda: h5py.File(self.path, "x", libver=("v110", "v110")))
             try:
                 self._datasets = {key: create_growing(file, array) for key, array in self.arrays.items()}
                 self._furnish(file)
                 file.swmr_mode = True
             except BaseException:
-                file.close()
+                close_unshared(file)
                 self.path.unlink()
                 raise
             self._file = file
@@ -170,7 +171,7 @@ class Hdf5Table:
                 if complete:
                     file["entry"].attrs.modify("complete", np.int8(1))
             finally:
-                file.close()
+                close_unshared(file)
 
 
 def _stored(key: str, column: TableColumn) -> StoredArray:
