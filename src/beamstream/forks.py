@@ -72,13 +72,26 @@ def _in_child() -> None:
     _process, _opening = Process(), threading.RLock()
     if not _unshared:
         return
-    nowhere = os.memfd_create("beamstream-parent's")  # takes, gives and cuts like a file; /dev/null cannot be cut
+    nowhere = _nowhere()
     for fd, (device, inode) in _unshared.items():
         about = _status(fd)
-        if about is not None and (about.st_dev, about.st_ino) == (device, inode):
+        if about is None or (about.st_dev, about.st_ino) != (device, inode):
+            continue
+        if nowhere < 0:
+            os.close(fd)
+        else:
             os.dup2(nowhere, fd, inheritable=False)
-    os.close(nowhere)
+    if nowhere >= 0:
+        os.close(nowhere)
     _unshared.clear()
+
+
+def _nowhere() -> int:
+    """Return a file that is in no directory: it takes, gives and can be cut, which ``/dev/null`` cannot; -1 if none."""
+    try:
+        return os.memfd_create("beamstream-forked")
+    except OSError:  # no descriptor is free: then ours are closed
+        return -1
 
 
 def _status(fd: int) -> os.stat_result | None:

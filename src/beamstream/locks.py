@@ -28,7 +28,7 @@ def is_locked(path: str | os.PathLike[str]) -> bool:
     except OSError:
         return False
     try:
-        return not _free(fd, fcntl.LOCK_SH) or _is_marked(fd) or not _free(fd, fcntl.LOCK_EX)
+        return not _is_free(fd) or _is_marked(fd)
     finally:
         os.close(fd)
 
@@ -76,7 +76,7 @@ def lock(fd: int, *, shared: bool = False) -> None:
         if not shared or error.errno not in _NO_LOCKS:
             raise
     if shared:
-        with contextlib.suppress(OSError):  # NFS makes one lock of both kinds: then `is_locked` asks for all of it
+        with contextlib.suppress(OSError):  # of a file system that has not this kind
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _MARK, 1, 0))
 
 
@@ -87,10 +87,10 @@ def unlock(fd: int) -> None:
     close_unshared(fd)
 
 
-def _free(fd: int, kind: int) -> bool:
-    """Return whether a lock can be had, by having it for a moment."""
+def _is_free(fd: int) -> bool:
+    """Return whether nobody is alone with a file, by sharing it for a moment."""
     try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno in _NO_LOCKS
     return True
