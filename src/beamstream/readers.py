@@ -8,6 +8,7 @@ from typing import Protocol
 
 from beamstream.errors import RingError, RingOverrun
 from beamstream.frames import Frame, Geometry
+from beamstream.locks import is_locked
 from beamstream.segment import PREFIX, SHM, Segment, held
 
 _POLL = 0.002  # s; how late a reader in another process may notice a frame
@@ -82,6 +83,11 @@ class RingView:
     def closed(self) -> bool:
         """Whether the writer has ended this epoch."""
         return self._segment.closed
+
+    @property
+    def alive(self) -> bool:
+        """Whether its writer is there."""
+        return is_locked(self._segment.path)
 
     @property
     def geometry(self) -> Geometry:

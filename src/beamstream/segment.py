@@ -19,7 +19,6 @@ import orjson
 from beamstream.errors import MalformedFrame, RingError, RingOverrun
 from beamstream.forks import close_unshared, open_unshared
 from beamstream.frames import Frame, Geometry
-from beamstream.locks import lock
 
 SHM = Path("/dev/shm")
 PREFIX = f"beamstream-{os.environ.get('BEAMSTREAM_RINGS', os.getuid())}-"
@@ -94,7 +93,7 @@ class Segment:
         except OSError as e:
             raise RingError(f"ring {path.name}: cannot be made in {path.parent}: {e.strerror}") from e
         try:
-            lock(fd)
+            fcntl.flock(fd, fcntl.LOCK_EX)  # whoever asks whether it is locked has it for a moment
             os.posix_fallocate(fd, 0, size)
         except OSError as e:
             close_unshared(fd)

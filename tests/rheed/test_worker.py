@@ -39,6 +39,7 @@ def test_a_growing_film_is_followed_until_its_end(film, upload, stored, wait_for
     for frames in (7, 33, 1, 25):
         film.grow(frames)
         wait_for(lambda: job.state.uploaded == film.kept // 20 * 20, timeout=30, what="what is complete to be there")
+    film.close()
     job.directory.end(film.kept)
     assert job.wait() == 0
     assert np.array_equal(stored(job), film.images())
@@ -141,6 +142,7 @@ def test_a_signal_ends_the_worker_in_order_and_the_next_one_goes_on(film, upload
     assert "ended by a signal" in job.words()
     assert not any(child.is_running() for child in children)
     data_id = job.state.data_id
+    film.close()
     job.directory.end(70)
     assert job.start().wait() == 0
     assert job.state.data_id == data_id

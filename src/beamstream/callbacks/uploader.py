@@ -8,7 +8,6 @@ from beamstream.callbacks.aside import AsideWork
 from beamstream.callbacks.images import Emit
 from beamstream.callbacks.recorded_files import RecordedFile, RecordedFiles
 from beamstream.errors import UploadError
-from beamstream.locks import is_locked
 from beamstream.rheed.destination import destination_for
 from beamstream.rheed.job import JobDirectory, Owner
 from beamstream.rheed.keeper import Keeper
@@ -139,16 +138,11 @@ class UploadWork(AsideWork[RecordedFile]):
                 self._of.keeper.keep(job)
 
     def ended(self) -> None:
-        """Write down how many frames there are; of a file that is still being written, its own lock tells the end."""
+        """Write down how many frames were counted; a file that is still being written is uploaded to its end."""
         for file in self._files.files:
-            job = self.jobs.get(file.what.path)
-            if job is None:
-                continue
-            if is_locked(file.what.path):
-                job.release()
-                continue
             try:
-                job.end(self._files.frames(file))
+                if file.what.path in self.jobs:
+                    self.jobs[file.what.path].end(self._files.frames(file))
             except OSError as error:  # then those on disk are all
                 self.fail(error, f"the end of {file.what.detector} could not be written")
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 from beamstream.errors import SinkError
 from beamstream.locks import open_locked, unlock
@@ -35,7 +36,7 @@ class Part:
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self._directory = target.with_name(f".{target.name}.part-{os.getpid()}")
+        self._directory = target.with_name(f".{target.name}.part-{uuid4().hex}")
         self._lock_path = target.with_name(f".{target.name}.lock")
         self._lock = -1
         self.path = self._directory / target.name

@@ -278,9 +278,9 @@ class JobDirectory:
             return None
 
     def end(self, frames: int) -> None:
-        """Write down that the recording is over, and how many frames it has; once.
+        """Write down that the recording is over, and how many frames were counted; once.
 
-        Where that cannot be written, those on disk are all.
+        What is on disk is all from then on, also where this cannot be written, unless its file is still locked.
         """
         try:
             if self.total is None:
@@ -289,7 +289,7 @@ class JobDirectory:
             self.release()
 
     def release(self) -> None:
-        """Count as recording no more: what is on disk is all, unless its file is still being written."""
+        """Count as recording no more."""
         fd, self._recording = self._recording, -1
         if fd >= 0:
             unlock(fd)
@@ -300,9 +300,11 @@ class JobDirectory:
         job = self.job
         if job.owner is None:
             return False
-        if is_locked(self.recorder) or (job.kind == "rheed" and is_locked(job.path)):
+        if job.kind == "rheed" and is_locked(job.path):
             return True
-        return not self.recorder.exists() and job.owner.alive  # of an earlier version
+        if self.total is not None:
+            return False
+        return is_locked(self.recorder) if self.recorder.exists() else job.owner.alive  # of an earlier version
 
 
 def job_directories(uploads: Path) -> Iterator[JobDirectory]:

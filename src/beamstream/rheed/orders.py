@@ -56,7 +56,4 @@ def answer_pipe() -> Say:
 def rows_in_all(directory: JobDirectory, rows: Callable[[], int]) -> int | None:
     """Return how many rows there will ever be, None while that is not known; `rows` counts those on disk."""
     recording = directory.is_recording  # before the rows are counted: the last may come between
-    total = directory.total
-    if not recording:
-        return rows()
-    return None if total is None else max(total, rows())
+    return None if recording else rows()

@@ -120,12 +120,11 @@ class PushingReadings:
     def _read(self) -> None:
         """Push what has become complete."""
         recording = self._directory.is_recording  # before the lines are read: the last may come between
-        total = self._directory.total
         while len(self._pushed) < _UNDER_WAY:
             line = self._file.readline()
             if not line.endswith(b"\n"):
                 self._file.seek(-len(line), 1)  # nothing, or somebody is writing it
-                self._total = total if recording else self._rows
+                self._total = None if recording else self._rows
                 break
             self._lines.append(line)
             self._rows += 1
