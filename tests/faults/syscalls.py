@@ -1,4 +1,4 @@
-"""Faults at single system calls: which ones a program makes below a directory, and one of them killed or failed.
+"""Faults at single system calls: which ones a program makes, on a directory's files; one of them killed or failed.
 
 ``strace`` injects. It counts the calls of each thread by itself, so a place is a call's name and its number in the
 thread that makes it.
@@ -49,8 +49,8 @@ def strace(*options: str) -> list[str]:
     return [path, "-f", "-qq", *options]
 
 
-def places(trace: Path, below: Path) -> dict[str, list[int]]:
-    """Return the numbers of the calls on files below a directory, by call; of ``strace -f -y -o``."""
+def places(trace: Path, *about: str) -> dict[str, list[int]]:
+    """Return the numbers of the calls in whose line something stands, by call; of ``strace -f -y -o``."""
     counted: Counter[tuple[str, str]] = Counter()
     found: defaultdict[str, set[int]] = defaultdict(set)
     for line in trace.read_text(errors="replace").splitlines():
@@ -59,7 +59,7 @@ def places(trace: Path, below: Path) -> dict[str, list[int]]:
             continue
         thread, call = match.groups()
         counted[thread, call] += 1
-        if str(below) in line:
+        if any(text in line for text in about):
             found[call].add(counted[thread, call])
     return {call: sorted(numbers) for call, numbers in found.items()}
 
@@ -101,5 +101,5 @@ class Attached:
             pytest.fail(f"strace cannot attach: {line.strip()}")
 
     def __exit__(self, *_: object) -> None:
-        self._strace.terminate()
+        self._strace.kill()  # asked to end, it waits for ever for a process that was killed under it
         self._strace.communicate(timeout=30)
