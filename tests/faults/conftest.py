@@ -29,6 +29,7 @@ def report() -> Callable[[str, Path, Sequence[Fault], Callable[[Path, Fault], No
                 shutil.rmtree(where, ignore_errors=True)
         kills = sum(fault.kills for fault in tried)
         print(f"{who}: {kills} kills, {len(tried) - kills} errors, {len(failed)} failures")  # noqa: T201
+        assert tried, f"{who}: no call was found"
         assert not failed, "\n".join(failed)
 
     return run

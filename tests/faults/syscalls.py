@@ -4,6 +4,7 @@
 thread that makes it.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 
 _LINE = re.compile(r"^(\d+) (\w+)\(")
 _KILL = "signal=KILL"
+MOST = int(os.environ.get("BEAMSTREAM_FAULTS", "6"))
+"""Places that a soak tries of each call and fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def strace(*options: str) -> list[str]:
     path = shutil.which("strace")
     if path is None:
         pytest.fail("strace asked for, there is none; apt install strace")
-    return [path, "-f", "-qq", *options]
+    return [path, "-f", "-qq", "-s", "4096", *options]
 
 
 def places(trace: Path, *about: str) -> dict[str, list[int]]:
@@ -64,7 +67,7 @@ def places(trace: Path, *about: str) -> dict[str, list[int]]:
     return {call: sorted(numbers) for call, numbers in found.items()}
 
 
-def faults(there: Mapping[str, Sequence[int]], kinds: Mapping[str, Iterable[str]], most: int) -> list[Fault]:
+def faults(there: Mapping[str, Sequence[int]], kinds: Mapping[str, Iterable[str]], most: int = MOST) -> list[Fault]:
     """Return what is to be tried: of each call at most so many places, spread evenly, the first and the last too.
 
     Parameters
@@ -75,7 +78,7 @@ def faults(there: Mapping[str, Sequence[int]], kinds: Mapping[str, Iterable[str]
         What happens (``"signal=KILL"``, ``"error=EIO"``, ``"error=ENOSPC+"`` from there on), and at which calls.
     most : int
     """
-    made = []
+    made: list[Fault] = []
     for what, calls in kinds.items():
         for call in calls:
             numbers = there.get(call, [])
@@ -101,5 +104,9 @@ class Attached:
             pytest.fail(f"strace cannot attach: {line.strip()}")
 
     def __exit__(self, *_: object) -> None:
-        self._strace.kill()  # asked to end, it waits for ever for a process that was killed under it
-        self._strace.communicate(timeout=30)
+        self._strace.terminate()
+        try:
+            self._strace.communicate(timeout=2)
+        except subprocess.TimeoutExpired:  # it waits for ever for a process that was killed under it
+            self._strace.kill()
+            self._strace.communicate(timeout=30)
