@@ -1,4 +1,4 @@
-"""A feeder by itself: ``feeder_session.py JOURNAL ARCHIVE``, begins with a line on standard input, ends when it is done."""
+"""A feeder by itself: ``feeder_session.py JOURNAL ARCHIVE``, from a line on standard input until all is filed."""
 
 import json
 import sys

@@ -90,5 +90,5 @@ def test_no_call_of_a_worker_is_a_place_to_lose_a_frame(tmp_path, ingest, report
     calls = sorted({call for calls in KINDS.values() for call in calls})
     assert work(job, ingest, *strace("-y", "-o", str(trace), "-e", f"trace={','.join(calls)}")) == 0
     check(job, ingest)
-    tried = faults(places(trace, str(job.path)), KINDS, most=4)
+    tried = faults(places(trace, str(job.path)), KINDS)
     report("uploader", tmp_path, tried, lambda where, fault: attempt(where, fault, ingest))
