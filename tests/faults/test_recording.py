@@ -85,6 +85,7 @@ def announced(journal: Path) -> dict[str, int]:
                 of[doc["uid"]] = doc["uri"].removeprefix("file://localhost")
                 named.setdefault(of[doc["uid"]], 0)
             elif name == "stream_datum":
+                assert doc["stream_resource"] in of, f"{path.name} names frames of a file that it does not name"
                 key = of[doc["stream_resource"]]
                 named[key] = max(named[key], doc["indices"]["stop"])
     return named
