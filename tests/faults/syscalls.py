@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-_LINE = re.compile(r"^(\d+) (\w+)\(")
+_LINE = re.compile(r"^(\d+) +(\w+)\(")
 _KILL = "signal=KILL"
 MOST = int(os.environ.get("BEAMSTREAM_FAULTS", "6"))
 """Places that a soak tries of each call and fault."""
