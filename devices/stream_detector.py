@@ -4,7 +4,6 @@ import logging
 import math
 import time
 import uuid
-import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ophyd.signal import AttributeSignal
 from ophyd.status import DeviceStatus
 
 from beamstream.errors import BeamstreamError, SinkError
-from beamstream.exits import before_exit
+from beamstream.exits import OpenObjects
 from beamstream.frames import Geometry
 from beamstream.ledger import OnLoss
 from beamstream.recording import Recording
@@ -33,8 +32,6 @@ from devices.ledger import LedgerDevice
 keep_search_port()  # before the first signal looks for its record
 
 log = logging.getLogger(__name__)
-
-_staged: "weakref.WeakSet[StreamDetector]" = weakref.WeakSet()
 
 
 class StreamDetector(Device):
@@ -406,10 +403,10 @@ def _scale(name: str, size: float | Sequence[float] | None, units: str) -> dict[
     return {"pixel_size": both, "pixel_units": units}
 
 
-def _unstage_all() -> None:
+def _unstage_all(detectors: list[StreamDetector]) -> None:
     """Finish files and free detectors when the session ends inside a run."""
-    for detector in list(_staged):
+    for detector in detectors:
         detector.unstage()
 
 
-before_exit(_unstage_all)
+_staged = OpenObjects(_unstage_all, early=True)

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from beamstream.errors import RingError, RingOverrun
 from beamstream.frames import Frame, Geometry
+from beamstream.locks import is_locked
 from beamstream.segment import PREFIX, SHM, Segment, held
 
 T = TypeVar("T")
@@ -100,6 +101,11 @@ class RingView:
     def closed(self) -> bool:
         """Whether the writer has ended this epoch."""
         return self._segment.closed
+
+    @property
+    def alive(self) -> bool:
+        """Whether its writer is there."""
+        return is_locked(self._segment.path)
 
     @property
     def geometry(self) -> Geometry:

@@ -1,10 +1,8 @@
 """The last frames of one source, in shared memory, by index: one writer that never waits, many readers."""
 
-import atexit
 import logging
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -12,6 +10,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from beamstream.errors import RingOverrun
+from beamstream.exits import OpenObjects
 from beamstream.frames import Frame, Geometry
 from beamstream.ring_size import RingSize, Room
 from beamstream.segment import PREFIX, RECORD_BYTES, SHM, Segment, held, slot_bytes, sweep
@@ -20,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _serial = count()
-_open: "weakref.WeakSet[Ring]" = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +212,9 @@ class Ring:
         self._segment = self._previous = None
 
 
-@atexit.register
-def _close_all() -> None:
-    for ring in list(_open):
+def _close_all(rings: list[Ring]) -> None:
+    for ring in rings:
         ring.close()
+
+
+_open = OpenObjects(_close_all)

@@ -29,6 +29,7 @@ import numpy as np
 import orjson
 
 from beamstream.errors import MalformedFrame, RingError, RingOverrun
+from beamstream.forks import close_unshared, open_unshared
 from beamstream.frames import Frame, Geometry
 from beamstream.slot_memory import PAGE, Slots, Touching, pages, slot_bytes
 
@@ -72,7 +73,11 @@ class Segment:
         self.path = path
         self._fd = fd
         access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
-        self._buffer = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=access)
+        # opened anew: a mapping keeps the locks of its file, and a child made by fork has all mappings of its parent
+        mapped = os.open(path, os.O_RDWR | os.O_CLOEXEC) if writable else fd
+        self._buffer = mmap.mmap(mapped, 0, flags=mmap.MAP_SHARED, prot=access)
+        if writable:
+            os.close(mapped)
         view = memoryview(self._buffer)
         self._words, self._signed, self._reals = view.cast("Q"), view.cast("q"), view.cast("d")
         self._pixels = view.toreadonly()
@@ -118,14 +123,14 @@ class Segment:
             raise RingError(f"ring {path.name}: a source of {len(source)} characters given; use a shorter URI")
         slots = Slots(geometry, capacity, table_end(capacity))
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = open_unshared(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as e:
             raise RingError(f"ring {path.name}: cannot be made in {path.parent}: {e.strerror}") from e
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            fcntl.flock(fd, fcntl.LOCK_EX)  # whoever asks whether it is locked has it for a moment
             slots.reserve(fd)
         except OSError as e:
-            os.close(fd)
+            close_unshared(fd)
             path.unlink(missing_ok=True)
             need = f"{capacity * slot_bytes(geometry) / 2**20:.0f} MB for {capacity} frames of {geometry}"
             raise RingError(
@@ -133,7 +138,7 @@ class Segment:
                 f"lower ring_memory_mb, or enlarge {path.parent}"
             ) from e
         if os.fstat(fd).st_nlink == 0:  # somebody's sweep came between open and flock
-            os.close(fd)
+            close_unshared(fd)
             return cls.create(path, geometry, capacity, first, source, token)
         words = np.zeros(_HEADER + 1, np.uint64)
         words[[_NEXT, _FIRST, _HEADER]] = first, first, len(header)
@@ -339,7 +344,7 @@ class Segment:
         if self._touching is not None:
             self._touching.end()
         if self._fd >= 0:
-            os.close(self._fd)
+            close_unshared(self._fd)
             self._fd = -1
 
 

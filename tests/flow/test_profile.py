@@ -153,6 +153,21 @@ def test_a_session_is_ready_in_five_seconds_records_and_ends_with_status_0(beaml
     assert set(rows) == {20}
 
 
+def test_process_pools_work_and_end_in_a_session_that_has_recorded(beamline, terminal):
+    session = terminal()
+    session.until(PROMPT)
+    session.type("RE(record([cam], num=3))")
+    session.type("import math, multiprocessing, concurrent.futures")
+    session.type("pool = multiprocessing.Pool(2)")
+    assert "[1.0, 2.0]" in session.type("pool.map(math.sqrt, [1, 4])")
+    session.type("pool.close(); pool.join()")
+    session.type("pool = concurrent.futures.ProcessPoolExecutor(2)")
+    assert "[3.0]" in session.type("list(pool.map(math.sqrt, [9]))")
+    session.type("pool.shutdown()")
+    session.type("RE(record([cam], num=3))")  # nothing was taken away from us
+    assert session.end() == 0
+
+
 def test_every_plan_and_name_that_people_expect_is_there(beamline, terminal):
     session = terminal()
     session.until(PROMPT)

@@ -32,6 +32,7 @@ def test_kills_of_worker_client_and_service_cost_no_frame(film, upload, tmp_path
         finally:
             over.set()
             recorder.join()
+        film.close()
         job.directory.end(film.kept)
         assert job.wait() == 0, job.log
         import zarr

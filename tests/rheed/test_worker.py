@@ -39,6 +39,7 @@ def test_a_growing_film_is_followed_until_its_end(film, upload, stored, wait_for
     for frames in (7, 33, 1, 25):
         film.grow(frames)
         wait_for(lambda: job.state.uploaded == film.kept // 20 * 20, timeout=30, what="what is complete to be there")
+    film.close()
     job.directory.end(film.kept)
     assert job.wait() == 0
     assert np.array_equal(stored(job), film.images())
@@ -46,7 +47,30 @@ def test_a_growing_film_is_followed_until_its_end(film, upload, stored, wait_for
 
 def test_when_the_recorder_is_gone_what_is_on_disk_is_all(film, upload, stored):
     film = film(50)
+    film.close()
     job = upload(film, owner=replace(Owner.this(), started=1.0)).start()
+    assert job.wait() == 0
+    assert np.array_equal(stored(job), film.images())
+
+
+def test_a_recorder_lives_as_long_as_it_locks_its_file_whatever_its_number_and_the_clock_say(
+    film, upload, stored, wait_for
+):
+    film = film(0)
+    job = upload(film, owner=Owner(2**22 + 1, 1.0)).start()  # as another container counts, before the clock was set
+    for frames in (30, 25):
+        film.grow(frames)
+        wait_for(lambda: job.state.uploaded == film.kept // 20 * 20, timeout=30, what="what is complete to be there")
+    film.close()
+    assert job.wait() == 0
+    assert np.array_equal(stored(job), film.images())
+
+
+def test_a_total_that_is_too_small_or_was_never_written_costs_no_frame(film, upload, stored):
+    film = film(50)
+    job = upload(film, owner=Owner.this(), total=30)  # counted before the last were written
+    film.close()
+    job.start()
     assert job.wait() == 0
     assert np.array_equal(stored(job), film.images())
 
@@ -118,6 +142,7 @@ def test_a_signal_ends_the_worker_in_order_and_the_next_one_goes_on(film, upload
     assert "ended by a signal" in job.words()
     assert not any(child.is_running() for child in children)
     data_id = job.state.data_id
+    film.close()
     job.directory.end(70)
     assert job.start().wait() == 0
     assert job.state.data_id == data_id

@@ -50,6 +50,7 @@ def test_it_starts_without_the_service_and_catches_up(film, upload, stored, faul
     film.grow(255)
     wait_for(lambda: job.state.frames == 315 and job.state.phase == "offline", timeout=20, what="the next absence")
     faults.come()
+    film.close()
     job.directory.end(315)
     assert job.wait() == 0
     assert np.array_equal(stored(job), film.images())
@@ -66,6 +67,7 @@ def test_chunks_that_vanish_from_the_spool_are_pushed_again(film, upload, stored
     newest = sorted(entries.glob("*.zarr"))[-4:]
     for path in newest:
         path.unlink()
+    film.close()
     job.directory.end(300)
     faults.come()
     assert job.wait() == 0, job.log
@@ -128,6 +130,7 @@ def test_a_full_disk_is_said_and_waited_for(film, upload, stored, tmp_path, wait
         wait_for(lambda: job.state.uploaded == 40, timeout=20, what="the upload to go on")
         (disk / "more").unlink()
         (disk / "rest").unlink()
+        film.close()
         job.directory.end(45)
         assert job.wait() == 0
         assert np.array_equal(stored(job), film.images())

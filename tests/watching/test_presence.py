@@ -51,9 +51,29 @@ def test_a_session_that_was_killed_is_not_believed_and_the_next_takes_its_file_a
 def test_another_process_with_the_number_of_a_dead_one_is_not_taken_for_it(tmp_path):
     file = PresenceFile(tmp_path)
     file.write("idle", None)
-    said = json.loads(file.path.read_text())
-    file.path.write_text(json.dumps(said | {"began": said["began"] - 1}))
-    assert present(tmp_path) == []
+    text = file.path.read_text()
+    (tmp_path / "sessions" / "0.json").write_text(text)  # of a version without a lock
+    assert len(present(tmp_path)) == 2
+    (tmp_path / "sessions" / "0.json").write_text(json.dumps(json.loads(text) | {"began": 1}))
+    assert len(present(tmp_path)) == 1
+    (tmp_path / "sessions" / "0.json").write_text(text)
+    (tmp_path / "sessions" / "0.lock").touch()  # left by a killed one that had our number
+    assert len(present(tmp_path)) == 1
+    file.remove()
+    assert list((tmp_path / "sessions").iterdir()) == []
+
+
+def test_a_session_of_another_container_is_believed_and_keeps_its_file_though_it_has_our_number(tmp_path):
+    theirs, ours = PresenceFile(tmp_path), PresenceFile(tmp_path)  # same number, other locks
+    theirs.write("idle", None)
+    said = json.loads(theirs.path.read_text())
+    theirs.path.write_text(json.dumps(said | {"began": 1, "time": 1.0}))
+    ours.write("running", {"uid": "abc", "started": 1.0})
+    assert theirs.path != ours.path
+    assert [each["state"] for each in present(tmp_path)] == ["running", "idle"]
+    ours.remove()
+    assert [each["state"] for each in present(tmp_path)] == ["idle"]
+    theirs.remove()
 
 
 @pytest.mark.parametrize(("ago", "believed"), [(1.0, True), (60.0, False)])
@@ -62,6 +82,7 @@ def test_a_session_of_another_machine_is_believed_for_a_moment(tmp_path, ago, be
     file.write("running", {"uid": "abc", "started": 1.0})
     said = json.loads(file.path.read_text())
     assert said["host"] == socket.gethostname()
+    file.remove()
     file.path.write_text(json.dumps(said | {"host": "elsewhere", "pid": 2**22 + 1, "time": time.time() - ago}))
     assert bool(present(tmp_path)) is believed
 

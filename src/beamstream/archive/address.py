@@ -1,8 +1,6 @@
 """Where the server of an archive listens: written by it, read by everybody else."""
 
-import fcntl
 import json
-import os
 import socket
 import time
 from dataclasses import asdict, dataclass
@@ -10,7 +8,7 @@ from pathlib import Path
 
 from beamstream.archive.layout import Layout
 from beamstream.errors import ArchiveError
-from beamstream.locks import is_locked
+from beamstream.locks import is_locked, open_locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +62,12 @@ def claim(layout: Layout, patience: float = 1.0) -> int:
     ArchiveError
         Another server has it.
     """
-    fd = os.open(layout.lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     deadline = time.monotonic() + patience  # a client that looks holds the lock for an instant
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except OSError:
+            return open_locked(layout.lock)
+        except BlockingIOError:
             if time.monotonic() > deadline:
-                os.close(fd)
                 raise ArchiveError(f"archive: {layout.directory} is served already{_by_whom(layout)}") from None
             time.sleep(0.02)
 

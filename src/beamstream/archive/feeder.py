@@ -1,6 +1,5 @@
 """Feeder: from the journal into the catalogue, live, and again until it is there."""
 
-import fcntl
 import logging
 import os
 import threading
@@ -13,6 +12,7 @@ from beamstream.archive.documents import is_complete
 from beamstream.archive.filing import Filing
 from beamstream.archive.trouble import ServerInTrouble, TroubleHook, is_trouble
 from beamstream.errors import ArchiveError
+from beamstream.locks import open_locked, unlock
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Feeder:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-            os.close(self._lock)
+            unlock(self._lock)
 
     def __enter__(self) -> "Feeder":
         self.start()
@@ -238,10 +238,7 @@ def _age(path: Path) -> float:
 
 
 def _lock(journal: Path) -> int:
-    fd = os.open(journal / ".feeder.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
+        return open_locked(journal / ".feeder.lock")
+    except BlockingIOError:
         raise ArchiveError(f"feeder: {journal} is filed from by another process; end that one first") from None
-    return fd

@@ -1,7 +1,6 @@
 """Recovery: close the runs of sessions that were killed, with every frame that reached the disk."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from uuid import uuid4
 from beamstream.archive.documents import Document, decode
 from beamstream.archive.interrupted import InterruptedRun
 from beamstream.errors import ArchiveError
+from beamstream.locks import open_locked, unlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +83,17 @@ def recover(journal: str | os.PathLike[str]) -> list[Recovered]:
 
 def _recover(path: Path) -> Recovered | None:
     try:
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        fd = open_locked(path, os.O_RDWR | os.O_APPEND)
     except FileNotFoundError:
         return None  # filed a moment ago
+    except BlockingIOError:
+        return Recovered(path.stem, path, "alive", notes=("its session still runs; end it there",))
     except OSError as error:
         raise ArchiveError(f"recover: {path} cannot be opened for writing: {error.strerror}") from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return _close(path, fd)
-    except BlockingIOError:
-        return Recovered(path.stem, path, "alive", notes=("its session still runs; end it there",))
     finally:
-        os.close(fd)
+        unlock(fd)
 
 
 def _close(path: Path, fd: int) -> Recovered | None:

@@ -14,6 +14,7 @@ from beamstream.archive.address import Address, claim, listen, url_of
 from beamstream.archive.layout import Layout, make_key
 from beamstream.archive.logs import quiet_logs
 from beamstream.errors import ArchiveError
+from beamstream.locks import unlock
 
 if TYPE_CHECKING:
     from beamstream.archive.app import Server
@@ -134,7 +135,7 @@ class ArchiveServer:
                 raise ArchiveError(f"archive: {layout.directory} could not be served; the log says why")
         finally:
             layout.address.unlink(missing_ok=True)
-            os.close(lock)
+            unlock(lock)
 
     def _on_start(self) -> None:
         Address(self.url, os.getpid()).write(self.layout.address)

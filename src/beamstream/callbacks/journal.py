@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from beamstream.callbacks.journal_line import encode, require_archivable
 from beamstream.callbacks.journal_room import Room
 from beamstream.errors import ArchiveError
+from beamstream.locks import is_locked, open_locked, unlock
 from beamstream.sinks.disk import still_there, sync_directory
 
 __all__ = ["Journal", "encode"]
@@ -156,8 +156,7 @@ class Journal:
             if path.exists():
                 raise FileExistsError(17, "there is a journal of this run already")
             _take_away(hidden)
-            fd = os.open(hidden, OPEN_WITH, 0o644)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fd = open_locked(hidden, OPEN_WITH)
             run = _OpenRun(uid, path, fd)
             run.room.hold(0)
             self._write(run, line)
@@ -167,7 +166,7 @@ class Journal:
             if run is not None:
                 run.room.give()
             if fd >= 0:
-                os.close(fd)
+                unlock(fd)
                 hidden.unlink(missing_ok=True)
             raise error if isinstance(error, ArchiveError) else _unwritable(path, error) from error
         self._runs[uid] = run
@@ -200,9 +199,8 @@ class Journal:
         del self._runs[run.uid]
         try:
             run.room.release(run.size)
-            fcntl.flock(run.fd, fcntl.LOCK_UN)  # a child that was just forked holds the same lock
         finally:
-            os.close(run.fd)
+            unlock(run.fd)
 
     def _route(self, name: str, doc: Mapping[str, Any]) -> _OpenRun:
         if "run_start" in doc:
@@ -242,9 +240,9 @@ def _take_back(run: _OpenRun) -> None:
 
 def _take_away(hidden: Path) -> None:
     """Remove what a process left that was killed while it began this journal; one that lives holds its lock."""
-    with contextlib.suppress(FileNotFoundError), hidden.open("rb") as left:
-        fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        hidden.unlink()
+    if is_locked(hidden):
+        raise BlockingIOError(errno.EWOULDBLOCK, "another process has begun it")
+    hidden.unlink(missing_ok=True)
 
 
 def _unwritable(path: Path, error: OSError) -> ArchiveError:

@@ -2,7 +2,6 @@
 
 import tempfile
 import time
-import weakref
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from beamstream.callbacks.flatfield import FlatField, exposure_of
 from beamstream.callbacks.images import Emit, object_name, wanted
 from beamstream.callbacks.live_work import LiveWork
-from beamstream.exits import before_exit
+from beamstream.exits import OpenObjects
 from beamstream.frames import ColorMode, Geometry
 from beamstream.plots.inbox import Message
 from beamstream.plots.process import PlotProcess
@@ -20,7 +19,6 @@ from beamstream.references import Reference
 
 FALLBACK = Path("data/plots")
 """Where pictures go when there is neither a display nor a directory given."""
-_open: "weakref.WeakSet[LivePlot]" = weakref.WeakSet()
 
 
 class LivePlot:
@@ -158,9 +156,9 @@ class LivePlot:
         return {"path": str(path), "name": name}
 
 
-def _close_all() -> None:
-    for plot in list(_open):
+def _close_all(plots: list[LivePlot]) -> None:
+    for plot in plots:
         plot.close()
 
 
-before_exit(_close_all)
+_open = OpenObjects(_close_all, early=True)

@@ -176,7 +176,7 @@ class ReadingsWork(AsideWork[list[str]]):
                 self._file.close()
             if self._job is not None:
                 self._job.end(self._kept)
-        except OSError as error:  # then those on disk are all, as soon as this session is gone
+        except OSError as error:  # then those on disk are all
             self.fail(error, "the end of the readings could not be written")
 
     @property

@@ -138,12 +138,12 @@ class UploadWork(AsideWork[RecordedFile]):
                 self._of.keeper.keep(job)
 
     def ended(self) -> None:
-        """Say how many frames there are."""
+        """Write down how many frames were counted; a file that is still being written is uploaded to its end."""
         for file in self._files.files:
             try:
                 if file.what.path in self.jobs:
                     self.jobs[file.what.path].end(self._files.frames(file))
-            except OSError as error:  # then those on disk are all, as soon as this session is gone
+            except OSError as error:  # then those on disk are all
                 self.fail(error, f"the end of {file.what.detector} could not be written")
 
     @property

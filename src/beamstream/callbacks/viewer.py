@@ -2,7 +2,6 @@
 
 import logging
 import os
-import weakref
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
@@ -11,14 +10,13 @@ from beamstream.callbacks.images import DERIVED, Emit, image_keys, object_name, 
 from beamstream.callbacks.viewer_axes import RunAxes
 from beamstream.callbacks.viewer_link import ViewerLink
 from beamstream.callbacks.viewer_places import Places
-from beamstream.exits import before_exit
+from beamstream.exits import OpenObjects
 from beamstream.file_uri import path_of
 from beamstream.sinks.hdf5 import MIMETYPE
 
 log = logging.getLogger(__name__)
 
 _MOST_PLACES = 500  # in one message
-_open: "weakref.WeakSet[Viewer]" = weakref.WeakSet()
 
 
 class Viewer:
@@ -267,9 +265,9 @@ def _points(numbers: Mapping[str, float]) -> dict[str, list[float]]:
     return {name: [numbers[name + end] for end in ends] for name in names if name + ends[1] in numbers}
 
 
-def _close_all() -> None:
-    for viewer in list(_open):
+def _close_all(viewers: list[Viewer]) -> None:
+    for viewer in viewers:
         viewer.close()
 
 
-before_exit(_close_all)
+_open = OpenObjects(_close_all, early=True)

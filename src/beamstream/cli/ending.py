@@ -1,9 +1,10 @@
 """Ctrl-C and SIGTERM end a command in order; asked again, they do not break into that."""
 
-import atexit
 import os
 import signal
 from types import FrameType
+
+from beamstream.exits import at_exit
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _asked = 0
@@ -30,7 +31,7 @@ def install() -> None:
     _asked = 0
     for number in _SIGNALS:
         signal.signal(number, _end)
-    atexit.register(_ignore)  # early, so that it is called late
+    at_exit(_ignore)  # early, so that it is called late
 
 
 def over() -> None:

@@ -1,13 +1,14 @@
 """Part: a place where something grows that must not be taken for complete, until it is."""
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 from beamstream.errors import SinkError
+from beamstream.locks import open_locked, unlock
 from beamstream.sinks.disk import explained, sync_directory
 
 
@@ -35,7 +36,7 @@ class Part:
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self._directory = target.with_name(f".{target.name}.part-{os.getpid()}")
+        self._directory = target.with_name(f".{target.name}.part-{uuid4().hex}")
         self._lock_path = target.with_name(f".{target.name}.lock")
         self._lock = -1
         self.path = self._directory / target.name
@@ -76,21 +77,19 @@ class Part:
 
     def _locked(self) -> int:
         while True:
-            fd = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fd = open_locked(self._lock_path)
             except BlockingIOError:
-                os.close(fd)
                 raise SinkError(
                     f"export: {self.target} is being made by another process; wait for it, or choose another --out"
                 ) from None
             if os.fstat(fd).st_nlink:
                 return fd
-            os.close(fd)  # its owner was done between our two lines
+            unlock(fd)  # its owner was done between our two lines
 
     def _unlock(self) -> None:
         self._lock_path.unlink(missing_ok=True)
-        os.close(self._lock)
+        unlock(self._lock)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /

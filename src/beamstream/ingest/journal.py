@@ -1,6 +1,5 @@
 """Runs that go on where a killed process left them."""
 
-import fcntl
 import os
 import time
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 from beamstream.archive.documents import Document, decode
 from beamstream.callbacks.journal import Journal, _OpenRun
 from beamstream.errors import ArchiveError, IngestError
+from beamstream.forks import open_unshared
+from beamstream.locks import lock, unlock
 
 _PATIENCE = 5.0  # s that somebody else may hold a journal: recovery looks at it
 
@@ -34,7 +35,7 @@ class ResumableJournal(Journal):
         path = self.directory / f"{run}.jsonl"
         with self._lock:
             try:
-                fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+                fd = open_unshared(path, os.O_RDWR | os.O_APPEND)
             except FileNotFoundError:
                 return self._filed(run)
             try:
@@ -42,10 +43,10 @@ class ResumableJournal(Journal):
                 documents, size = _whole(path)
                 os.ftruncate(fd, size)
             except BaseException:
-                os.close(fd)
+                unlock(fd)
                 raise
             if documents and documents[-1].name == "stop":
-                os.close(fd)
+                unlock(fd)
                 return documents
             names = {d.doc["uid"] for d in documents if d.name in ("descriptor", "stream_resource")}
             self._runs[run] = _OpenRun(run, path, fd, size, names)
@@ -73,9 +74,8 @@ def _claim(fd: int, path: Path) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError:
+            return lock(fd)
+        except BlockingIOError:
             if time.monotonic() > deadline:
                 raise IngestError(f"ingest: {path} is written by another process; end that one first") from None
             time.sleep(0.02)

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import fcntl
 import json
 import logging
 import os
@@ -30,6 +29,7 @@ from beamstream.ingest.readings import Readings
 from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Tokens
 from beamstream.ingest.uploads import Uploads
+from beamstream.locks import open_locked, unlock
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
         layout.ingest_address.unlink(missing_ok=True)
         journal.close()
         catalogue.close()
-        os.close(lock)
+        unlock(lock)
 
 
 def _say_ready(layout: Layout, url: str, key_file: Path) -> None:
@@ -114,16 +114,12 @@ def _say_ready(layout: Layout, url: str, key_file: Path) -> None:
 
 def _claim(layout: Layout) -> int:
     """Return the descriptor that keeps others from taking uploads into this archive until it is closed."""
-    path = layout.ingest / "lock"
-    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
+        return open_locked(layout.ingest / "lock")
+    except BlockingIOError:
         raise IngestError(
             f"ingest: uploads into {layout.directory} are taken by another process already; use it or end it first"
         ) from None
-    return fd
 
 
 def _end_with_parent() -> None:

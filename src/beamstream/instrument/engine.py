@@ -19,9 +19,11 @@ from beamstream.callbacks.journal import Journal
 from beamstream.callbacks.ledger_table import LedgerTable
 from beamstream.callbacks.progress import FrameProgress
 from beamstream.config import Config
+from beamstream.forks import open_unshared
 from beamstream.instrument.callbacks import add_callbacks
 from beamstream.instrument.during import DuringPlan
 from beamstream.instrument.interrupts import Interrupts
+from beamstream.locks import unlock
 from plans.finish import finishing_wrapper
 from plans.ledger import ledger_wrapper
 
@@ -97,11 +99,11 @@ class ScanIds:
             return ours + 1
 
     def _next(self, ours: int) -> int:
-        fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        fd = open_unshared(self._path, os.O_CREAT | os.O_RDWR, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             number = max(ours, int(os.pread(fd, 32, 0) or b"0")) + 1
             os.pwrite(fd, f"{number}\n".encode(), 0)  # numbers only grow: what is written never gets shorter
             return number
         finally:
-            os.close(fd)
+            unlock(fd)

@@ -3,13 +3,13 @@
 import contextlib
 import json
 import logging
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
 
 from beamstream.archive.layout import Layout, make_key
 from beamstream.config import Config, DetectorConfig
@@ -94,7 +94,7 @@ class PageAddress:
 
     def write(self, path: Path) -> None:
         """Replace the file at once, so that nobody reads half of it."""
-        hidden = path.with_suffix(f".{os.getpid()}.new")
+        hidden = path.with_suffix(f".{uuid4().hex}.new")
         hidden.write_text(json.dumps(asdict(self)) + "\n")
         hidden.replace(path)
 

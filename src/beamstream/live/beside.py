@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
+from beamstream.locks import is_locked
 
 _PATIENCE = 1.0  # s that an answer may take
 _MOST = 4 * 2**20  # bytes of an answer
@@ -37,7 +37,7 @@ class ArchiveServer:
         waiting : int
             Runs that are not filed.
         """
-        url = self._url or _said(self._directory / "server.json")
+        url = self._url or _said(self._directory)
         alive = bool(url) and _get(url, "/healthz", "")[0] == 200
         words = f"served at {url}" if alive else f"{url} does not answer" if url else "nobody serves it"
         if not alive:
@@ -68,11 +68,12 @@ def _uploads(words: str, url: str) -> dict[str, Any]:
     return {"number": None, "backlog": None, "words": words, "tone": "care", "url": f"{url}/uploads" if url else ""}
 
 
-def _said(path: Path) -> str:
-    """Return where the server said that it listens; "" if nobody said so, or it is gone."""
+def _said(archive: Path) -> str:
+    """Return where the server of an archive wrote that it listens; "" if there is none, or it is gone."""
+    if not is_locked(archive / "server.lock"):
+        return ""
     try:
-        said = json.loads(path.read_text())
-        return str(said["url"]) if psutil.pid_exists(int(said["pid"])) else ""
+        return str(json.loads((archive / "server.json").read_text())["url"])
     except (OSError, ValueError, TypeError, KeyError):
         return ""
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
 from beamstream.plots import look
 
@@ -92,7 +93,7 @@ class Files:
         picture = Image.frombuffer("RGBA", (width, height), canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
         self._directory.mkdir(parents=True, exist_ok=True)
         path = self._directory / name
-        partial = path.with_name(f".{name}.{os.getpid()}")
+        partial = path.with_name(f".{name}.{uuid4().hex}")
         try:
             picture.save(partial, "PNG", compress_level=compression, dpi=(look.DPI, look.DPI))
             partial.replace(path)

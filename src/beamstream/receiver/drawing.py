@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from beamstream.errors import RingError
 from beamstream.ops.spectra import Band
@@ -92,7 +93,7 @@ def save(figure: "Figure", path: Path) -> Path:
     size = canvas.get_width_height(physical=True)
     picture = Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         picture.save(partial, "PNG", compress_level=_COMPRESSION, dpi=(figure.dpi, figure.dpi))
         partial.replace(path)

@@ -1,10 +1,8 @@
 """SpectraReceiver: the spectra of one publisher in memory, in pictures and in the browser."""
 
-import atexit
 import logging
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.exits import OpenObjects
 from beamstream.live import LiveServer
 from beamstream.ops.spectra import Band, Polarization
 from beamstream.receiver import status
@@ -33,7 +32,6 @@ Scale = Literal["dB", "linear"]
 _SIGNED = ("V", 2, 3)  # Re and Im of XY are what the recorder sends there
 
 _names: set[str] = set()  # of rings, in use
-_open: "weakref.WeakSet[SpectraReceiver]" = weakref.WeakSet()
 
 
 class SpectraReceiver:
@@ -287,7 +285,9 @@ def _ring_name(port: int) -> str:
     return name
 
 
-@atexit.register
-def _stop_all() -> None:
-    for receiver in list(_open):
+def _stop_all(receivers: list[SpectraReceiver]) -> None:
+    for receiver in receivers:
         receiver.stop()
+
+
+_open = OpenObjects(_stop_all)

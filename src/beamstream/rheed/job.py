@@ -2,14 +2,19 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
+from uuid import uuid4
 
 import psutil
 
 from beamstream.errors import UploadError
+from beamstream.forks import Process, this_process
+from beamstream.locks import is_locked, open_locked, unlock
 from beamstream.sinks.disk import sync_directory
 
 Kind = Literal["rheed", "timeseries"]
@@ -18,25 +23,33 @@ Phase = Literal["waiting", "uploading", "offline", "refused", "finalizing", "don
 ``failed``: only a person can help; `State.error` says how."""
 
 
+_CLOCK = 60.0  # s; the kernel's time of a start moves when the clock is set
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Name a process so that another one with the same id is not mistaken for it."""
+    """Name the process that records, for a person who reads. That it lives is told by a lock, see `JobDirectory`."""
 
     pid: int
     started: float
 
     @classmethod
-    def this(cls) -> Self:
-        """Return this process."""
-        return cls(os.getpid(), psutil.Process().create_time())
+    def this(cls) -> "Owner":
+        """Return this process; the same each time, whatever is done to the clock."""
+        return _owner(this_process())
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether it still runs, as far as its number tells: for jobs of versions without a lock."""
         try:
-            return psutil.Process(self.pid).create_time() == self.started
+            return abs(psutil.Process(self.pid).create_time() - self.started) < _CLOCK
         except psutil.Error:
             return False
+
+
+@cache
+def _owner(_process: Process) -> Owner:
+    return Owner(os.getpid(), psutil.Process().create_time())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,7 @@ class Job:
     verbosity : int
         Of the client's own log, 0 to 4.
     owner : Owner, optional
-        Who records; when that process is gone without having said how many frames there are, those on disk are all.
+        Who records; None: it was recorded before.
     chunk_seconds : float
         How long a chunk is where `chunk_size` says nothing.
     key_file : str, optional
@@ -177,6 +190,7 @@ class JobDirectory:
         job.json      `Job`, written once
         total.json    {"frames": n}, written by who recorded when the recording is over
         state.json    `State`, replaced by the worker
+        recorder      locked by who records, until the recording is over
         lock          locked by the worker as long as it lives
         worker.log    what worker and client wrote
         spool/        the client's own, of no worth to anybody else
@@ -189,36 +203,42 @@ class JobDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lock = path / "lock"
+        self.recorder = path / "recorder"
         self.log = path / "worker.log"
         self.spool = path / "spool"
+        self._recording = -1  # our lock, if we record
 
     @classmethod
     def create(cls, path: Path, job: Job) -> Self:
         """Make the directory; it is complete or not there.
+
+        Where this process is the job's owner, it counts as recording until `end` or `release`, or until it is gone.
 
         Raises
         ------
         UploadError
             It is there already, or cannot be made.
         """
-        hidden = path.with_name(f".{path.name}.{os.getpid()}")
+        hidden = path.with_name(f".{path.name}.{uuid4().hex}")
+        made = cls(path)
         try:
             hidden.mkdir(parents=True)
             _put(hidden / "job.json", asdict(job))
+            if job.owner == Owner.this():
+                made._recording = open_locked(hidden / "recorder")
             if path.exists():
                 raise FileExistsError
             hidden.rename(path)
             sync_directory(path.parent)
-        except FileExistsError:
-            for file in hidden.glob("*"):
-                file.unlink()
-            hidden.rmdir()
-            raise UploadError(
-                f"upload: {path.name} is there already; beamstream uploads shows it, and how far it is"
-            ) from None
         except OSError as error:
+            made.release()
+            shutil.rmtree(hidden, ignore_errors=True)
+            if isinstance(error, FileExistsError):
+                raise UploadError(
+                    f"upload: {path.name} is there already; beamstream uploads shows it, and how far it is"
+                ) from None
             raise UploadError(f"upload: {path} cannot be made: {error.strerror}") from error
-        return cls(path)
+        return made
 
     @property
     def job(self) -> Job:
@@ -258,9 +278,33 @@ class JobDirectory:
             return None
 
     def end(self, frames: int) -> None:
-        """Say that the recording is over, and how many frames it has; said once."""
-        if self.total is None:
-            _put(self.path / "total.json", {"frames": frames})
+        """Write down that the recording is over, and how many frames were counted; once.
+
+        What is on disk is all from then on, also where this cannot be written, unless its file is still locked.
+        """
+        try:
+            if self.total is None:
+                _put(self.path / "total.json", {"frames": frames})
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Count as recording no more."""
+        fd, self._recording = self._recording, -1
+        if fd >= 0:
+            unlock(fd)
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether somebody lives who may record more: by locks, which hold across clocks and containers."""
+        job = self.job
+        if job.owner is None:
+            return False
+        if job.kind == "rheed" and is_locked(job.path):
+            return True
+        if self.total is not None:
+            return False
+        return is_locked(self.recorder) if self.recorder.exists() else job.owner.alive  # of an earlier version
 
 
 def job_directories(uploads: Path) -> Iterator[JobDirectory]:
@@ -272,7 +316,7 @@ def job_directories(uploads: Path) -> Iterator[JobDirectory]:
 
 def _put(path: Path, doc: Mapping[str, Any], *, durable: bool = True) -> None:
     """Replace a file as a whole."""
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    hidden = path.with_name(f".{path.name}.{uuid4().hex}")
     with hidden.open("w") as file:
         json.dump(doc, file)
         if durable:

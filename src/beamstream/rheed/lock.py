@@ -1,14 +1,14 @@
 """One worker an upload: the lock that says so, and who has it."""
 
 import contextlib
-import fcntl
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import IO, Any
 
 from beamstream.errors import UploadError
+from beamstream.locks import open_locked, unlock
 from beamstream.rheed.job import JobDirectory, Owner
 
 _TRIES = 10
@@ -23,27 +23,25 @@ def locked(directory: JobDirectory) -> Iterator[None]:
     UploadError
         There is one already.
     """
-    with directory.lock.open("a+") as file:
-        if not _lock(file):
-            file.seek(0)
-            words = file.read()
-            who = f" by process {json.loads(words)['pid']}" if words else ""
-            raise UploadError(
-                f"upload: {directory.path.name} asked for, it is being uploaded{who} already; leave it to that one, "
-                "beamstream uploads shows how far it is"
-            )
-        with contextlib.suppress(OSError):  # a full disk: then it is not said who
-            file.truncate(0)
-            file.write(json.dumps(asdict(Owner.this())))
-            file.flush()
+    fd = _lock(directory)
+    try:
+        with contextlib.suppress(OSError):  # a full disk: then it does not tell whose it is
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, json.dumps(asdict(Owner.this())).encode(), 0)
         yield
+    finally:
+        unlock(fd)
 
 
-def _lock(file: IO[Any]) -> bool:
-    """Return whether nobody else has it; who only looks whether somebody has, has it for a moment."""
+def _lock(directory: JobDirectory) -> int:
+    """Return the descriptor that holds the lock; whoever asks whether there is a lock has it for a moment."""
     for _ in range(_TRIES):
         with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
+            return open_locked(directory.lock)
         time.sleep(0.05)
-    return False
+    words = directory.lock.read_text()
+    who = f" by process {json.loads(words)['pid']}" if words else ""
+    raise UploadError(
+        f"upload: {directory.path.name} asked for, it is being uploaded{who} already; leave it to that one, "
+        "beamstream uploads shows how far it is"
+    )

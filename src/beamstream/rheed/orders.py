@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from beamstream.errors import UploadError
-from beamstream.rheed.job import Job, JobDirectory
+from beamstream.rheed.job import JobDirectory
 
 Say = Callable[[Mapping[str, Any]], None]
 """Tells the worker something."""
@@ -53,15 +53,7 @@ def answer_pipe() -> Say:
     return say
 
 
-def recorder_is_gone(job: Job) -> bool:
-    """Return whether nobody is left who would record more, or say how much there is."""
-    return job.owner is not None and not job.owner.alive
-
-
-def rows_in_all(directory: JobDirectory, job: Job, rows: Callable[[], int]) -> int | None:
+def rows_in_all(directory: JobDirectory, rows: Callable[[], int]) -> int | None:
     """Return how many rows there will ever be, None while that is not known; `rows` counts those on disk."""
-    gone = recorder_is_gone(job)  # before the rows are counted
-    total = directory.total
-    if total is None:
-        return rows() if gone else None
-    return min(total, rows()) if gone or job.owner is None else total
+    recording = directory.is_recording  # before the rows are counted: the last may come between
+    return None if recording else rows()

@@ -94,9 +94,7 @@ class PushingFrames:
                 self._obey(_AGAIN)
 
     def _abandon_if_nobody_writes(self, error: SinkError) -> None:
-        owner = self._job.owner
-        missing = not self._path.exists()
-        if missing and (owner is None or not owner.alive):
+        if not self._directory.is_recording and not self._path.exists():
             raise Cannot(f"{error}; and whoever recorded is gone")
 
     def _settle(self) -> bool:
@@ -104,7 +102,7 @@ class PushingFrames:
         job = self._job
         check_rows(self._rows, self._rule, self._directory.path.name)
         while not self._fps:
-            self._total = rows_in_all(self._directory, self._job, lambda: len(self._rows))
+            self._total = rows_in_all(self._directory, lambda: len(self._rows))
             if self._total == 0:
                 return False
             rate = job.fps or measured_rate(self._rows, self._total)
@@ -224,7 +222,7 @@ class PushingFrames:
             self._insist(lambda: self._spool.start(empty=True))
         self._again |= set(look.lost)
         self._on_disk = len(self._rows)
-        self._total = rows_in_all(self._directory, self._job, lambda: len(self._rows))
+        self._total = rows_in_all(self._directory, lambda: len(self._rows))
         if look.arrived:
             self._say({"arrived": look.arrived})
         if look.reason:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from beamstream.rheed.job import JobDirectory
-from beamstream.rheed.orders import Cannot, Orders, Say, recorder_is_gone
+from beamstream.rheed.orders import Cannot, Orders, Say
 
 _LINES = 50  # a chunk, where the job says nothing
 _UNDER_WAY = 32  # chunks
@@ -79,8 +79,8 @@ class PushingReadings:
             try:
                 return (self._directory.path / self._job.path).open("rb")
             except OSError as error:
-                owner, words = self._job.owner, f"upload: {self._job.path} cannot be read: {error.strerror}"
-                if isinstance(error, FileNotFoundError) and (owner is None or not owner.alive):
+                words = f"upload: {self._job.path} cannot be read: {error.strerror}"
+                if not self._directory.is_recording and not (self._directory.path / self._job.path).exists():
                     raise Cannot(f"{words}; and whoever recorded is gone") from error
                 self._say({"trouble": words})
                 self._obey(_AGAIN)
@@ -119,12 +119,12 @@ class PushingReadings:
 
     def _read(self) -> None:
         """Push what has become complete."""
-        total, gone = self._directory.total, recorder_is_gone(self._job)  # before the lines are read
+        recording = self._directory.is_recording  # before the lines are read: the last may come between
         while len(self._pushed) < _UNDER_WAY:
             line = self._file.readline()
             if not line.endswith(b"\n"):
                 self._file.seek(-len(line), 1)  # nothing, or somebody is writing it
-                self._total = self._rows if gone else total
+                self._total = None if recording else self._rows
                 break
             self._lines.append(line)
             self._rows += 1

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from beamstream.errors import UploadError
-from beamstream.rheed.job import Job, JobDirectory, State, job_directories
+from beamstream.rheed.job import Job, JobDirectory, Owner, State, job_directories
 from beamstream.rheed.starting import OVER, is_running
 
 _WORDS = {
@@ -96,7 +96,7 @@ def _rate(directory: JobDirectory, job: Job, state: State, began: float) -> floa
 
 def _frame_bytes(job: Job) -> int | None:
     """Return the size of a frame as it is sent, 8 bit; the file is read, so never in the process that records."""
-    if job.owner is not None and job.owner.pid == _here():
+    if job.owner == Owner.this():
         return None
     import h5py
 
@@ -106,12 +106,6 @@ def _frame_bytes(job: Job) -> int | None:
             return int(data.size // max(1, len(data)))
     except (OSError, RuntimeError, ValueError, KeyError):
         return None
-
-
-def _here() -> int:
-    import os
-
-    return os.getpid()
 
 
 def _written(path: Path) -> float:

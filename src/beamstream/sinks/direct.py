@@ -7,7 +7,6 @@ memory.
 """
 
 import errno
-import fcntl
 import mmap
 import os
 from collections.abc import Sequence
@@ -18,6 +17,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.forks import close_unshared, open_unshared
+from beamstream.locks import open_locked
+
 PAGE = 4096
 """What O_DIRECT wants pointers, offsets and lengths to be a multiple of, bytes."""
 
@@ -27,7 +29,6 @@ _WINDOW = 8 << 20
 _WINDOWS_IN_FLIGHT = 4
 _LATE = 512 << 20
 _REFUSED = {errno.EINVAL, errno.EOPNOTSUPP}
-_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 Bytes = NDArray[np.uint8]
 
@@ -82,7 +83,7 @@ class PlacedWriter:
     ----------
     path : Path
         An existing file; it may be open elsewhere. A shared lock on it is held until `close`: it tells
-        `beamstream.sinks.superblock` that the writer lives, and lets readers in.
+        `beamstream.locks.is_locked` that the writer lives, and lets readers in.
     direct : bool, optional
         Whether to write around the page cache; by default, where the filesystem agrees and where it pays.
 
@@ -92,13 +93,12 @@ class PlacedWriter:
     """
 
     def __init__(self, path: Path, *, direct: bool | None = None) -> None:
-        self._cached_fd = os.open(path, os.O_WRONLY)
+        self._cached_fd = open_locked(path, os.O_WRONLY, shared=True)
         self._direct_fd = -1
         self._bounce: mmap.mmap | None = None
         self._direct_from = PAGE if direct else _DIRECT_FROM
         self._drop = DropBehind(self._cached_fd)
         try:
-            _share(self._cached_fd)
             if direct is not False:
                 self._direct_fd = _open_direct(path, required=bool(direct))
         except BaseException:
@@ -127,7 +127,7 @@ class PlacedWriter:
         """Close; what was written stays."""
         for fd in (self._cached_fd, self._direct_fd):
             if fd >= 0:
-                os.close(fd)
+                close_unshared(fd)
         self._cached_fd = self._direct_fd = -1
         self._bounce = None
 
@@ -200,17 +200,8 @@ def _write_all(fd: int, pieces: Sequence[Bytes], offset: int) -> None:
 
 def _open_direct(path: Path, *, required: bool) -> int:
     try:
-        return os.open(path, os.O_WRONLY | os.O_DIRECT)
+        return open_unshared(path, os.O_WRONLY | os.O_DIRECT)
     except OSError as error:
         if required or error.errno not in _REFUSED:
             raise
         return -1
-
-
-def _share(fd: int) -> None:
-    """Hold a lock that readers share and `beamstream.sinks.superblock` respects."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise

@@ -15,6 +15,7 @@ from beamstream.sinks.disk import explained
 from beamstream.sinks.hdf5_filters import keeps_bytes
 from beamstream.sinks.hdf5_layout import NEXUS, SCALARS, Layout, create_file, stored_arrays
 from beamstream.sinks.hdf5_pixels import Pixels, pixels_for
+from beamstream.sinks.hdf5_unshared import close_unshared, open_unshared
 from beamstream.sinks.one_run import OneRun
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ class Hdf5Sink(OneRun):
 
     def _open(self) -> None:
         """Create the file, with everything in it but the frames."""
-        file = create_file(self.path, self.name, self.geometry, self._attributes, self._layout, self.ring)
+        file = open_unshared(
+            lambda: create_file(self.path, self.name, self.geometry, self._attributes, self._layout, self.ring)
+        )
         try:
             self._start(file)
         except BaseException:
@@ -152,7 +155,7 @@ class Hdf5Sink(OneRun):
         try:
             if complete:
                 self._complete.write(np.array(1, np.int8))
-                self._file.close()
+                close_unshared(self._file)
         finally:
             _close_anyhow(self._file)
             self._writer.close()
@@ -175,4 +178,4 @@ def frames_kept(path: str | os.PathLike[str]) -> int:
 
 def _close_anyhow(file: "h5py.File") -> None:
     with contextlib.suppress(Exception):  # an error is on its way already, and the frames are in the file
-        file.close()
+        close_unshared(file)

@@ -17,6 +17,7 @@ from beamstream.sinks.disk import explained, sync_file
 from beamstream.sinks.durable import Durable
 from beamstream.sinks.hdf5 import MIMETYPE
 from beamstream.sinks.hdf5_layout import create_growing, now, storable
+from beamstream.sinks.hdf5_unshared import close_unshared, open_unshared
 
 _GROUP = "/entry/data"
 _CHUNK_BYTES = 1 << 15
@@ -109,14 +110,14 @@ class Hdf5Table:
         import h5py
 
         with explained(self.name, "create", self.path):
-            file = h5py.File(self.path, "x", libver=("v110", "v110"))
+            file = open_unshared(lambda: h5py.File(self.path, "x", libver=("v110", "v110")))
             try:
                 self._datasets = {key: create_growing(file, array) for key, array in self.arrays.items()}
                 self._furnish(file)
                 file.swmr_mode = True
                 self._durable = Durable(self.name, self.path, lambda: self.kept, lambda start, stop: ())
             except BaseException:
-                file.close()
+                close_unshared(file)
                 self.path.unlink()
                 raise
             self._file = file
@@ -179,7 +180,7 @@ class Hdf5Table:
                     file["entry"].attrs.modify("complete", np.int8(1))
             finally:
                 durable.close()
-                file.close()
+                close_unshared(file)
             if complete:
                 sync_file(self.path)
 

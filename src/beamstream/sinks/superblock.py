@@ -14,6 +14,8 @@ import struct
 from pathlib import Path
 
 from beamstream.errors import SinkError
+from beamstream.forks import open_unshared
+from beamstream.locks import unlock
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -46,14 +48,14 @@ def clear_consistency_flags(path: str | os.PathLike[str]) -> bool:
     """
     path = Path(path)
     try:
-        fd = os.open(path, os.O_RDWR)
+        fd = open_unshared(path, os.O_RDWR)
     except OSError as error:
         raise SinkError(f"{path}: to be opened for repair, {error.strerror}; check the path and its rights") from error
     try:
         _claim(fd, path)
         return _clear(fd, path)
     finally:
-        os.close(fd)
+        unlock(fd)
 
 
 def _claim(fd: int, path: Path) -> None:

@@ -1,18 +1,17 @@
 """Frames from an EPICS PVAccess server: connect, follow, and say what was missed."""
 
-import atexit
 import contextlib
 import logging
 import os
 import threading
 import time
-import weakref
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pvaccess
 
 from beamstream.errors import BeamstreamError, NotAnImage, NotConnected, SourceError
+from beamstream.exits import OpenObjects
 from beamstream.frames import Frame, Geometry
 from beamstream.ledger import UniqueIds
 from beamstream.sources.base import Listener
@@ -24,7 +23,6 @@ _FIELDS = "value,codec,compressedSize,uncompressedSize,dimension,uniqueId,dataTi
 _SUBSCRIBER = "beamstream"
 _LOOK = 0.05  # s
 _GRACE = 0.1  # s, for callbacks that are under way at exit
-_open: "weakref.WeakSet[PvaSource]" = weakref.WeakSet()
 
 
 @dataclass(slots=True)
@@ -339,14 +337,14 @@ def _value_of(pv: Any) -> Any:
     return next(iter(value.values())) if isinstance(value, dict) and value else None
 
 
-@atexit.register
-def _close_all() -> None:
+def _close_all(sources: list[PvaSource]) -> None:
     """Close every channel before the interpreter goes: a callback after that aborts it.
 
     pvaccess' threads end with ``FATAL: exception not rethrown`` when they call Python too late.
     """
-    sources = list(_open)
     for source in sources:
         source.close()
-    if sources:
-        time.sleep(_GRACE)
+    time.sleep(_GRACE)
+
+
+_open = OpenObjects(_close_all)

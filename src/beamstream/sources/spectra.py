@@ -1,14 +1,13 @@
 """Frames from a spectrometer that publishes over ZeroMQ: connect, follow, and say what was missed."""
 
-import atexit
 import logging
 import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from beamstream.errors import MalformedMessage, NotConnected, SourceError
+from beamstream.exits import OpenObjects
 from beamstream.frames import Geometry
 from beamstream.sources.base import Listener, tell_failure
 from beamstream.sources.spectra_frames import SpectraCounters, SpectraDecoder, Treat
@@ -21,7 +20,6 @@ _LOOK = 0.05  # s
 _UNKNOWN = 2**16  # bytes, a message that none was seen of
 _LARGER = 4  # times what was expected: still a message, of another shape
 _LEAST_LIMIT = 2**22  # bytes
-_open: "weakref.WeakSet[SpectraSource]" = weakref.WeakSet()
 
 
 class SpectraSource:
@@ -247,8 +245,10 @@ class SpectraSource:
             tell_failure(listener, e, self.name)
 
 
-@atexit.register
-def _close_all() -> None:
+def _close_all(sources: list[SpectraSource]) -> None:
     """Close every socket before the interpreter goes."""
-    for source in list(_open):
+    for source in sources:
         source.close()
+
+
+_open = OpenObjects(_close_all)

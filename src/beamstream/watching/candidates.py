@@ -39,7 +39,7 @@ class Candidates:
             if owner.isdigit():
                 there.setdefault(int(owner), set()).add(path.name)
         for owner, view in list(self._views.items()):
-            if (view.closed and not view.refresh()) or not _command(owner):
+            if (view.closed and not view.refresh()) or not view.alive:
                 view.close()
                 del self._views[owner]
         for owner, files in there.items():
@@ -47,17 +47,17 @@ class Candidates:
                 self._attach(owner, files)
 
     def _attach(self, owner: int, files: set[str]) -> None:
-        command = _command(owner)
-        if not command:
-            return
         with contextlib.suppress(RingError):
             view = RingView(self._spec.name, owner=owner)
+            if not view.alive:
+                view.close()
+                return
             if self._spec.uri and view.source not in ("", self._spec.uri):
                 self._strangers[owner] = files
                 view.close()
                 return
             self._views[owner] = view
-            (self._taps.add if _TAP in command else self._taps.discard)(owner)
+            (self._taps.add if _TAP in _command(owner) else self._taps.discard)(owner)
 
     @property
     def owners(self) -> list[int]:
@@ -120,7 +120,7 @@ def _period(view: RingView) -> float:
 
 
 def _command(owner: int) -> bytes:
-    """Return how a process was started; nothing of one that is gone, whether somebody buried it or not."""
+    """Return how a process was started; nothing of one that is gone, or that another container counts."""
     try:
         return Path(f"/proc/{owner}/cmdline").read_bytes()
     except OSError:

@@ -6,15 +6,21 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from beamstream.locks import is_locked, open_locked, unlock
+
 _DIRECTORY = "sessions"
-_ELSEWHERE = 10.0  # s that the word of a session on another machine counts
+_ELSEWHERE = 10.0  # s that the word of a session on another machine counts whose lock is not seen here
 
 
 class PresenceFile:
-    """Say what this process does, in ``<archive>/sessions/<pid>.json``; from one thread.
+    """Publish what this process does, in ``<archive>/sessions/<pid>.json``; from one thread.
+
+    ``<pid>.lock`` beside it is locked as long as the session lives. Where another container has a session of the same
+    number, it is ``<pid>-1.json``.
 
     ::
 
@@ -31,6 +37,7 @@ class PresenceFile:
 
     def __init__(self, archive: str | os.PathLike[str]) -> None:
         self.path = Path(archive).absolute() / _DIRECTORY / f"{os.getpid()}.json"
+        self._lock = -1
         self._who = {"pid": os.getpid(), "host": socket.gethostname(), "began": began(os.getpid())}
 
     def write(self, state: str, run: Mapping[str, Any] | None) -> None:
@@ -43,19 +50,33 @@ class PresenceFile:
         """
         text = json.dumps({**self._who, "time": time.time(), "state": state, "run": run})
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._lock < 0:
+            self._claim()
         hidden = self.path.with_suffix(".new")
         hidden.write_text(text + "\n")
         hidden.replace(self.path)
 
     def remove(self) -> None:
-        """Be gone, and take away what sessions left that were killed."""
-        with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
+        """Remove it, and what sessions left that were killed."""
+        if self._lock >= 0:
+            _unlink(self.path)
+            fd, self._lock = self._lock, -1
+            unlock(fd)
         for path in self.path.parent.glob("*.json"):
             said = _read(path)
-            if said is not None and said.get("host") == self._who["host"] and not _lives(said):
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
+            if said is not None and said.get("host") == self._who["host"] and not _lives(path, said):
+                _unlink(path)
+
+    def _claim(self) -> None:
+        """Take a name that no living session has."""
+        for number in count():
+            path = self.path.with_name(f"{os.getpid()}{f'-{number}' if number else ''}.json")
+            with contextlib.suppress(BlockingIOError):
+                fd = open_locked(_lock_of(path))
+                if os.fstat(fd).st_nlink:
+                    self.path, self._lock = path, fd
+                    return
+                unlock(fd)  # whoever left it behind: somebody removed it between our two lines
 
 
 def present(archive: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -66,7 +87,7 @@ def present(archive: str | os.PathLike[str]) -> list[dict[str, Any]]:
     found = [
         said
         for path in sorted((Path(archive) / _DIRECTORY).glob("*.json"))
-        if (said := _read(path)) is not None and _lives(said)
+        if (said := _read(path)) is not None and _lives(path, said)
     ]
     return sorted(found, key=_began_last, reverse=True)
 
@@ -84,11 +105,25 @@ def _read(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _lives(said: Mapping[str, Any]) -> bool:
-    """Whether who wrote this still is there; of another machine, whether that was a moment ago."""
+def _lock_of(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+def _unlink(path: Path) -> None:
+    for file in (path, _lock_of(path)):
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def _lives(path: Path, said: Mapping[str, Any]) -> bool:
+    """Whether the session that wrote this is there; of another machine without a lock, whether that was just now."""
+    if is_locked(_lock_of(path)):
+        return True
     if said.get("host") != socket.gethostname():
         return time.time() - said["time"] < _ELSEWHERE
-    since = began(said["pid"])
+    if _lock_of(path).exists():
+        return False
+    since = began(said["pid"])  # of a version without a lock
     return since is not None and said.get("began", since) == since
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from beamstream.errors import ConfigurationError
 from beamstream.file_uri import path_of
+from beamstream.locks import is_locked
 from beamstream.segment import PREFIX, SHM
 
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_]+")
@@ -119,7 +120,7 @@ def rings() -> dict[str, list[int]]:
     for path in SHM.glob(f"{PREFIX}*"):
         name, _, serial = path.name.removeprefix(PREFIX).rpartition(".")
         owner = serial.partition("-")[0]
-        if name and owner.isdigit() and Path(f"/proc/{owner}").exists() and int(owner) not in found.get(name, []):
+        if name and owner.isdigit() and int(owner) not in found.get(name, []) and is_locked(path):
             found.setdefault(name, []).append(int(owner))
     return found
 

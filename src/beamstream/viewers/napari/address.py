@@ -8,6 +8,7 @@ import socket
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 
@@ -55,8 +56,7 @@ def address_file() -> Path:
 def write_address(address: Address, path: Path) -> None:
     """Write the file, mode 600, whole or not at all."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
+    fresh = path.with_name(f".{path.name}.{uuid4().hex}")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w") as file:
         json.dump(asdict(address), file)

@@ -1,7 +1,6 @@
 """Find the viewer that runs, or start one that outlives whoever started it."""
 
 import contextlib
-import fcntl
 import importlib.util
 import os
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from beamstream.errors import BeamstreamError
+from beamstream.locks import open_locked, unlock
 from beamstream.viewers.napari.address import address_file, alive, read_address
 from beamstream.viewers.napari.line import Line
 
@@ -127,16 +127,18 @@ def _alone(path: Path, timeout: float) -> Iterator[None]:
     """Keep others from starting one at the same time."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     deadline = time.monotonic() + timeout
-    with path.with_suffix(".lock").open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise BeamstreamError("viewer: somebody else starts one, and does not get done") from None
-                time.sleep(_LOOK)
+    while True:
+        try:
+            lock = open_locked(path.with_suffix(".lock"))
+            break
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise BeamstreamError("viewer: somebody else starts one, and does not get done") from None
+            time.sleep(_LOOK)
+    try:
         yield
+    finally:
+        unlock(lock)
 
 
 def _start(path: Path, timeout: float) -> Line:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from beamstream.errors import ConfigurationError
 from beamstream.viewers.qt.orientation import Orientation
@@ -35,7 +36,7 @@ def write(things: Mapping[str, Any]) -> None:
     path = place()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh = path.with_name(f".{path.name}.{uuid4().hex}")
         fresh.write_text(json.dumps(things, indent=1))
         fresh.replace(path)
     except OSError as error:
