@@ -324,6 +324,11 @@ class StreamDetector(Device):
         """Return the number of frames on disk."""
         return self.ledger.account.recorded
 
+    @property
+    def unannounced(self) -> int:
+        """Frames on disk that no document has named: of a point that was broken off before its event."""
+        return 0 if self._documents is None else max(0, self.get_index() - self._documents.emitted)
+
     def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the documents of the frames that are on disk and were not told of yet."""
         if self._documents is None:

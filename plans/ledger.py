@@ -1,5 +1,6 @@
 """End every run with the account of its detectors, in documents."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -79,21 +80,33 @@ class _Account:
     def write(self, *, hurried: bool) -> MsgGenerator[None]:
         """End the flights, then make the event, once."""
         run = self._run
+        if run.bundling:  # an event was left half made
+            yield from attempt(self.errors, [Msg("drop", run=run.key)])
+            run.bundling = False
         self.errors += yield from end_flights(run.key, run.detectors, run.streams, hurried=hurried)
+        for detector in run.detectors:
+            yield from attempt(self.errors, _announce_rest(run.key, detector))
         while not self._written and len(self.errors) < _MOST_ERRORS:
             yield from attempt(self.errors, self._event())
 
     def _event(self) -> MsgGenerator[None]:
         run = self._run
-        if run.bundling:  # an event was left half made
+        if run.bundling:
             yield Msg("drop", run=run.key)
-            run.bundling = False
         yield Msg("create", None, name=STREAM, run=run.key)
         run.bundling = True
         for ledger in run.ledgers:
             yield Msg("read", ledger, run=run.key)
         self._written = True
         yield Msg("save", run=run.key)
+
+
+def _announce_rest(run: Hashable, detector: Any) -> MsgGenerator[None]:
+    """Name the frames of points that were broken off, in a stream of their own, as `beamstream recover` does."""
+    if getattr(detector, "unannounced", 0):
+        stream = f"{detector.name}_interrupted"
+        yield Msg("declare_stream", None, detector, name=stream, collect=True, run=run)
+        yield Msg("collect", detector, name=stream, run=run)
 
 
 def _refused(detector: Any) -> MsgGenerator[None]:

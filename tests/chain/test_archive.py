@@ -1,5 +1,6 @@
 """What callbacks derive, of a simulated growth as well, is served over HTTP like what was recorded."""
 
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,9 @@ import dask
 import numpy as np
 import pytest
 from bluesky.plans import count
-from ophyd import EpicsSignal
+from bluesky.utils import RunEngineInterrupted
+from ophyd import Device, EpicsSignal
+from ophyd.status import DeviceStatus
 from PIL import Image
 
 from beamstream.archive.catalog import wait_for_run
@@ -103,6 +106,41 @@ def test_each_of_several_streams_has_its_own_frames(engine, docs, cam, client):
         ids = served["cam_unique_id"].read()
         assert list(ids - ids[0]) == [row - rows[0] for row in rows]
         assert np.array_equal(served.read()["cam_stats_total"], images[rows].sum(axis=(1, 2), dtype=float))
+
+
+class Counter(Device):
+    """A point detector that does not end before it is told to."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.asked, self.may_end = threading.Event(), threading.Event()
+
+    def trigger(self) -> DeviceStatus:
+        self.asked.set()
+        status = DeviceStatus(self)
+        threading.Thread(target=lambda: (self.may_end.wait(20), status.set_finished()), name="counter").start()
+        return status
+
+    def read(self) -> dict:
+        return {"counter": {"value": 1.0, "timestamp": 0.0}}
+
+    def describe(self) -> dict:
+        return {"counter": {"source": "test", "dtype": "number", "shape": []}}
+
+
+def test_a_point_taken_again_after_a_pause_has_its_last_frame(engine, docs, cam, client, later):
+    counter = Counter(name="counter")
+    later(lambda: counter.asked.is_set() and cam.ledger.account.recorded > 0, engine.request_pause)
+    with pytest.raises(RunEngineInterrupted):
+        engine(count([cam, counter], 3))
+    counter.may_end.set()
+    engine.resume()
+    uid, images, recorded = docs.of("start")[-1]["uid"], docs.images("cam_image"), cam.ledger.account.recorded
+    wait_for_run(client, uid, timeout=60)
+    assert recorded == 4
+    read = client[uid]["primary"].read()
+    assert np.array_equal(read["cam_image"], images[1:])
+    assert np.array_equal(read["cam_stats_total"], images[1:].sum(axis=(1, 2), dtype=float))
 
 
 def test_frames_derived_by_a_session_that_was_killed_are_found_again(engine, chain, docs, cam, home, served):

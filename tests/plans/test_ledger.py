@@ -91,7 +91,8 @@ def test_an_error_in_the_middle_of_an_event_leaves_the_account_and_drops_the_eve
         engine(ledger_wrapper(broken()))
     (event,) = docs.events("ledger")
     assert docs.stop["exit_status"] == "fail"
-    assert docs.stop["num_events"] == {"primary": 1, "ledger": 1}
+    assert docs.stop["num_events"] == {"primary": 1, "cam_interrupted": 1, "ledger": 1}
+    assert docs.rows("cam_image") == [(0, 1), (1, 2)]  # of the event, and of the one that was left half made
     assert event["data"]["cam_ledger_recorded"] == _stored(cam) == 2
 
 

@@ -38,20 +38,37 @@ class Shares:
 
 
 class SomeRows(HDF5Consolidator):
-    """Say which rows of a file a stream has, where these are not simply the first ones."""
+    """Name the rows of a file that a stream has, where these are not simply the first ones.
+
+    A point of a scan that was taken again has two rows of the same number: the later one is the event's.
+    """
 
     def __init__(self, stream_resource: Any, descriptor: Any) -> None:
         super().__init__(stream_resource, descriptor)
         self._rows: list[list[int]] = []
+        self._next = 0  # seq_num
 
     def consume_stream_datum(self, doc: Any) -> Any:
         """Take note of rows."""
         start, stop = doc["indices"]["start"], doc["indices"]["stop"]
+        self._withdraw(self._next - doc["seq_nums"]["start"])
+        self._next = doc["seq_nums"]["stop"]
         if self._rows and self._rows[-1][1] == start:
             self._rows[-1][1] = stop
         elif stop > start:
             self._rows.append([start, stop])
         return super().consume_stream_datum(doc)
+
+    def _withdraw(self, count: int) -> None:
+        """Forget the last rows: they are taken again."""
+        while count > 0 and self._rows:
+            last = self._rows[-1]
+            fewer = min(count, last[1] - last[0])
+            last[1] -= fewer
+            self._num_rows -= fewer
+            count -= fewer
+            if last[0] == last[1]:
+                self._rows.pop()
 
     def adapter_parameters(self) -> dict[str, Any]:
         """Return what the server's reader of the file is told."""

@@ -52,12 +52,11 @@ class Readings:
         spans = [span for span in self._spans.get(resource, []) if span[-1] in self._events]
         abouts = [self._about[stream] for stream in dict.fromkeys(span[-1] for span in spans)]
         columns = {key: _column(key, about) for keys in abouts for key, about in keys.items() if _is_number(key, about)}
-        rows = {
-            row: self._events[stream].get(row + offset, {})
-            for start, stop, offset, stream in spans
-            for row in range(start, stop)
+        rows = {  # a point that was taken again has several: the last one is the event's
+            (stream, row + offset): row for start, stop, offset, stream in spans for row in range(start, stop)
         }
-        return RowReadings(tuple(columns.values()), rows if columns else {})
+        events = {row: self._events[stream].get(number, {}) for (stream, number), row in rows.items()}
+        return RowReadings(tuple(columns.values()), events if columns else {})
 
 
 class RowReadings:

@@ -47,12 +47,17 @@ class SinkDocuments:
         """Describe the arrays that stream datums refer to; `source` is a URI."""
         return {key: _data_key(array, source) for key, array in self.arrays.items()}
 
+    @property
+    def emitted(self) -> int:
+        """Rows whose documents a RunEngine has emitted."""
+        return next((told for told, datum in self._latest if not datum["descriptor"]), self.told)
+
     def withdraw_unused(self) -> None:
         """Forget documents that a RunEngine took and never emitted: it was paused, or failed, before an event's end.
 
         It fills them in only when it emits them (bluesky 1.15, `RunBundler._pack_external_assets`).
         """
-        self.told = next((told for told, datum in self._latest if not datum["descriptor"]), self.told)
+        self.told = self.emitted
         self._latest.clear()
         if not self._resource_doc.get("run_start"):
             self._bundles = []
