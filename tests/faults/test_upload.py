@@ -27,7 +27,7 @@ KINDS = {
     "error=EIO": WRITES,
     "error=ENOSPC": ("write", "fsync", "rename", "mkdir"),
 }
-QUICK = [Fault("rename", 3, "signal=KILL"), Fault("fsync", 2, "error=EIO")]
+QUICK = [Fault("rename", 3, "signal=KILL"), Fault("fsync", 2, "error=EIO"), Fault("write", 5, "error=ENOSPC")]
 
 
 def images() -> np.ndarray:
