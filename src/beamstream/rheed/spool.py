@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ _RETENTION = 1e8  # s; the recorded file is never too old
 _LEAVE_FREE = 64 << 20  # bytes that the spool leaves on its disk
 _MOST_BYTES = 1 << 40  # how much is in it, we decide
 _DOUBTS = 20  # looks in a row that do not add up
+_UNCLEAR = 30.0  # s that files and counts differ: the client does not try again to delete a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class _Account:
     under_way: set[int] = field(default_factory=set)
     arrived: int = 0
     doubts: int = 0
+    unclear_since: float | None = None
 
 
 class Spool:
@@ -130,7 +133,10 @@ class Spool:
             return Look(given_up=True)
         files = self._files()  # after the report, see above
         if len(files) != report["chunks_pending"]:
-            return Look()
+            now = time.monotonic()
+            account.unclear_since = account.unclear_since or now
+            return Look(given_up=now - account.unclear_since > _UNCLEAR)
+        account.unclear_since = None
         gone = account.under_way - files
         counted = Counter(chunk for chunk, _ in report["lost"])
         lost = {chunk for chunk in gone if counted[chunk] >= account.pushed[chunk]}
