@@ -110,6 +110,8 @@ def replay(log: Path, directory: Path) -> dict[Path, File]:
             file.write(size, b"")
         elif call == "fallocate":
             offset, length = (int(number) for number in text[: result.start()].split(",")[-2:])
+            if "KEEP_SIZE" in text:  # room that is held, no content
+                continue
             file.write(max(len(file.seen), offset + length), b"")
         else:
             data = b"".join(_bytes(piece[1]) for piece in _BYTES.finditer(text))
