@@ -150,7 +150,7 @@ def test_tries_at_a_run_that_the_server_fails_at_become_rarer(faulty, feeder, jo
         return [later - earlier for earlier, later in pairwise(times)]
 
     # the client itself asks several times, with pauses of about a second
-    wait_for(lambda: max(pauses(), default=0.0) > 3.0, timeout=90, what="the server to be asked more rarely")
+    wait_for(lambda: max(pauses(), default=0.0) > 2.0, timeout=90, what="the server to be asked more rarely")
     assert len(times) > 3, pauses()
 
 
