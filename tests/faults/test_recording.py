@@ -11,13 +11,13 @@ from typing import Any
 
 import h5py
 import pytest
-from recording_session import FRAMES
+from faulted_session import FRAMES
 from syscalls import Attached, Fault, faults, places
 
 from beamstream.archive.recovery import recover
 from beamstream.segment import PREFIX, sweep
 
-SESSION = Path(__file__).with_name("recording_session.py")
+SESSION = Path(__file__).with_name("faulted_session.py")
 WRITES = ("pwrite64", "pwritev", "write", "fdatasync", "fsync", "fallocate", "ftruncate", "rename")
 KINDS = {
     "signal=KILL": (*WRITES, "openat", "close", "lseek", "flock", "mkdir", "fadvise64"),
