@@ -35,9 +35,10 @@ class _OpenRun:
     size: int = 0
     names: set[str] = field(default_factory=set)  # uids of descriptors and resources that belong to the run
     room: Room = field(init=False)
+    accounts: set[str] = field(default_factory=set)  # uids of the descriptors of ACCOUNTS
     last_resource: str = ""  # the frames of a collect are complete with its stream_datum
     is_full: bool = False
-    is_ending: bool = False
+    failure: str = ""  # why a document is missing
 
     def __post_init__(self) -> None:
         self.room = Room(self.fd, self.path, ROOM)
@@ -54,7 +55,9 @@ class Journal:
     three floats that JSON does not know become ``{"$float": "NaN"}``, ``{"$float": "Infinity"}`` and
     ``{"$float": "-Infinity"}``. The file is locked (``flock``) from before its name appears until after the
     stop document, so anybody can tell a living owner from a dead one. Half a megabyte of the disk is held for each
-    open run: when the disk is full the run fails, and its account and its stop document still fit.
+    open run: when the disk is full the run fails, and its account and its stop document still fit. After a document
+    that the disk did not take, only the account follows: others might refer to it. Such a run gets its stop document,
+    and what names the frames of its files, from `beamstream recover`.
 
     Parameters
     ----------
@@ -86,8 +89,8 @@ class Journal:
         Raises
         ------
         ArchiveError
-            The disk is full or gone, the document is no JSON, or it belongs to no open run. What was kept
-            before stays whole: a line that was cut short is taken back.
+            The disk is full or gone, or did not take an earlier document of the run; the document is no JSON, or
+            belongs to no open run. What was kept before stays whole: a line that was cut short is taken back.
         """
         began = time.perf_counter()
         if name == "start":
@@ -102,6 +105,8 @@ class Journal:
 
     def _keep(self, run: _OpenRun, name: str, doc: Mapping[str, Any]) -> bytes:
         try:
+            if run.failure and not _is_account(run, doc):  # it may refer to the document that is missing
+                raise ArchiveError(run.failure)
             line = encode(name, doc)
             self._append(run, line)
         finally:
@@ -111,15 +116,15 @@ class Journal:
             run.names.add(doc["uid"])
         if name == "stream_resource":
             run.last_resource = doc["uid"]
-        if name == "descriptor" and doc.get("name") in ACCOUNTS:
-            run.is_ending = True
+        if name == "descriptor" and _is_account(run, doc):
+            run.accounts.add(doc["uid"])
         self._end_when_full(run, name, doc)
         return line
 
     def _end_when_full(self, run: _OpenRun, name: str, doc: Mapping[str, Any]) -> None:
         """Fail the run once, while what ends it still fits; never between documents that belong together."""
         whole = name in ("event", "event_page") or doc.get("stream_resource") == run.last_resource
-        if run.is_full or run.is_ending or not whole or run.room.left(run.size) >= LAST:
+        if run.is_full or run.accounts or not whole or run.room.left(run.size) >= LAST:
             return
         run.is_full = True
         raise ArchiveError(
@@ -174,14 +179,21 @@ class Journal:
 
     def _append(self, run: _OpenRun, line: bytes) -> None:
         try:
+            self._require_place(run)
+            with contextlib.suppress(OSError):  # what is held already is for this
+                run.room.hold(run.size)
+            self._write(run, line)
+        except ArchiveError as error:
+            run.failure = run.failure or str(error)
+            raise
+
+    def _require_place(self, run: _OpenRun) -> None:
+        try:
             if not still_there(run.fd, run.path):
                 raise FileNotFoundError(errno.ENOENT, "it was deleted or moved while its run goes on")
             _take_back(run)
         except OSError as error:
             raise _unwritable(run.path, error) from error
-        with contextlib.suppress(OSError):  # what is held already is for this
-            run.room.hold(run.size)
-        self._write(run, line)
 
     def _write(self, run: _OpenRun, line: bytes) -> None:
         try:
@@ -222,6 +234,10 @@ class Journal:
         self._bytes += size
         self._seconds += seconds
         self._slowest = max(self._slowest, seconds)
+
+
+def _is_account(run: _OpenRun, doc: Mapping[str, Any]) -> bool:
+    return doc.get("name") in ACCOUNTS or doc.get("descriptor") in run.accounts
 
 
 def _write_through(fd: int, line: bytes) -> None:
