@@ -16,6 +16,7 @@ from beamstream.archive.recovery import recover
 from beamstream.callbacks.chain import Chain
 from beamstream.callbacks.journal import Journal, encode
 from beamstream.errors import ArchiveError
+from beamstream.ingest.journal import ResumableJournal
 from beamstream.ledger import from_event
 from plans.ledger import ledger_wrapper
 from plans.record import record
@@ -126,6 +127,18 @@ def test_only_the_account_follows_a_document_that_is_missing_and_the_run_stays_o
     (result,) = recover(tmp_path)
     assert result.outcome == "closed"
     assert documents(tmp_path / "r.jsonl")[-1][1]["exit_status"] == "fail"
+
+
+def test_what_is_written_by_who_repeats_a_refused_document_goes_on_with_it(tmp_path, fails_once):
+    journal = ResumableJournal(tmp_path)
+    fails_once("fdatasync", "primary descriptor")
+    journal("start", {"uid": "r", "time": 0.0})
+    descriptor = {"uid": "d", "run_start": "r", "name": "primary", "data_keys": {}}
+    with pytest.raises(ArchiveError, match="Input/output error"):
+        journal("descriptor", descriptor)
+    journal("descriptor", descriptor)
+    journal("stop", STOP)
+    assert [name for name, _ in documents(tmp_path / "r.jsonl")] == ["start", "descriptor", "stop"]
 
 
 def test_a_journal_that_refers_to_what_it_lacks_is_reported_and_does_not_hold_up_the_others(tmp_path):

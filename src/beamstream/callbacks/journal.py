@@ -36,7 +36,8 @@ class _OpenRun:
     names: set[str] = field(default_factory=set)  # uids of descriptors and resources that belong to the run
     room: Room = field(init=False)
     accounts: set[str] = field(default_factory=set)  # uids of the descriptors of ACCOUNTS
-    last_resource: str = ""  # the frames of a collect are complete with its stream_datum
+    last_resources: dict[str, str] = field(default_factory=dict)  # by URI; their stream_datum completes a collect
+    thread: int = field(default_factory=threading.get_ident)  # of the RunEngine
     is_full: bool = False
     failure: str = ""  # why a document is missing
 
@@ -69,6 +70,9 @@ class Journal:
     ArchiveError
         The directory cannot be made.
     """
+
+    _repeats = False
+    """Whether a document that was refused is given again, until it is taken."""
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
@@ -105,8 +109,8 @@ class Journal:
 
     def _keep(self, run: _OpenRun, name: str, doc: Mapping[str, Any]) -> bytes:
         try:
-            if run.failure and not _is_account(run, doc):  # it may refer to the document that is missing
-                raise ArchiveError(run.failure)
+            if run.failure and not (self._repeats or _is_account(run, doc)):
+                raise ArchiveError(run.failure)  # this document may refer to the one that is missing
             line = encode(name, doc)
             self._append(run, line)
         finally:
@@ -115,16 +119,21 @@ class Journal:
         if name in ("descriptor", "resource", "stream_resource"):
             run.names.add(doc["uid"])
         if name == "stream_resource":
-            run.last_resource = doc["uid"]
+            run.last_resources[doc.get("uri", "")] = doc["uid"]
         if name == "descriptor" and _is_account(run, doc):
             run.accounts.add(doc["uid"])
         self._end_when_full(run, name, doc)
         return line
 
     def _end_when_full(self, run: _OpenRun, name: str, doc: Mapping[str, Any]) -> None:
-        """Fail the run once, while what ends it still fits; never between documents that belong together."""
-        whole = name in ("event", "event_page") or doc.get("stream_resource") == run.last_resource
+        """Fail the run once, while what ends it still fits; never between documents that belong together.
+
+        In the RunEngine's thread: elsewhere an error would end no plan.
+        """
+        whole = name in ("event", "event_page") or doc.get("stream_resource") in run.last_resources.values()
         if run.is_full or run.accounts or not whole or run.room.left(run.size) >= LAST:
+            return
+        if self._repeats or threading.get_ident() != run.thread:
             return
         run.is_full = True
         raise ArchiveError(
