@@ -326,8 +326,14 @@ class StreamDetector(Device):
 
     @property
     def unannounced(self) -> int:
-        """Frames on disk that no document has named: of a point that was broken off before its event."""
+        """Frames on disk that documents do not name, or not whole: of a point or a collect that was broken off."""
         return 0 if self._documents is None else max(0, self.get_index() - self._documents.emitted)
+
+    def begin_stream(self) -> None:
+        """Let what is collected from now on be of another stream, which may go on where the one before could not."""
+        if self._documents is not None:
+            self._documents.withdraw_unused()
+            self._documents.is_broken = False
 
     def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the documents of the frames that are on disk and were not told of yet."""
@@ -337,6 +343,8 @@ class StreamDetector(Device):
         recorded = self.get_index()
         stop = recorded if index is None else min(index, recorded)
         self._documents.withdraw_unused()
+        if self._documents.is_broken:
+            return
         # an event has one index: frames of tries before it get the same number, and the last one counts
         for row in range(self._documents.told + 1, stop) if in_event else ():
             yield from self._documents.up_to(row)

@@ -102,10 +102,11 @@ class _Account:
 
 
 def _announce_rest(run: Hashable, detector: Any) -> MsgGenerator[None]:
-    """Name the frames of points that were broken off, in a stream of their own, as `beamstream recover` does."""
+    """Name the frames of what was broken off, in a stream of their own, as `beamstream recover` does."""
     if getattr(detector, "unannounced", 0):
         stream = f"{detector.name}_interrupted"
         yield Msg("declare_stream", None, detector, name=stream, collect=True, run=run)
+        detector.begin_stream()
         yield Msg("collect", detector, name=stream, run=run)
 
 

@@ -1,11 +1,16 @@
 """A server in trouble: runs wait for it, ever longer, and one that it cannot take does not hold up the others."""
 
+import errno
+import io
+import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from pathlib import Path
 
 import httpx
 import pytest
@@ -118,6 +123,35 @@ def test_runs_wait_for_a_server_in_trouble_however_often_it_says_so_and_are_file
     assert filing.statistics()["refused"] == 0
     faulty.fault = lambda _request: 0
     wait_for(lambda: (journal / "filed" / f"{uid}.jsonl").exists(), timeout=60, what="the run to be filed")
+
+
+@pytest.mark.parametrize("number", [1, 4, 10])
+def test_a_run_waits_for_the_disk_of_its_journal_whichever_read_of_it_fails(
+    feeder, journal, wait_for, monkeypatch, number
+):
+    uid = journaled(journal, 5)
+    reads = Counter()
+
+    class Disk(io.FileIO):
+        def readinto(self, buffer):
+            reads["all"] += 1
+            if reads["all"] == number:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().readinto(buffer)
+
+    real = Path.open
+
+    def opened(path, mode="r", *args, **kwargs):
+        if path.stem == uid and mode == "rb":
+            return io.BufferedReader(Disk(path), 128)
+        return real(path, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", opened)
+    filing = feeder()
+    wait_for(lambda: (journal / "filed" / f"{uid}.jsonl").exists(), timeout=60, what="the run to be filed")
+    assert reads["all"] > number
+    assert filing.statistics()["refused"] == 0
+    assert list((journal / "refused").iterdir()) == []
 
 
 def test_one_run_that_the_server_fails_at_does_not_hold_up_the_others(faulty, feeder, journal, wait_for):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import bluesky.plan_stubs as bps
@@ -109,6 +110,21 @@ def test_frames_that_belong_together_are_in_the_journal_before_a_full_disk_fails
     assert next(keys) == "image"
     assert names(journal.directory)[-2:] == ["stream_datum", "stream_datum"]
     journal("stop", STOP)
+
+
+def test_a_full_disk_fails_the_plan_and_not_the_callback_whose_document_comes_next(journal, full):
+    journal("start", START)
+    journal("descriptor", PRIMARY)
+    journal("stream_resource", {"uid": "raw", "run_start": "r", "uri": "file://localhost/raw.h5"})
+    journal("stream_resource", {"uid": "derived", "run_start": "r", "uri": "file://localhost/derived.h5"})
+    full()
+    datum = {"uid": "1", "stream_resource": "derived", "descriptor": "d", "pad": "x" * 200_000}
+    with ThreadPoolExecutor(1) as callback:
+        callback.submit(journal, "stream_datum", datum).result()
+    with pytest.raises(ArchiveError, match="the disk is full, the run ends"):
+        journal("stream_datum", datum | {"stream_resource": "raw", "pad": ""})
+    journal("stop", STOP)
+    assert names(journal.directory)[-3:] == ["stream_datum", "stream_datum", "stop"]
 
 
 def test_room_beside_the_file_is_freed_for_the_document_that_does_not_fit(journal, monkeypatch, full):

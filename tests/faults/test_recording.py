@@ -11,13 +11,14 @@ from typing import Any
 
 import h5py
 import pytest
-from faulty_session import FRAMES
+from faulted_session import FRAMES
 from syscalls import Attached, Fault, faults, places
 
 from beamstream.archive.recovery import recover
+from beamstream.ledger import from_event
 from beamstream.segment import PREFIX, sweep
 
-SESSION = Path(__file__).with_name("faulty_session.py")
+SESSION = Path(__file__).with_name("faulted_session.py")
 WRITES = ("pwrite64", "pwritev", "write", "fdatasync", "fsync", "fallocate", "ftruncate", "rename")
 KINDS = {
     "signal=KILL": (*WRITES, "openat", "close", "lseek", "flock", "mkdir", "fadvise64"),
@@ -88,7 +89,19 @@ def announced(journal: Path) -> dict[str, int]:
                 assert doc["stream_resource"] in of, f"{path.name} names frames of a file that it does not name"
                 key = of[doc["stream_resource"]]
                 named[key] = max(named[key], doc["indices"]["stop"])
+        if rows := max((named[key] for key in of.values()), default=0):
+            check_account(documents, rows)
     return named
+
+
+def check_account(documents: list[dict[str, Any]], rows: int) -> None:
+    """Look whether a run has one account, of all rows of its file."""
+    of = {one["doc"]["uid"] for one in documents if one["name"] == "descriptor" and one["doc"]["name"] == "ledger"}
+    events = [one["doc"] for one in documents if one["name"] == "event" and one["doc"]["descriptor"] in of]
+    assert len(events) == 1, f"{len(events)} accounts of {rows} rows"
+    account = from_event(events[0]["data"])["cam"]
+    assert account["recorded"] == rows, f"{rows} rows, the account is {account}"
+    assert account["received"] == account["recorded"] + account["discarded"] + account["lost"], f"columns: {account}"
 
 
 def check(where: Path, runs: list[dict[str, Any]]) -> None:

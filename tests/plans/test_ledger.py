@@ -293,6 +293,53 @@ def test_runs_that_a_failed_plan_leaves_open_have_accounts_of_all_that_is_in_the
     assert {run.stop["exit_status"] for run in runs.values()} == {"fail"}
 
 
+def _together(detectors):
+    """Collect two detectors into one stream, as bluesky does."""
+
+    @bpp.stage_decorator(detectors)
+    @bpp.run_decorator()
+    def plan():
+        for detector in detectors:
+            yield from bps.mv(detector.num_images, 40)
+        yield from bps.declare_stream(*detectors, name="primary", collect=True)
+        yield from bps.kickoff_all(*detectors, wait=True)
+        yield from bps.collect_while_completing(detectors, detectors, flush_period=0.05, stream_name="primary")
+
+    return plan()
+
+
+@pytest.mark.parametrize("how", ["record", "count", "together"])
+@pytest.mark.parametrize(("kind", "number"), [("stream_resource", 3), ("stream_datum", 1), ("stream_datum", 10)])
+def test_what_a_subscriber_breaks_off_in_the_midst_of_a_frames_documents_is_named_in_a_stream_of_its_own(
+    engine, docs, cam, other, how, kind, number
+):
+    def fail(name, _doc):
+        if name == kind and len(docs.of(kind)) == number:
+            raise RuntimeError("the subscriber's own mistake")
+
+    engine.subscribe(fail)
+    plans = {
+        "record": lambda: record([cam, other], num=40, flush_period=0.05),
+        "count": lambda: ledger_wrapper(bp.count([cam, other], num=5)),
+        "together": lambda: ledger_wrapper(_together([cam, other])),
+    }
+    with pytest.raises(RuntimeError, match="the subscriber's own mistake"):
+        engine(plans[how]())
+    assert docs.stop["exit_status"] == "fail"
+    (event,) = docs.events("ledger")
+    for detector in (cam, other):
+        assert event["data"][f"{detector.name}_ledger_recorded"] == _stored(detector)
+        for key in ("image", "unique_id", "timestamp", "received"):
+            named = {row for rows in docs.rows(f"{detector.name}_{key}") for row in range(*rows)}
+            assert named == set(range(_stored(detector))), (detector.name, key)
+    pairs = [(d["stream_resource"], d["descriptor"], row) for d in docs.of("stream_datum") for row in range(*_rows(d))]
+    assert len(pairs) == len(set(pairs)), "in no stream twice"
+
+
+def _rows(datum):
+    return datum["indices"]["start"], datum["indices"]["stop"]
+
+
 def test_a_run_without_such_detectors_is_left_as_it_is(engine, docs, knob):
     engine(bp.count([knob], num=2))
     engine(ledger_wrapper(bp.count([knob], num=2)))

@@ -78,7 +78,7 @@ class InterruptedRun:
     Raises
     ------
     ArchiveError
-        They do not begin with a start document.
+        They do not begin with a start document, or refer to one that is not there.
     """
 
     def __init__(self, documents: Iterable[Document]) -> None:
@@ -104,8 +104,15 @@ class InterruptedRun:
     def _take(self, document: Document) -> None:
         self.ended = document.name == "stop"
         take = getattr(self, f"_{document.name}", None)
-        if take is not None:
+        if take is None:
+            return
+        try:
             take(document.doc)
+        except KeyError as missing:
+            raise ArchiveError(
+                f"journal: {document.name} {document.doc.get('uid')} refers to {missing}, which is not there; "
+                "look at its session's log"
+            ) from missing
 
     @property
     def files(self) -> list[Path]:

@@ -35,9 +35,11 @@ class _OpenRun:
     size: int = 0
     names: set[str] = field(default_factory=set)  # uids of descriptors and resources that belong to the run
     room: Room = field(init=False)
-    last_resource: str = ""  # the frames of a collect are complete with its stream_datum
+    accounts: set[str] = field(default_factory=set)  # uids of the descriptors of ACCOUNTS
+    last_resources: dict[str, str] = field(default_factory=dict)  # by URI; their stream_datum completes a collect
+    thread: int = field(default_factory=threading.get_ident)  # of the RunEngine
     is_full: bool = False
-    is_ending: bool = False
+    failure: str = ""  # why a document is missing
 
     def __post_init__(self) -> None:
         self.room = Room(self.fd, self.path, ROOM)
@@ -54,7 +56,9 @@ class Journal:
     three floats that JSON does not know become ``{"$float": "NaN"}``, ``{"$float": "Infinity"}`` and
     ``{"$float": "-Infinity"}``. The file is locked (``flock``) from before its name appears until after the
     stop document, so anybody can tell a living owner from a dead one. Half a megabyte of the disk is held for each
-    open run: when the disk is full the run fails, and its account and its stop document still fit.
+    open run: when the disk is full the run fails, and its account and its stop document still fit. After a document
+    that the disk did not take, only the account follows: others might refer to it. Such a run gets its stop document,
+    and what names the frames of its files, from `beamstream recover`.
 
     Parameters
     ----------
@@ -66,6 +70,9 @@ class Journal:
     ArchiveError
         The directory cannot be made.
     """
+
+    _repeats = False
+    """Whether a document that was refused is given again, until it is taken."""
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
@@ -86,8 +93,8 @@ class Journal:
         Raises
         ------
         ArchiveError
-            The disk is full or gone, the document is no JSON, or it belongs to no open run. What was kept
-            before stays whole: a line that was cut short is taken back.
+            The disk is full or gone, or did not take an earlier document of the run; the document is no JSON, or
+            belongs to no open run. What was kept before stays whole: a line that was cut short is taken back.
         """
         began = time.perf_counter()
         if name == "start":
@@ -102,6 +109,8 @@ class Journal:
 
     def _keep(self, run: _OpenRun, name: str, doc: Mapping[str, Any]) -> bytes:
         try:
+            if run.failure and not (self._repeats or _is_account(run, doc)):
+                raise ArchiveError(run.failure)  # this document may refer to the one that is missing
             line = encode(name, doc)
             self._append(run, line)
         finally:
@@ -110,16 +119,21 @@ class Journal:
         if name in ("descriptor", "resource", "stream_resource"):
             run.names.add(doc["uid"])
         if name == "stream_resource":
-            run.last_resource = doc["uid"]
-        if name == "descriptor" and doc.get("name") in ACCOUNTS:
-            run.is_ending = True
+            run.last_resources[doc.get("uri", "")] = doc["uid"]
+        if name == "descriptor" and _is_account(run, doc):
+            run.accounts.add(doc["uid"])
         self._end_when_full(run, name, doc)
         return line
 
     def _end_when_full(self, run: _OpenRun, name: str, doc: Mapping[str, Any]) -> None:
-        """Fail the run once, while what ends it still fits; never between documents that belong together."""
-        whole = name in ("event", "event_page") or doc.get("stream_resource") == run.last_resource
-        if run.is_full or run.is_ending or not whole or run.room.left(run.size) >= LAST:
+        """Fail the run once, while what ends it still fits; never between documents that belong together.
+
+        In the RunEngine's thread: elsewhere an error would end no plan.
+        """
+        whole = name in ("event", "event_page") or doc.get("stream_resource") in run.last_resources.values()
+        if run.is_full or run.accounts or not whole or run.room.left(run.size) >= LAST:
+            return
+        if self._repeats or threading.get_ident() != run.thread:
             return
         run.is_full = True
         raise ArchiveError(
@@ -174,14 +188,21 @@ class Journal:
 
     def _append(self, run: _OpenRun, line: bytes) -> None:
         try:
+            self._require_place(run)
+            with contextlib.suppress(OSError):  # what is held already is for this
+                run.room.hold(run.size)
+            self._write(run, line)
+        except ArchiveError as error:
+            run.failure = run.failure or str(error)
+            raise
+
+    def _require_place(self, run: _OpenRun) -> None:
+        try:
             if not still_there(run.fd, run.path):
                 raise FileNotFoundError(errno.ENOENT, "it was deleted or moved while its run goes on")
             _take_back(run)
         except OSError as error:
             raise _unwritable(run.path, error) from error
-        with contextlib.suppress(OSError):  # what is held already is for this
-            run.room.hold(run.size)
-        self._write(run, line)
 
     def _write(self, run: _OpenRun, line: bytes) -> None:
         try:
@@ -222,6 +243,10 @@ class Journal:
         self._bytes += size
         self._seconds += seconds
         self._slowest = max(self._slowest, seconds)
+
+
+def _is_account(run: _OpenRun, doc: Mapping[str, Any]) -> bool:
+    return doc.get("name") in ACCOUNTS or doc.get("descriptor") in run.accounts
 
 
 def _write_through(fd: int, line: bytes) -> None:

@@ -16,8 +16,11 @@ _PATIENCE = 5.0  # s that somebody else may hold a journal: recovery looks at it
 class ResumableJournal(Journal):
     """A journal whose open runs outlive the process: `resume` takes one up again.
 
-    Everything else is `beamstream.callbacks.journal.Journal`.
+    A document that the disk did not take is given again later, and no plan has to end. Everything else is
+    `beamstream.callbacks.journal.Journal`.
     """
+
+    _repeats = True
 
     def resume(self, run: str) -> list[Document]:
         """Take up a run that has no stop document; return its documents, none if there is no such run.

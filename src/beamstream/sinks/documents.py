@@ -32,11 +32,13 @@ class SinkDocuments:
         self._name = name
         self._start = start
         self.arrays = {f"{name}_{pixels if key == 'data' else key}": array for key, array in sink.arrays.items()}
-        self._bundles: list[ComposeStreamResourceBundle] = []
+        self._bundles: dict[str, ComposeStreamResourceBundle] = {}
         self.told = 0
         """Rows that documents were made of."""
-        self._resource_doc: dict[str, Any] = {}  # the first of them
-        self._latest: list[tuple[int, dict[str, Any]]] = []  # rows before it, stream_datum; one of each step
+        self.is_broken = False
+        """Whether documents of some arrays were emitted and of others not: their stream cannot go on."""
+        self._resources: dict[str, dict[str, Any]] = {}
+        self._latest: list[tuple[int, list[dict[str, Any]]]] = []  # rows before it, stream_datum documents of a step
 
     def recording_json(self) -> str:
         """Name the file and its arrays, for those who find it when its writer is dead: HDF5 only."""
@@ -49,18 +51,19 @@ class SinkDocuments:
 
     @property
     def emitted(self) -> int:
-        """Rows whose documents a RunEngine has emitted."""
-        return next((told for told, datum in self._latest if not datum["descriptor"]), self.told)
+        """Rows whose documents a RunEngine has emitted, of all arrays."""
+        return next((told for told, datums in self._latest if not all(d["descriptor"] for d in datums)), self.told)
 
     def withdraw_unused(self) -> None:
         """Forget documents that a RunEngine took and never emitted: it was paused, or failed, before an event's end.
 
-        It fills them in only when it emits them (bluesky 1.15, `RunBundler._pack_external_assets`).
+        It fills them in only when it emits them (bluesky 1.15, `RunBundler._pack_external_assets`), one by one: what
+        a subscriber raises ends that.
         """
+        self.is_broken |= any(len({bool(d["descriptor"]) for d in datums}) > 1 for _, datums in self._latest)
         self.told = self.emitted
         self._latest.clear()
-        if not self._resource_doc.get("run_start"):
-            self._bundles = []
+        self._bundles = {key: b for key, b in self._bundles.items() if self._resources[key].get("run_start")}
 
     def up_to(self, stop: int, descriptor: EventDescriptor | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the documents for the rows that were not told of yet, up to `stop`.
@@ -73,19 +76,20 @@ class SinkDocuments:
         """
         if stop <= self.told or not self.arrays:
             return
-        if not self._bundles:
-            self._bundles = [self._resource(key) for key in self.arrays]
-            resources = [dict(bundle.stream_resource_doc) for bundle in self._bundles]
-            self._resource_doc = resources[0]
-            yield from (("stream_resource", resource) for resource in resources)
+        for key in [key for key in self.arrays if key not in self._bundles]:
+            self._bundles[key] = self._resource(key)
+            self._resources[key] = dict(self._bundles[key].stream_resource_doc)
+            yield "stream_resource", self._resources[key]
         told, self.told = self.told, stop
         seq_nums = None if descriptor is None else {"start": told + 1, "stop": stop + 1}
-        for bundle, array in zip(self._bundles, self.arrays.values(), strict=True):
+        datums: list[dict[str, Any]] = []
+        for key, array in self.arrays.items():
             rows = {"start": told + array.first, "stop": stop + array.first}
-            datum = dict(bundle.compose_stream_datum(rows, seq_nums, descriptor))  # pyright: ignore[reportArgumentType]
-            if descriptor is None and bundle is self._bundles[0]:
-                self._latest.append((told, datum))
-            yield "stream_datum", datum
+            datum = self._bundles[key].compose_stream_datum(rows, seq_nums, descriptor)  # pyright: ignore[reportArgumentType]
+            datums.append(dict(datum))
+        if descriptor is None:
+            self._latest.append((told, datums))
+        yield from (("stream_datum", datum) for datum in datums)
 
     def _resource(self, key: str) -> ComposeStreamResourceBundle:
         return compose_stream_resource(

@@ -1,4 +1,4 @@
-"""A session that records and journals: ``faulty_session.py DIRECTORY``, one run for a line on standard input.
+"""A session that records and journals: ``faulted_session.py DIRECTORY``, one run for a line on standard input.
 
 How many frames are recorded is kept up to date in ``DIRECTORY/reported``, for others to read after a kill. Each run
 ends with a line of JSON.
@@ -68,7 +68,7 @@ class Camera(StreamDetector):
     stats = Cpt(FrameStatistics, kind="normal")
 
     def _geometry(self, timeout: float) -> Geometry:
-        return self._source.connect(timeout)
+        return GEOMETRY
 
 
 def report(camera: Camera, path: Path) -> None:
