@@ -107,6 +107,8 @@ class RecordedFrames:
         ------
         SinkError
             The file has not so many rows, or cannot be read.
+        CodecError
+            A frame among them does not decode.
         """
         # no refresh without need: HDF5 2.0 loses all chunks but the first of a dataset that is open twice in a process
         if stop > self._known and stop > len(self):

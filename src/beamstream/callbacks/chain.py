@@ -30,7 +30,7 @@ class Chain:
     """
 
     def __init__(self, journal: Callable[[str, Any], object] | None = None, callbacks: Sequence[Any] = ()) -> None:
-        self._journal = journal or (lambda _name, _doc: None)
+        self._journal = journal if journal is not None else (lambda _name, _doc: None)
         self._callbacks: list[FrameCallback] = []
         self._runs: dict[str, ChainRun] = {}
         self._journal_lock = threading.Lock()  # taken after the lock of a run, and nothing is taken after it

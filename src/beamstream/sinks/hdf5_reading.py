@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream.errors import SinkError
+from beamstream.errors import CodecError, SinkError
 from beamstream.sinks.direct import PAGE, page_up
 
 _WRITER = "beamstream"
@@ -105,7 +105,13 @@ class _Decoded:
     def read(self, row: int, stop: int, out: NDArray[Any]) -> None:
         if row >= self._dataset.shape[0]:
             self._dataset.refresh()
-        self._dataset.read_direct(out, np.s_[row])
+        try:
+            self._dataset.read_direct(out, np.s_[row])
+        except OSError as error:
+            if "filter" not in str(error):  # how HDF5 names a chunk that does not decode
+                raise
+            path = self._dataset.file.filename
+            raise CodecError(f"{path}: frame {row} does not decode: {error}; it was recorded as it came") from error
 
     def close(self) -> None:
         """Nothing is held."""
