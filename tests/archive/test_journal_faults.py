@@ -15,7 +15,7 @@ from test_recovered_recordings import documents, ledger_event, named_rows
 from beamstream.archive.recovery import recover
 from beamstream.callbacks.chain import Chain
 from beamstream.callbacks.journal import Journal, encode
-from beamstream.errors import ArchiveError
+from beamstream.errors import ArchiveError, CallbackFailed
 from beamstream.ingest.journal import ResumableJournal
 from beamstream.ledger import from_event
 from plans.ledger import ledger_wrapper
@@ -103,6 +103,31 @@ def test_a_document_that_the_disk_did_not_take_fails_the_run_and_recovery_names_
     assert ledger["recorded"] == rows_of(file)
     assert ledger["received"] == ledger["recorded"] + ledger["discarded"] + ledger["lost"]
     assert recover(tmp_path / "journal") == []
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+def test_a_required_callback_fails_the_run_when_all_arrays_are_named_as_far_as_each_other(tmp_path, camera, number):
+    engine = RunEngine({}, call_returns_result=False, context_managers=[])
+    engine.preprocessors.append(ledger_wrapper)
+    chain = Chain(Journal(tmp_path / "journal"))
+    seen: list[str] = []
+
+    def fail(name, _doc):
+        seen.append(name)
+        if name == "stream_datum" and seen.count(name) == number:
+            raise ValueError("the callback's own mistake")
+
+    chain.add(fail, required=True)
+    engine.subscribe(chain)
+    with pytest.raises(CallbackFailed, match="the callback's own mistake"):
+        engine(record([camera], num=60, flush_period=0.05))
+    (path,) = (tmp_path / "journal").glob("*.jsonl")
+    (file,) = (tmp_path / "recordings").rglob("*.h5")
+    found = documents(path)
+    for key in ("cam_image", "cam_unique_id", "cam_timestamp", "cam_received"):
+        assert named_rows(found, key) == list(range(rows_of(file))), key
+    assert "cam_interrupted" not in [doc["name"] for name, doc in found if name == "descriptor"]
+    assert found[-1][1]["exit_status"] == "fail"
 
 
 def rows_of(path: Path) -> int:

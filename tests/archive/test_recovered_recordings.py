@@ -18,6 +18,7 @@ from beamstream.archive.recovery import recover
 from beamstream.callbacks.journal import Journal, encode
 from beamstream.ledger import COLUMNS, from_event
 from beamstream.segment import PREFIX, sweep
+from beamstream.sinks.superblock import clear_consistency_flags
 from plans.recordings import KEY
 
 SESSION = Path(__file__).with_name("recording_session.py")
@@ -70,6 +71,18 @@ def test_frames_reported_before_any_document_was_made_of_them_are_recovered(tmp_
     assert (ledger["received"], ledger["recorded"]) == (stored, stored)
     assert (ledger["lost"] == 7) == (how in streams), "between points frames pass that nobody asked for"
     assert recover(tmp_path / "journal") == []
+
+
+def test_rows_of_which_a_kill_left_only_the_numbers_are_neither_in_documents_nor_in_the_account(tmp_path):
+    _, stored = killed(tmp_path, "record")
+    (path,) = (tmp_path / "recordings").rglob("*.h5")
+    clear_consistency_flags(path)
+    with h5py.File(path, "r+") as file:
+        file["entry/data/data"].resize(stored - 3, axis=0)
+    (result,) = recover(tmp_path / "journal")
+    found = documents(result.path)
+    assert named_rows(found, "cam_unique_id") == named_rows(found, "cam_image") == list(range(stored - 3))
+    assert from_event(ledger_event(found)["data"])["cam"]["recorded"] == stored - 3
 
 
 def ledger_event(found: list[tuple[str, dict]]) -> dict:

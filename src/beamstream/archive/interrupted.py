@@ -276,11 +276,12 @@ class InterruptedRun:
         if (known is not None and known.events) or self.start.get("plan_name") == COPY_PLAN:
             return
         accounts: dict[str, dict[str, Any]] = {}
-        detectors: dict[str, list[_Resource]] = {}
+        detectors: dict[str, list[tuple[_Resource, int]]] = {}
         for resources in self._files().values():
             ids = [r for r in resources if r.doc["data_key"].endswith("_unique_id")]
             if ids and not self._is_derived(resources[0]) and ids[0].path.is_file():
-                detectors.setdefault(self._detector(ids[0]), []).append(ids[0])
+                rows = min(self._available(resource) for resource in resources)
+                detectors.setdefault(self._detector(ids[0]), []).append((ids[0], rows))
         for detector, ids in detectors.items():
             try:
                 accounts[detector] = self._account_of(detector, ids)
@@ -290,14 +291,14 @@ class InterruptedRun:
             documents = ledger_documents(self.start["uid"], accounts, ended, known.descriptor if known else None)
             yield from (Document(*document) for document in documents)
 
-    def _account_of(self, detector: str, ids: list[_Resource]) -> dict[str, Any]:
-        rows = [self._available(resource) for resource in ids]
+    def _account_of(self, detector: str, ids: list[tuple[_Resource, int]]) -> dict[str, Any]:
         pieces = (
             piece
-            for resource, stop in zip(ids, rows, strict=True)
-            for piece in recovered_files.stored_ids(resource.path, resource.doc["parameters"]["dataset"], stop)
+            for resource, rows in ids
+            for piece in recovered_files.stored_ids(resource.path, resource.doc["parameters"]["dataset"], rows)
         )
-        return ledger_of(detector, sum(rows), pieces, steps=any(self._has_points(resource) for resource in ids))
+        steps = any(self._has_points(resource) for resource, _ in ids)
+        return ledger_of(detector, sum(rows for _, rows in ids), pieces, steps=steps)
 
     # what is known of an array
 

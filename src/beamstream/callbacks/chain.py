@@ -82,7 +82,7 @@ class Chain:
         Raises
         ------
         CallbackFailed
-            A required callback has failed; raised once a run.
+            A required callback has failed; raised once a run, never between documents that belong together.
         """
         if name == "start":
             self._open(doc)
@@ -92,7 +92,8 @@ class Chain:
             self._close(run, doc)
             return
         self._pass(run, name, doc)
-        run.raise_failure()
+        if run.collects.ends(name, doc):
+            run.raise_failure()
 
     def run(self, uid: str | None) -> ChainRun | None:
         """Return what the callbacks do for an open run, for a plan that waits for it; None if there is no such run."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from beamstream.callbacks.accounts import accounts_of
 from beamstream.callbacks.base import FrameCallback, Work
 from beamstream.callbacks.chain_part import Part
+from beamstream.callbacks.collects import Collects
 from beamstream.callbacks.images import Emit
 from beamstream.callbacks.isolated import IsolatedWork
 from beamstream.errors import CallbackFailed
@@ -36,6 +37,8 @@ class ChainRun:
         Uids of the run's descriptors and resources.
     closed : bool
         Whether no more documents are accepted.
+    collects : Collects
+        Of the RunEngine's documents.
     """
 
     name = "callbacks"
@@ -47,6 +50,7 @@ class ChainRun:
         self.lock = threading.RLock()
         self.names: set[str] = set()
         self.closed = False
+        self.collects = Collects()
         self._deadline = math.inf
         self._parts: list[Part] = []
         self._at_end = self._reason = ""

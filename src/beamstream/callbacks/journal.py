@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from beamstream.callbacks.collects import Collects
 from beamstream.callbacks.journal_line import encode, require_archivable
 from beamstream.callbacks.journal_room import Room
 from beamstream.errors import ArchiveError
@@ -36,7 +37,7 @@ class _OpenRun:
     names: set[str] = field(default_factory=set)  # uids of descriptors and resources that belong to the run
     room: Room = field(init=False)
     accounts: set[str] = field(default_factory=set)  # uids of the descriptors of ACCOUNTS
-    last_resources: dict[str, str] = field(default_factory=dict)  # by URI; their stream_datum completes a collect
+    collects: Collects = field(default_factory=Collects)
     thread: int = field(default_factory=threading.get_ident)  # of the RunEngine
     is_full: bool = False
     failure: str = ""  # why a document is missing
@@ -118,8 +119,6 @@ class Journal:
                 self._close(run)
         if name in ("descriptor", "resource", "stream_resource"):
             run.names.add(doc["uid"])
-        if name == "stream_resource":
-            run.last_resources[doc.get("uri", "")] = doc["uid"]
         if name == "descriptor" and _is_account(run, doc):
             run.accounts.add(doc["uid"])
         self._end_when_full(run, name, doc)
@@ -130,7 +129,7 @@ class Journal:
 
         In the RunEngine's thread: elsewhere an error would end no plan.
         """
-        whole = name in ("event", "event_page") or doc.get("stream_resource") in run.last_resources.values()
+        whole = run.collects.ends(name, doc) and name in ("event", "event_page", "stream_datum")
         if run.is_full or run.accounts or not whole or run.room.left(run.size) >= LAST:
             return
         if self._repeats or threading.get_ident() != run.thread:
