@@ -96,7 +96,7 @@ PLACES = ["begin", "descriptor", "stream_datum", "finish", "wait", "give_up", "p
 
 @pytest.mark.parametrize("where", PLACES)
 def test_what_an_optional_callback_raises_anywhere_is_in_the_account(chain, docs, tmp_path, where, monkeypatch, caplog):
-    monkeypatch.setattr(chain_run, "PATIENCE", 0.3)
+    monkeypatch.setattr(chain_run, "PATIENCE", 2.0)
     chain.add(Faulty(where))
     chain.add(Derive("same", lambda: type("Same", (), {"apply": lambda self, image, meta: image})()))
     play(chain, tmp_path, FRAMES, between=lambda: chain.told(docs.of("start")[0]["uid"]))
