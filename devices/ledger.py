@@ -59,11 +59,16 @@ class LedgerDevice(Device):
             readings[f"{self.name}_{column}"]["value"] = getattr(account, column)
         return dict(readings)
 
+    @property
+    def error(self) -> Exception | None:
+        """Why the recording has failed, while the detector is staged; None where all is well."""
+        return None if self.recording is None else self.recording.error
+
     def trigger(self) -> FrameStatus:
         """Return a status that is done when the disk has every frame accepted so far, or it is counted as lost.
 
-        It is waited for as long as the disk makes progress; `cut_short` ends that. The status fails with the error of
-        a recording that has failed.
+        It is waited for as long as the disk makes progress; `cut_short` ends that. `error` says afterwards whether the
+        recording has failed.
         """
         recording, self._hurried = self.recording, False
         number = 0 if recording is None else recording.waiting
@@ -97,7 +102,7 @@ class LedgerDevice(Device):
                 recording.abandon(f"the disk took no frame for {silent:.0f} s", everything=True)
         recording.sync()
         _waited_for.discard(self)
-        status.settle(recording.error)
+        status.set_finished()
 
 
 def cut_short() -> None:

@@ -46,10 +46,12 @@ def end_flights(
 
 
 def failure(detectors: Iterable[Any]) -> Exception | None:
-    """Return what made a detector's flight fail, of the first that did; None where all is well, or nobody knows."""
+    """Return why a detector's recording or flight has failed, of the first that did; None where all is well."""
     for detector in detectors:
         flight = getattr(detector, "flight", None)
         if flight is not None and flight.done and (error := flight.exception(timeout=0)) is not None:
+            return error
+        if (error := getattr(getattr(detector, "ledger", None), "error", None)) is not None:
             return error
     return None
 

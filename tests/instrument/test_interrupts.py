@@ -11,10 +11,11 @@ import bluesky.preprocessors as bpp
 import numpy as np
 import pytest
 from bluesky import RunEngine
-from bluesky.utils import FailedStatus, RunEngineInterrupted
+from bluesky.utils import RunEngineInterrupted
 from ophyd import Component as Cpt
 from ophyd import Device
 
+from beamstream.errors import SinkError
 from beamstream.frames import Frame, Geometry
 from beamstream.instrument.during import DuringPlan
 from beamstream.instrument.interrupts import Interrupts
@@ -103,7 +104,7 @@ def test_two_ctrl_c_pause_and_two_more_end_the_wait_for_the_disk(engine, recorde
     pausing.join()
     ending = threading.Thread(target=end_the_wait)
     ending.start()
-    with pytest.raises(FailedStatus, match=r"cut short; .* accepted frames are not written"):
+    with pytest.raises(SinkError, match=r"cut short; .* accepted frames are not written"):
         engine.stop()
     ending.join()
     account = recorder.ledger.account
