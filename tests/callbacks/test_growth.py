@@ -127,7 +127,8 @@ def test_what_a_killed_session_kept_is_found_again(chain, docs, tmp_path, film):
     chain.add(Intensity({"spot": SPOT}))
     play(chain, tmp_path, film)
     told = next(d for d in docs.of("stream_resource") if d["data_key"] == "cam_spot_intensity")
-    cut = docs.index(("stream_resource", told)) + 2  # before any row of it was told of
+    datum = next(d for d in docs.of("stream_datum") if d["stream_resource"] == told["uid"])
+    cut = docs.index(("stream_datum", datum))  # before any row of it was announced
     mine = [Document(n, d) for n, d in docs[:cut] if n not in ("stream_datum", "stop") and _is_of_intensity(n, d)]
     found = InterruptedRun(mine).unannounced()
     assert {d["indices"]["stop"] for d in found} == {len(film)}
