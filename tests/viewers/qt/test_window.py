@@ -91,7 +91,8 @@ def test_a_scale_bar_is_as_long_as_it_says_however_the_frame_is_turned(open_wind
 def white_run(window) -> int:
     """Return how many white pixels are side by side at most, at the bottom of the window."""
     image = window.canvas.viewport().grab().toImage().convertToFormat(QImage.Format.Format_Grayscale8)
-    pixels = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)[-30:]
+    pixels = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    pixels = pixels[-30:, : image.width()]  # Qt fills rows up to 4 bytes, with whatever is there
     rows = ("".join("x" if grey > 200 else " " for grey in row) for row in pixels)
     return max(len(run) for row in rows for run in [*row.split(), ""])
 
