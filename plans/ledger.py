@@ -1,7 +1,7 @@
 """End every run with the account of its detectors, in documents."""
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, TypeGuard
 
 import bluesky.plan_stubs as bps
 from bluesky.preprocessors import contingency_wrapper, plan_mutator
@@ -9,7 +9,7 @@ from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
 from plans.flights import attempt, end_flights, failure
 from plans.open_runs import OpenRun, OpenRuns
-from plans.recordings import recordings_wrapper
+from plans.recordings import NamedFiles
 
 STREAM = "ledger"
 _MOST_ERRORS = 10
@@ -27,26 +27,33 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     and announced. A run whose flight has failed is never closed as a success.
 
     A detector that is staged once for two runs is refused in the second: its file, and bluesky's documents of it, are
-    those of the first. Its file is named before its first frame, see `plans.recordings.recordings_wrapper`.
+    those of the first. Its file is named before its first frame, see `plans.recordings.NamedFiles`.
     """
-    runs = OpenRuns(STREAM)
+    runs = OpenRuns()
+    files = NamedFiles(runs)
 
     def left_open(_error: Exception) -> MsgGenerator[None]:
         for key in runs.open():
             run = runs.close(key)
-            if run is not None and run.ledgers and not run.accounted:
+            if _wants_account(run):
                 yield from _Account(run).write(hurried=False)
         yield from bps.null()
 
     def mutate(msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:
         if msg.command == "close_run":
             run = runs.close(msg.run)
-            return (_closed(msg, run) if run is not None and run.ledgers and not run.accounted else None), None
-        runs.follow(msg)
-        return (None if runs.belongs(msg) else _refused(msg.obj)), None
+            return (_closed(msg, run) if _wants_account(run) else None), None
+        named = files.instead_of(msg)
+        if named is None or msg.command != "open_run":  # that comes again, with the files
+            runs.follow(msg)
+            files.follow(msg)
+        return (named if runs.belongs(msg) else _refused(msg.obj)), None
 
-    mutated = plan_mutator(recordings_wrapper(plan), mutate)
-    return (yield from contingency_wrapper(mutated, except_plan=left_open, auto_raise=True))
+    return (yield from contingency_wrapper(plan_mutator(plan, mutate), except_plan=left_open, auto_raise=True))
+
+
+def _wants_account(run: OpenRun | None) -> TypeGuard[OpenRun]:
+    return run is not None and bool(run.ledgers) and STREAM not in run.events
 
 
 def _closed(msg: Msg, run: OpenRun) -> MsgGenerator[Any]:

@@ -17,8 +17,8 @@ class OpenRun:
 
     key: Hashable
     serial: int
-    accounted: bool = False
-    """Whether it has the event that its detectors' account is."""
+    events: set[str] = field(default_factory=set)
+    """Streams that it has an event in."""
     bundling: bool = False
     """Whether an event is half made."""
     detectors: list[Any] = field(default_factory=list)
@@ -35,15 +35,9 @@ class OpenRuns:
     A detector is of the run in which it is first declared, triggered, read or kicked off after it was staged. One
     that was not used yet is of the run with the key under which it was staged, or of the only one that is open. Where
     a detector was staged several times in a run, the numbers of all its files are added up.
-
-    Parameters
-    ----------
-    stream : str
-        Of the event that is the account of a run's detectors.
     """
 
-    def __init__(self, stream: str) -> None:
-        self._stream = stream
+    def __init__(self) -> None:
         self._serials = count()
         self._runs: dict[Hashable, OpenRun] = {}
         self._staged: dict[int, tuple[Any, Hashable]] = {}  # detector, and the key that it was staged under
@@ -63,7 +57,7 @@ class OpenRuns:
                 self._runs[msg.run] = OpenRun(msg.run, next(self._serials))
             case "create" if run is not None:
                 run.bundling = True
-                run.accounted |= msg.kwargs.get("name") == self._stream
+                run.events.add(msg.kwargs.get("name", "primary"))
             case "save" | "drop" if run is not None:
                 run.bundling = False
             case "declare_stream" if run is not None:
@@ -98,6 +92,14 @@ class OpenRuns:
     def open(self) -> list[Hashable]:
         """Return the keys of the open runs, the youngest first."""
         return list(self._runs)[::-1]
+
+    def run(self, key: Hashable) -> OpenRun | None:
+        """Return an open run; None if there is none with this key."""
+        return self._runs.get(key)
+
+    def staged(self) -> list[Any]:
+        """Return the detectors that are staged."""
+        return [detector for detector, _ in self._staged.values()]
 
     def close(self, key: Hashable) -> OpenRun | None:
         """Forget a run and return it with its detectors; None if it is not open."""

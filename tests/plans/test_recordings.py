@@ -9,7 +9,7 @@ import pytest
 
 from plans.ledger import ledger_wrapper
 from plans.record import record
-from plans.recordings import KEY, recordings_wrapper
+from plans.recordings import KEY
 
 
 def _named(docs, detector) -> list[dict]:
@@ -53,7 +53,7 @@ def test_a_detector_that_is_staged_inside_its_run_is_named_before_its_first_fram
 
     wrapped = plan()
     for _ in range(times):
-        wrapped = recordings_wrapper(wrapped)
+        wrapped = ledger_wrapper(wrapped)
     engine(wrapped)
     (recording,) = _named(docs, cam)
     assert recording["uri"] == docs.of("stream_resource")[0]["uri"]
@@ -67,7 +67,7 @@ def test_each_staging_in_one_run_is_named(engine, docs, cam):
         for _ in range(2):
             yield from bpp.stage_wrapper(bps.trigger_and_read([cam]), [cam])
 
-    engine(recordings_wrapper(plan()))
+    engine(ledger_wrapper(plan()))
     assert [named["uri"] for named in _named(docs, cam)] == list(
         dict.fromkeys(doc["uri"] for doc in docs.of("stream_resource"))
     )
@@ -86,7 +86,7 @@ def test_a_detector_that_is_used_in_another_run_than_the_first_to_open_is_named_
         yield from bps.trigger_and_read([knob])
         yield from inner()
 
-    engine(recordings_wrapper(outer()))
+    engine(ledger_wrapper(outer()))
     runs = {start["which"]: docs.run(start) for start in docs.of("start")}
     assert [recording["detector"] for recording in runs["outer"].start[KEY]] == ["cam"]
     assert len(_named(runs["inner"], cam)) == 1
