@@ -103,9 +103,8 @@ class RingView:
                 _warn_once(error)
             except RingError as error:
                 why = error
-        raise RingError(
-            f"{self.name}: no ring of this name; is its device staged or watched?{f' Passed over: {why}' if why else ''}"
-        ) from why
+        passed = f" Passed over: {why}" if why else ""
+        raise RingError(f"{self.name}: no ring of this name; is its device staged or watched?{passed}") from why
 
     @property
     def closed(self) -> bool:

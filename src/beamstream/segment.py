@@ -401,7 +401,9 @@ def ring_files(start: str, end: str = "") -> list[Path]:
 
     Anybody can have made them: `Segment.attach`, `is_written` and `sweep` look whose they are.
     """
-    return [SHM / name for name in os.listdir(SHM) if name.startswith(PREFIX + start) and name.endswith(end)]
+    with os.scandir(SHM) as entries:
+        names = [entry.name for entry in entries]
+    return [SHM / name for name in names if name.startswith(PREFIX + start) and name.endswith(end)]
 
 
 def is_written(path: Path) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from beamstream.children import PYTHON, python_module
 from beamstream.errors import BeamstreamError
 from beamstream.locks import open_locked, unlock
 from beamstream.viewers.napari.address import address_file, alive, read_address
@@ -146,7 +147,7 @@ def _start(path: Path, timeout: float) -> Line:
     log = path.with_suffix(".log")
     log.write_bytes(b"")
     detached = subprocess.run(
-        [sys.executable, "-c", _DETACH, str(log), sys.executable, "-m", "beamstream.viewers.napari"],
+        [*PYTHON, "-c", _DETACH, str(log), *python_module("beamstream.viewers.napari")],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env={**os.environ, "BEAMSTREAM_NAPARI": str(path)},
