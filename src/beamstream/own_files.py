@@ -1,5 +1,6 @@
 """Open files in directories that others may write to: there a name proves nothing, only what was opened does."""
 
+import errno
 import os
 import stat
 from collections.abc import Collection
@@ -62,6 +63,18 @@ def open_own(path: str | os.PathLike[str], flags: int = os.O_RDONLY, *, others: 
         os.close(fd)
         raise
     return fd
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raise OSError where there is something else than a regular file, also behind links: to open a pipe waits."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+        raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
+
+
+def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
+    """Return at most so many bytes of a file; raises as `open_regular` does."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read(most)
 
 
 def read_own(path: str | os.PathLike[str], most: int) -> bytes:

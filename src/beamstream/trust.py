@@ -38,7 +38,7 @@ def check_trusted(path: str | os.PathLike[str], purpose: str) -> None:
     """
     if _is_named(os.fspath(path)):
         return
-    owners = {os.geteuid(), 0, os.stat(__file__).st_uid}
+    owners = {os.geteuid(), 0, Path(__file__).stat().st_uid}
     try:
         for place, about in _way(os.fspath(path)):
             if fault := _fault(place, about, owners):
@@ -63,6 +63,8 @@ def check_profile(directory: Path) -> None:
 def _is_named(path: str) -> bool:
     """Return whether ``BEAMSTREAM_TRUST`` has a path or a directory above it."""
     trusted = [Path(one) for one in os.environ.get(VARIABLE, "").split(os.pathsep) if Path(one).is_absolute()]
+    if not trusted:
+        return False
     here, real = Path(os.path.abspath(path)), Path(os.path.realpath(path))  # noqa: PTH100, links stay
     return any(here.is_relative_to(one) or real.is_relative_to(one.resolve()) for one in trusted)
 
