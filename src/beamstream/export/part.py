@@ -15,8 +15,8 @@ from beamstream.sinks.disk import explained, sync_directory
 class Part:
     """Give a hidden directory beside `target`; what is made in it appears at once, at the end, or never.
 
-    What a killed process of this user left of the same target is removed. To be used in ``with``; without `publish` everything
-    goes away again.
+    What a killed process of this user left of the same target is removed. To be used in ``with``; without `publish`
+    everything goes away again.
 
     Parameters
     ----------
