@@ -23,7 +23,7 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: i
     fd = os.open(path, flags | _CAREFULLY, mode)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise UntrustedFile("it is no regular file")
+            raise UntrustedFile(f"{os.fspath(path)!a}: to be opened, it is no regular file")
     except BaseException:
         os.close(fd)
         raise
@@ -51,18 +51,18 @@ def open_own(path: str | os.PathLike[str], flags: int = os.O_RDONLY, *, others: 
         It is no regular file, belongs to somebody else, has a second name, or a mode wider than 600.
     """
     fd = open_regular(path, flags)
-    try:
-        about = os.fstat(fd)
-        if about.st_uid != os.geteuid() and about.st_uid not in others:
-            raise UntrustedFile(f"it belongs to uid {about.st_uid}, not to us (uid {os.geteuid()})")
-        if (mode := stat.S_IMODE(about.st_mode)) & ~0o600:
-            raise UntrustedFile(f"its mode is {mode:03o}, others could have written it; 600 is expected")
-        if about.st_nlink > 1:
-            raise UntrustedFile("it has a second name")
-    except BaseException:
+    if fault := _fault(os.fstat(fd), others):
         os.close(fd)
-        raise
+        raise UntrustedFile(f"{os.fspath(path)!a}: to be opened, {fault}")
     return fd
+
+
+def _fault(about: os.stat_result, others: Collection[int]) -> str:
+    if about.st_uid != os.geteuid() and about.st_uid not in others:
+        return f"it belongs to uid {about.st_uid}, not to us (uid {os.geteuid()})"
+    if (mode := stat.S_IMODE(about.st_mode)) & ~0o600:
+        return f"its mode is {mode:03o} and not 600, others may have written it"
+    return "it has a second name" if about.st_nlink > 1 else ""
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:

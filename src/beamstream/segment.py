@@ -21,6 +21,7 @@ import json
 import mmap
 import os
 import platform
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -41,7 +42,7 @@ SHM = Path("/dev/shm")
 PREFIX = f"beamstream-{os.environ.get('BEAMSTREAM_RINGS', os.getuid())}-"
 """What the names of our segments begin with; instruments of one user can be kept apart by that variable."""
 ATTRIBUTE_BYTES = 960
-_OTHERS = frozenset(int(uid) for uid in os.environ.get("BEAMSTREAM_RING_OWNERS", "").split(",") if uid.isdecimal())
+_OTHERS = frozenset(map(int, re.findall(r"\d+", os.environ.get("BEAMSTREAM_RING_OWNERS", ""))))
 """Users whose rings count as ours: where a container shares /dev/shm and has other users."""
 
 _MAGIC = b"BEAMRING"
@@ -164,7 +165,7 @@ class Segment:
         try:
             fd = open_own(path, others=_OTHERS)
         except UntrustedFile as e:
-            raise NotARing(f"ring {path.name!a}: not ours: {e}; have it removed") from e
+            raise NotARing(f"ring {e}; have it removed") from e
         except OSError as e:
             kind = NotARing if e.errno == errno.ELOOP else RingError
             raise kind(f"ring {path.name!a}: cannot be opened: {e.strerror}; does its writer run?") from e
