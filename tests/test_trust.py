@@ -15,6 +15,7 @@ from beamstream.pipeline import Pipeline
 from beamstream.trust import VARIABLE, check_profile, check_trusted, check_working_directory
 
 NOBODY = 65534
+SOURCE = Path(__file__).parents[1] / "src" / "beamstream"
 BEAMSTREAM = Path(sys.executable).with_name("beamstream")
 
 
@@ -159,6 +160,23 @@ def test_what_the_variable_names_is_trusted_with_all_below(file, monkeypatch, na
     _of_nobody(other)
     with pytest.raises(UntrustedFile):
         check_trusted(other, "configuration")
+
+
+def test_a_directory_that_this_package_lies_in_as_well_is_no_reason(tmp_path):
+    place = tmp_path / "workspace"
+    package = place / "src" / "beamstream"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "trust.py", "errors.py"):
+        (package / name).write_bytes((SOURCE / name).read_bytes())
+    (place / "beamstream.toml").write_text("")
+    place.chmod(0o777)
+    code = "import sys; from beamstream.trust import check_trusted; check_trusted(sys.argv[1], 'configuration')"
+    command = [sys.executable, "-c", code, place / "beamstream.toml"]
+    for mode, expected in ((0o644, 0), (0o646, 1)):
+        (place / "beamstream.toml").chmod(mode)
+        environment = os.environ | {"PYTHONPATH": str(place / "src")}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == expected, done.stderr
 
 
 def test_what_is_not_there_is_nothing_to_refuse(tmp_path):

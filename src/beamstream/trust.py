@@ -5,6 +5,7 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from beamstream.errors import UntrustedFile
@@ -20,9 +21,10 @@ def check_trusted(path: str | os.PathLike[str], purpose: str) -> None:
     """Raise where others than us and root may have written a file, or could put another one in its place.
 
     The file, each directory on the way to it and each link have to belong to us, to root, or to the owner of this
-    installation, who decides anyway what we run. Nobody else may write to them, but for a group of one of these users
-    that has no other member. In a directory with the sticky bit, such as /tmp, nobody can replace what is ours. What
-    ``BEAMSTREAM_TRUST`` names, paths with colons between them, is trusted with all that lies below.
+    package. Nobody else may write to them, but for a group of one of these users that has no other member. In a
+    directory with the sticky bit, such as /tmp, nobody can replace what is ours. Directories that this package lies in
+    as well are passed over: who may write there decides anyway what we run. What ``BEAMSTREAM_TRUST`` names, paths with
+    colons between them, is trusted with all that lies below.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ def check_trusted(path: str | os.PathLike[str], purpose: str) -> None:
     owners = {os.geteuid(), 0, Path(__file__).stat().st_uid}
     try:
         for place, about in _way(os.fspath(path)):
-            if fault := _fault(place, about, owners):
+            if place not in _own_way() and (fault := _fault(place, about, owners)):
                 raise UntrustedFile(f"{path}: asked for as {purpose}, but {fault}; or trust it: {VARIABLE}={path}")
     except OSError:
         return  # nothing that could be opened: who opens it says so
@@ -87,6 +89,12 @@ def _way(path: str) -> Iterator[tuple[str, os.stat_result]]:
                 return  # the system gives up as well
             todo += reversed(Path(os.readlink(place)).parts)  # noqa: PTH115
             place = os.path.dirname(place)  # noqa: PTH120
+
+
+@cache
+def _own_way() -> frozenset[str]:
+    """Return what is on the way to this package."""
+    return frozenset(place for place, _ in _way(__file__))
 
 
 def _fault(place: str, about: os.stat_result, owners: set[int]) -> str:
