@@ -40,13 +40,16 @@ def check_trusted(path: str | os.PathLike[str], purpose: str) -> None:
     """
     if _is_named(os.fspath(path)):
         return
-    owners = {os.geteuid(), 0, Path(__file__).stat().st_uid}
+    owners, own_way = {os.geteuid(), 0, Path(__file__).stat().st_uid}, _own_way()
     try:
         for place, about in _way(os.fspath(path)):
-            if place not in _own_way() and (fault := _fault(place, about, owners)):
+            if place not in own_way and (fault := _fault(place, about, owners)):
                 raise UntrustedFile(f"{path}: asked for as {purpose}, but {fault}; or trust it: {VARIABLE}={path}")
-    except OSError:
-        return  # nothing that could be opened: who opens it says so
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UntrustedFile(f"{path}: asked for as {purpose}, but {reason}; correct the path") from error
 
 
 def check_working_directory() -> None:
