@@ -212,9 +212,14 @@ def test_a_configuration_that_everybody_may_write_is_refused_however_it_is_found
     assert load(file if how == "asked for" else None).file == file
 
 
-PLUGIN = (
-    "from pathlib import Path\n{more}Path({ran!r}).write_text('ran')\n\ndef process(img, meta=None):\n    return img\n"
-)
+PLUGIN = """
+from pathlib import Path
+from . import beside
+Path({ran!r}).write_text("ran")
+
+def process(img, meta=None):
+    return img
+"""
 
 
 @pytest.fixture

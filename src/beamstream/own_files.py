@@ -67,7 +67,10 @@ def _fault(about: os.stat_result, others: Collection[int]) -> str:
 
 def check_regular(path: str | os.PathLike[str]) -> None:
     """Raise OSError where there is something else than a regular file, also behind links: to open a pipe waits."""
-    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+    mode = os.stat(path).st_mode  # noqa: PTH116
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
 
 

@@ -47,6 +47,7 @@ _OTHERS = frozenset(map(int, re.findall(r"\d+", os.environ.get("BEAMSTREAM_RING_
 
 _MAGIC = b"BEAMRING"
 _INCOMPLETE = (b"", bytes(8))  # what stands in the place of the magic word until the header is written
+_NOT_ITS_FAULT = {errno.ENOENT, errno.EMFILE, errno.ENFILE}  # of a file that cannot be opened
 _WORD = 8  # bytes
 _NEXT, _FIRST, _CLOSED = 1, 2, 3  # the counters: words from the beginning of the file
 _HEADER = 8  # the word with the header's length; the header comes right behind it
@@ -167,7 +168,7 @@ class Segment:
         except UntrustedFile as e:
             raise NotARing(f"ring {e}; have it removed") from e
         except OSError as e:
-            kind = NotARing if e.errno == errno.ELOOP else RingError
+            kind = RingError if e.errno in _NOT_ITS_FAULT else NotARing
             raise kind(f"ring {path.name!a}: cannot be opened: {e.strerror}; does its writer run?") from e
         try:
             if os.pread(fd, _WORD, 0) in _INCOMPLETE:
