@@ -16,6 +16,7 @@ from beamstream.trust import VARIABLE, check_profile, check_trusted, check_worki
 
 NOBODY = 65534
 SOURCE = Path(__file__).parents[1] / "src" / "beamstream"
+USERS = (("beam", 2_000_002), ("guest", 2_000_003))
 BEAMSTREAM = Path(sys.executable).with_name("beamstream")
 
 
@@ -130,9 +131,6 @@ def test_the_group_of_its_owner_alone_may_write(file, monkeypatch):
 
 
 def test_a_group_that_has_the_name_of_its_owner_and_another_member_may_not_write(file, monkeypatch):
-    import grp
-    import pwd
-
     users = [pwd.struct_passwd((name, "x", uid, 2_000_001, "", "/", "/bin/sh")) for name, uid in USERS]
     group = grp.struct_group(("beam", "x", 2_000_001, []))
     monkeypatch.setattr(grp, "getgrgid", lambda gid: group)
@@ -144,9 +142,6 @@ def test_a_group_that_has_the_name_of_its_owner_and_another_member_may_not_write
     monkeypatch.setattr(pwd, "getpwall", lambda: users)
     with pytest.raises(UntrustedFile, match="group beam may write"):
         check_trusted(file, "configuration")
-
-
-USERS = (("beam", 2_000_002), ("guest", 2_000_003))
 
 
 @pytest.mark.parametrize("named", ["the file", "its directory", "another and the directory above"])
