@@ -299,6 +299,7 @@ def test_a_file_that_is_no_whole_segment_is_not_attached(ring, name, what):
     damaged = content[:64] + b"\xff" * 8 + content[72:] if what == "header" else content[:8192]
     other = path.with_name(f"{PREFIX}{name}-damaged.1-0-0")
     other.write_bytes(damaged)
+    other.chmod(0o600)
     before = _descriptors()
     with pytest.raises(RingError, match="not a ring, or not yet complete"):
         RingView(f"{name}-damaged")

@@ -1,9 +1,19 @@
-"""What is heard of a child process: a line that it owes, and its last words."""
+"""How a child process of ours is started, and what is read from it: a line that it owes, its last words."""
 
 import os
 import select
+import sys
 import time
 from typing import IO
+
+PYTHON = (sys.executable, "-P")
+"""How Python begins for a child of ours: with `-P` it imports nothing from the directory that it is started in, where
+somebody else may have put a numpy.py. A variable of the environment would change programs of the user as well."""
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """Return the command line that runs a module, ``beamstream.plots``, in a process of its own."""
+    return [*PYTHON, "-m", module, *arguments]
 
 
 def read_line(stream: IO[bytes], timeout: float) -> bytes:

@@ -4,6 +4,7 @@
 
     BeamstreamError
     ├── ConfigurationError     a key, a value or a file of the configuration is wrong
+    │   └── UntrustedFile      others may have made or changed a file that we would obey
     ├── SourceError            something is wrong on the way from the detector to us
     │   ├── NotConnected       no server answers for the name asked for
     │   ├── NotAnImage         the name answers, but not with an NTNDArray
@@ -14,6 +15,7 @@
     ├── CodecError             a compressed frame cannot be decoded
     ├── FrameLoss              frames are missing and the policy is to fail
     ├── RingError              the ring cannot be made, found or read
+    │   ├── NotARing           a file is named like a ring's, and is none of ours or damaged
     │   └── RingOverrun        a reader asked for frames that are overwritten already
     ├── SinkError              frames cannot be kept
     │   └── DiskFull           because there is no space left
@@ -38,6 +40,10 @@ class BeamstreamError(Exception):
 
 class ConfigurationError(BeamstreamError):
     """A key, a value or a file of the configuration is wrong."""
+
+
+class UntrustedFile(ConfigurationError):
+    """Others may have made or changed a file that we would obey or read."""
 
 
 class SourceError(BeamstreamError):
@@ -82,6 +88,10 @@ class FrameLoss(BeamstreamError):
 
 class RingError(BeamstreamError):
     """A ring cannot be made, found or read."""
+
+
+class NotARing(RingError):
+    """A file in shared memory is named like a ring's, and is none of ours, or damaged."""
 
 
 class RingOverrun(RingError):

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import struct
 
 from beamstream.forks import close_unshared, open_unshared
@@ -24,13 +25,18 @@ def is_locked(path: str | os.PathLike[str]) -> bool:
     A recorded HDF5 file is locked by its writer; readers that open it meanwhile are not disturbed by the question.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # of a pipe it would wait
     except OSError:
         return False
     try:
-        return not _is_free(fd) or _is_marked(fd)
+        return stat.S_ISREG(os.fstat(fd).st_mode) and is_held(fd)
     finally:
         os.close(fd)
+
+
+def is_held(fd: int) -> bool:
+    """Return whether a living process holds an open file locked; by another descriptor than this one, to be closed."""
+    return not _is_free(fd) or _is_marked(fd)
 
 
 def open_locked(path: str | os.PathLike[str], flags: int = _CREATE, mode: int = 0o644, *, shared: bool = False) -> int:

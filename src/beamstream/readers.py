@@ -1,17 +1,21 @@
 """Reading a ring: every frame or the latest, in the writer's process or in another one."""
 
-import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol, TypeVar
 
-from beamstream.errors import RingError, RingOverrun
+from beamstream.errors import NotARing, RingError, RingOverrun
 from beamstream.frames import Frame, Geometry
-from beamstream.locks import is_locked
-from beamstream.segment import PREFIX, SHM, Segment, held
+from beamstream.segment import Segment, held, is_written, ring_files
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_MOST_WARNED = 50
+_warned: set[str] = set()
 _POLL = 0.002  # s; how late a reader in another process may notice a frame
 
 
@@ -85,17 +89,22 @@ class RingView:
 
     def __init__(self, name: str, owner: int | None = None, *, token: str = "") -> None:
         self.name = name
-        self._pattern = f"{PREFIX}{name}.{'' if owner is None else f'{owner}-'}*{token}"
+        self._start, self._token = f"{name}.{'' if owner is None else f'{owner}-'}", token
         self._segment = self._find()
 
     def _find(self) -> Segment:
-        found = []
-        for path in SHM.glob(self._pattern):
-            with contextlib.suppress(FileNotFoundError):  # its writer ends it this moment
-                found.append((path.stat().st_mtime_ns, path))
-        if not found:
-            raise RingError(f"{self.name}: no ring of this name; is its device staged or watched?")
-        return Segment.attach(max(found)[1])
+        """Attach to the youngest; what is not ours, damaged or not yet complete is passed over."""
+        why: RingError | None = None
+        for path in sorted(ring_files(self._start, self._token), key=_age):
+            try:
+                return Segment.attach(path)
+            except NotARing as error:
+                why = error
+                _warn_once(error)
+            except RingError as error:
+                why = error
+        passed = f" Passed over: {why}" if why else ""
+        raise RingError(f"{self.name}: no ring of this name; is its device staged or watched?{passed}") from why
 
     @property
     def closed(self) -> bool:
@@ -105,7 +114,7 @@ class RingView:
     @property
     def alive(self) -> bool:
         """Whether its writer is there."""
-        return is_locked(self._segment.path)
+        return is_written(self._segment.path)
 
     @property
     def geometry(self) -> Geometry:
@@ -170,6 +179,21 @@ class RingView:
     def close(self) -> None:
         """Let go of the memory."""
         self._segment.detach()
+
+
+def _age(path: Path) -> int:
+    try:
+        return -path.lstat().st_mtime_ns
+    except FileNotFoundError:  # its writer ends it this moment
+        return 1
+
+
+def _warn_once(error: NotARing) -> None:
+    """Log why a file was passed over, of so many that it cannot fill the log."""
+    text = str(error)
+    if text not in _warned and len(_warned) < _MOST_WARNED:
+        _warned.add(text)
+        log.warning("passed over: %s", text)
 
 
 def every(store: FrameStore, start: int | None = None, *, timeout: float, most: int = 64) -> Iterator[list[Frame]]:

@@ -15,11 +15,14 @@ a barrier is between any two steps. It is made of a lock that is released and ac
 load-acquire of one variable in this order, ARM's model says that everything before stays before everything behind.
 """
 
+import errno
 import fcntl
 import json
 import mmap
 import os
 import platform
+import re
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -28,17 +31,23 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import orjson
 
-from beamstream.errors import MalformedFrame, RingError, RingOverrun
+from beamstream.errors import MalformedFrame, NotARing, RingError, RingOverrun, UntrustedFile
 from beamstream.forks import close_unshared, open_unshared
 from beamstream.frames import Frame, Geometry
+from beamstream.locks import is_held
+from beamstream.own_files import open_own
 from beamstream.slot_memory import PAGE, Slots, Touching, pages, slot_bytes
 
 SHM = Path("/dev/shm")
 PREFIX = f"beamstream-{os.environ.get('BEAMSTREAM_RINGS', os.getuid())}-"
 """What the names of our segments begin with; instruments of one user can be kept apart by that variable."""
 ATTRIBUTE_BYTES = 960
+_OTHERS = frozenset(map(int, re.findall(r"\d+", os.environ.get("BEAMSTREAM_RING_OWNERS", ""))))
+"""Users whose rings count as ours: where a container shares /dev/shm and has other users."""
 
 _MAGIC = b"BEAMRING"
+_INCOMPLETE = (b"", bytes(8))  # what stands in the place of the magic word until the header is written
+_NOT_ITS_FAULT = {errno.ENOENT, errno.EMFILE, errno.ENFILE}  # of a file that cannot be opened
 _WORD = 8  # bytes
 _NEXT, _FIRST, _CLOSED = 1, 2, 3  # the counters: words from the beginning of the file
 _HEADER = 8  # the word with the header's length; the header comes right behind it
@@ -73,23 +82,24 @@ class Segment:
         self.path = path
         self._fd = fd
         access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+        header = _read_header(fd)
+        self.geometry = Geometry.from_dict(header["geometry"])
+        self.source: str = header["source"]
+        self.token: str = header.get("ring", "")
+        self.capacity: int = header["capacity"]
+        slots = Slots(self.geometry, self.capacity, table_end(self.capacity))
+        nbytes = os.fstat(fd).st_size  # before it is mapped: whoever touches memory behind the file's end dies
+        if self.capacity < 1 or slots.end > nbytes:
+            raise ValueError(f"{nbytes} bytes for {self.capacity} frames of {self.geometry}")
         # opened anew: a mapping keeps the locks of its file, and a child made by fork has all mappings of its parent
-        mapped = os.open(path, os.O_RDWR | os.O_CLOEXEC) if writable else fd
-        self._buffer = mmap.mmap(mapped, 0, flags=mmap.MAP_SHARED, prot=access)
+        mapped = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC) if writable else fd
+        self._buffer = mmap.mmap(mapped, nbytes, flags=mmap.MAP_SHARED, prot=access)
         if writable:
             os.close(mapped)
         view = memoryview(self._buffer)
         self._words, self._signed, self._reals = view.cast("Q"), view.cast("q"), view.cast("d")
         self._pixels = view.toreadonly()
-        header = self._read_header()
-        self.geometry = Geometry.from_dict(header["geometry"])
-        self.source: str = header["source"]
-        self.token: str = header.get("ring", "")
-        self.capacity: int = header["capacity"]
         self.first: int = self._words[_FIRST]
-        slots = Slots(self.geometry, self.capacity, table_end(self.capacity))
-        if self.capacity < 1 or slots.end > len(self._buffer):
-            raise ValueError(f"{len(self._buffer)} bytes for {self.capacity} frames of {self.geometry}")
         self._slots_at, self._stride = slots.at, slots.stride
         self.nbytes = slots.at + self.capacity * slots.reserved
         self._bytes = np.frombuffer(self._buffer, np.uint8)
@@ -100,13 +110,6 @@ class Segment:
         self._reserved = slots.reserved
         self._extended: dict[int, int] = {}  # bytes that are reserved of slots which had a larger frame
         self._touching = Touching(self._bytes, slots, path.name) if writable else None
-
-    def _read_header(self) -> dict[str, Any]:
-        length = self._words[_HEADER]
-        if length > _MOST_HEADER:
-            raise ValueError(f"a header of {length} bytes")
-        start = (_HEADER + 1) * _WORD
-        return json.loads(self._buffer[start : start + length])
 
     @classmethod
     def create(cls, path: Path, geometry: Geometry, capacity: int, first: int, source: str, token: str = "") -> Self:
@@ -148,24 +151,35 @@ class Segment:
 
     @classmethod
     def attach(cls, path: Path) -> Self:
-        """Map somebody else's segment, read-only.
+        """Map the segment of another process, read-only.
+
+        It has to be a file of our own with mode 600. So only we can cut it off while it is mapped, which would end
+        its readers (SIGBUS); its writer never does.
 
         Raises
         ------
+        NotARing
+            It is none, not ours, or damaged.
         RingError
-            There is none, or it is not complete.
+            There is none, or it is not yet complete.
         """
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = open_own(path, others=_OTHERS)
+        except UntrustedFile as e:
+            raise NotARing(f"ring {e}; have it removed") from e
         except OSError as e:
-            raise RingError(f"ring {path.name}: cannot be opened: {e.strerror}; does its writer run?") from e
+            kind = RingError if e.errno in _NOT_ITS_FAULT else NotARing
+            raise kind(f"ring {path.name!a}: cannot be opened: {e.strerror}; does its writer run?") from e
         try:
-            if os.pread(fd, _WORD, 0) != _MAGIC:
-                raise ValueError("no magic word")
+            if os.pread(fd, _WORD, 0) in _INCOMPLETE:
+                raise RingError(f"ring {path.name}: not a ring, or not yet complete; try again")
             return cls(path, fd, writable=False)
-        except (ValueError, KeyError, TypeError, OSError) as e:
+        except RingError:
             os.close(fd)
-            raise RingError(f"ring {path.name}: not a ring, or not yet complete ({e}); try again") from e
+            raise
+        except Exception as e:  # of a damaged header anything: KeyError, TypeError, RecursionError, …
+            os.close(fd)
+            raise NotARing(f"ring {path.name}: not a ring, or not yet complete ({e}); remove it") from e
 
     @property
     def next_index(self) -> int:
@@ -348,6 +362,18 @@ class Segment:
             self._fd = -1
 
 
+def _read_header(fd: int) -> dict[str, Any]:
+    """Return the header of a segment, read and not mapped."""
+    page = os.pread(fd, PAGE, 0)
+    if page[:_WORD] != _MAGIC:
+        raise ValueError("no magic word")
+    start = (_HEADER + 1) * _WORD
+    length = int.from_bytes(page[start - _WORD : start], sys.byteorder)
+    if length > _MOST_HEADER:
+        raise ValueError(f"a header of {length} bytes")
+    return json.loads(page[start : start + length])
+
+
 def _itself(frame: Frame) -> Frame:
     return frame
 
@@ -372,18 +398,41 @@ def _from_json(encoded: bytes) -> dict[str, Any]:
         return json.loads(encoded)
 
 
+def ring_files(start: str, end: str = "") -> list[Path]:
+    """Return the files in shared memory whose names begin with `PREFIX` and `start` and end with `end`.
+
+    Anybody can have made them: `Segment.attach`, `is_written` and `sweep` look whose they are.
+    """
+    with os.scandir(SHM) as entries:
+        names = [entry.name for entry in entries]
+    return [SHM / name for name in names if name.startswith(PREFIX + start) and name.endswith(end)]
+
+
+def is_written(path: Path) -> bool:
+    """Return whether a file is a segment of ours whose writer lives."""
+    try:
+        fd = open_own(path, others=_OTHERS)
+    except (OSError, UntrustedFile):
+        return False
+    try:
+        return is_held(fd)
+    finally:
+        os.close(fd)
+
+
 def sweep(prefix: str) -> list[Path]:
     """Unlink the segments of this user whose writers are dead; return their paths."""
     swept = []
-    for path in SHM.glob(f"{prefix}*"):
+    for path in ring_files(prefix.removeprefix(PREFIX)):
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            continue
+            fd = open_own(path, os.O_RDWR)
+        except (OSError, UntrustedFile):
+            continue  # somebody else's is not ours to unlink
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink(missing_ok=True)
-            swept.append(path)
+            if os.fstat(fd).st_nlink:  # the name may be another file's by now
+                path.unlink(missing_ok=True)
+                swept.append(path)
         except OSError:
             continue  # its writer lives
         finally:

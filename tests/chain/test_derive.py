@@ -1,5 +1,6 @@
 """Images made of images while a run is recorded: complete, in order, in the same run."""
 
+import os
 from typing import Any
 
 import av
@@ -15,6 +16,7 @@ from beamstream.errors import ProcessorFailed, RingError
 from beamstream.frames import ColorMode
 from beamstream.ops.reduce import Bin
 from beamstream.ring import Ring
+from beamstream.segment import PREFIX, SHM
 from devices.video import VideoDetector
 from plans.record import record
 
@@ -69,6 +71,27 @@ def test_recorded_and_derived_rows_know_their_ring_and_documents_do_not_mention_
     assert cam.ring.token in tokens
     for stream in ("primary", "primary_inverted"):
         assert not [key for key in docs.descriptor(stream)["data_keys"] if "ring" in key]
+
+
+def test_a_run_goes_on_past_pipes_and_files_of_others_that_have_the_name_of_its_ring(engine, chain, docs, cam):
+    chain.add(Derive("inverted", Inverted))
+    names = [f"{PREFIX}{ring}.{number}-0-{cam.ring.token}" for ring in ("cam", "cam_inverted") for number in (1, 2)]
+    paths = [SHM / name for name in names]
+    for path in paths[::2]:
+        os.mkfifo(path, 0o600)
+    for path in paths[1::2]:
+        path.write_bytes(b"BEAMRING" + bytes(4096))
+        os.chown(path, 65534, 65534)
+    for path in paths:
+        os.utime(path, (3e9, 3e9))
+    try:
+        engine(record([cam], num=100, flush_period=0.1))
+    finally:
+        for path in paths:
+            path.unlink()
+    assert docs.stop["exit_status"] == "success"
+    assert np.array_equal(docs.images("cam_inverted_image"), 65535 - docs.images("cam_image"))
+    assert docs.account["inverted_frames"] == 100
 
 
 def test_a_film_that_is_recorded_again_in_other_colours_is_derived_in_these(engine, chain, docs, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 
 import h5py
@@ -40,6 +41,8 @@ DAMAGES = {
     "empty": lambda path: path.write_bytes(b""),
     "cut": _cut,
     "text": lambda path: path.write_text("no HDF5"),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a link to a pipe": lambda path: (path.unlink(), os.mkfifo(f"{path}-pipe"), path.symlink_to(f"{path}-pipe")),
     "no group": _edit(lambda group: group.parent.pop("data")),
     "no mean": _edit(lambda group: group.pop("mean")),
     "no attribute": _edit(lambda group: group.attrs.pop("taken")),
@@ -120,3 +123,16 @@ def test_where_there_are_no_hard_links_a_file_appears_all_the_same(tmp_path, mon
     with publish.published(tmp_path / "new") as file:
         file.write(b"new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "taken"]
+
+
+def test_of_what_killed_writers_left_only_our_own_is_taken_away(reference, store):
+    place = store.keep(reference()).path.parent
+    names = ours, theirs, link = [place / f".{name}.h5.part" for name in ("ours", "theirs", "link")]
+    for path in (ours, theirs):
+        path.write_text("half")
+        os.utime(path, (1e9, 1e9))
+    link.symlink_to(ours)
+    os.utime(link, (1e9, 1e9), follow_symlinks=False)
+    os.chown(theirs, 65534, 65534)
+    store.keep(reference())
+    assert [os.path.lexists(path) for path in names] == [False, True, True]

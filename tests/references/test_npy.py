@@ -178,3 +178,9 @@ def test_an_export_to_a_full_disk_leaves_nothing(tmp_path, small_files):
     with small_files(1000), pytest.raises(DiskFull, match=r"ulimit -f"):
         export_npy(_flat(np.ones((64, 64))), tmp_path / "out.npy")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "flat.npy")
+    with pytest.raises(CalibrationError, match="no regular file; check the path"):
+        import_npy(tmp_path / "flat.npy", "flat", "cam")

@@ -108,3 +108,42 @@ def test_the_youngest_run_comes_first(tmp_path):
     other = said | {"run": {"uid": "new", "started": 2.0}}
     (tmp_path / "sessions" / "0.json").write_text(json.dumps(other))
     assert [each["run"]["uid"] for each in present(tmp_path)] == ["new", "old"]
+
+
+def _link_to_another(path, text):
+    path.with_name("another").write_text(text)
+    path.symlink_to(path.with_name("another"))
+
+
+def _pipe(path, text):
+    os.mkfifo(path)
+
+
+def _deep(path, text):
+    path.write_text("[" * 100_000)
+
+
+def _endless(path, text):
+    path.write_text(text[:-2] + " " * (1 << 21) + "}")
+
+
+@pytest.mark.parametrize("put", [_link_to_another, _pipe, _deep, _endless])
+def test_what_is_no_plain_file_of_a_session_is_passed_over(tmp_path, put):
+    file = PresenceFile(tmp_path)
+    file.write("idle", None)
+    put(tmp_path / "sessions" / "0.json", file.path.read_text())
+    os.mkfifo(tmp_path / "sessions" / "0.lock")
+    assert [said["pid"] for said in present(tmp_path)] == [os.getpid()]
+    file.remove()
+
+
+def test_a_session_writes_through_no_link_that_waits_for_it(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    file = PresenceFile(tmp_path)
+    file.path.parent.mkdir()
+    file.path.with_suffix(".new").symlink_to(mine)
+    file.write("idle", None)
+    assert mine.read_text() == "precious"
+    assert len(present(tmp_path)) == 1
+    file.remove()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from beamstream.archive.address import Address, find_server
 from beamstream.archive.layout import Layout
+from beamstream.children import python_module
 from beamstream.errors import ArchiveError
 
 
@@ -47,7 +48,7 @@ def running_server(
     """
     layout = Layout(Path(directory))
     layout.prepare()
-    command = [sys.executable, "-m", "beamstream.archive.process", str(layout.directory)]
+    command = python_module("beamstream.archive.process", str(layout.directory))
     command += ["--host", host, "--port", str(port), *(["--anonymous"] if anonymous else [])]
     command += [*([] if feed else ["--no-feed"]), *(f"--recordings={Path(p).absolute()}" for p in recordings)]
     output = layout.directory / "server.log"

@@ -31,6 +31,7 @@ from beamstream.cli import (
 )
 from beamstream.cli.console import INTERRUPTED, complain, err
 from beamstream.errors import BeamstreamError
+from beamstream.trust import check_working_directory
 
 _DEBUG = "BEAMSTREAM_DEBUG"
 _EPILOG = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 frames were lost and marked (record), 130 Ctrl-C."
@@ -98,6 +99,7 @@ def beamstream(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)
+    check_working_directory()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

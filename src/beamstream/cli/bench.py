@@ -1,11 +1,11 @@
 """`beamstream bench`: the measurements of tests/benchmarks."""
 
 import subprocess
-import sys
 from typing import Annotated
 
 import typer
 
+from beamstream.children import python_module
 from beamstream.cli.checkout import checkout
 from beamstream.errors import ConfigurationError
 
@@ -24,14 +24,5 @@ def bench(
     root = checkout()
     if root is None or not (root / "tests" / "benchmarks").is_dir():
         raise ConfigurationError("bench: tests/benchmarks asked for, this is no checkout; clone the repository")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "tests/benchmarks",
-        "-m",
-        "benchmark and not soak",
-        "-s",
-        "--timeout=900",
-    ]
+    command = python_module("pytest", "tests/benchmarks", "-m", "benchmark and not soak", "-s", "--timeout=900")
     raise typer.Exit(subprocess.run([*command, *(arguments or [])], cwd=root, check=False).returncode)

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from beamstream.children import python_module
 from beamstream.cli.checkout import checkout
 from beamstream.errors import ConfigurationError
+from beamstream.trust import check_profile
 
 
 def session(
@@ -24,9 +26,9 @@ def session(
     `beamstream session --profile ~/my_profile -- -i warmup.py`
     """
     directory = profile_directory(profile)
-    command = [sys.executable, "-m", "IPython", f"--profile-dir={directory}", *(arguments or [])]
+    command = python_module("IPython", "--ignore-cwd", f"--profile-dir={directory}", *(arguments or []))
     sys.stdout.flush()
-    os.execv(sys.executable, command)
+    os.execv(command[0], command)
 
 
 def profile_directory(asked: Path | None) -> Path:
@@ -35,7 +37,7 @@ def profile_directory(asked: Path | None) -> Path:
     Raises
     ------
     ConfigurationError
-        It has no ``startup``, or this is no checkout and none was named.
+        It has no ``startup``, others may have written it, or this is no checkout and none was named.
     """
     if asked is None:
         root = checkout()
@@ -44,4 +46,5 @@ def profile_directory(asked: Path | None) -> Path:
         asked = root / "profile"
     if not (asked / "startup").is_dir():
         raise ConfigurationError(f"session: {asked} has no directory startup; name a profile with --profile DIR")
+    check_profile(asked)
     return asked.absolute()

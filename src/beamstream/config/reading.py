@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from beamstream.config.complaints import complaint, report, secrets
 from beamstream.config.model import Config
 from beamstream.errors import ConfigurationError
+from beamstream.trust import check_trusted
 
 VARIABLE = "BEAMSTREAM_CONFIG"
 FILE_NAME = "beamstream.toml"
@@ -41,11 +42,14 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
     ------
     ConfigurationError
         The file cannot be read, is not TOML, or has keys or values that are wrong; all of them are named.
+    UntrustedFile
+        Others may have written it, see `beamstream.trust.check_trusted`.
     """
     file = Path(path).expanduser() if path is not None else find()
     if file is None:
         return Config()
     file = file.absolute()
+    check_trusted(file, "configuration")
     text = _read(file, f" ({VARIABLE} names it)" if path is None and os.environ.get(VARIABLE) else "")
     document = _parse(file, text)
     if complaints := list(secrets(document)):

@@ -15,8 +15,8 @@ from beamstream.sinks.disk import explained, sync_directory
 class Part:
     """Give a hidden directory beside `target`; what is made in it appears at once, at the end, or never.
 
-    What a killed process left of the same target is removed. To be used in ``with``; without `publish` everything
-    goes away again.
+    What a killed process of this user left of the same target is removed. To be used in ``with``; without `publish`
+    everything goes away again.
 
     Parameters
     ----------
@@ -48,7 +48,8 @@ class Part:
             try:
                 self._refuse_existing(self.target)
                 for stale in self.target.parent.glob(f"{_escaped(self.target.name)}.part-*"):
-                    shutil.rmtree(stale)  # whoever made it is dead: its lock is ours
+                    if stale.lstat().st_uid == os.geteuid() and not stale.is_symlink():
+                        shutil.rmtree(stale)  # whoever made it is dead: its lock is ours
                 self._directory.mkdir()
             except BaseException:
                 self._unlock()
@@ -78,7 +79,7 @@ class Part:
     def _locked(self) -> int:
         while True:
             try:
-                fd = open_locked(self._lock_path)
+                fd = open_locked(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
             except BlockingIOError:
                 raise SinkError(
                     f"export: {self.target} is being made by another process; wait for it, or choose another --out"

@@ -1,12 +1,12 @@
 """The process that takes uploads, as the one sees it who started it."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from beamstream.archive.layout import Layout, read_key
+from beamstream.children import python_module
 from beamstream.errors import IngestError, NotConnected
 from beamstream.sim.child import ChildProcess
 
@@ -58,7 +58,7 @@ class IngestProcess(ChildProcess):
         IngestError
             It ended, or did not answer in time; quotes its last words.
         """
-        self.command = [sys.executable, "-m", "beamstream.ingest", str(self.layout.directory)]
+        self.command = python_module("beamstream.ingest", str(self.layout.directory))
         self.command += ["--host", self._host, "--port", str(self._port), "--key-file", str(self.key_file)]
         try:
             super().start()

@@ -99,7 +99,7 @@ class ScanIds:
             return ours + 1
 
     def _next(self, ours: int) -> int:
-        fd = open_unshared(self._path, os.O_CREAT | os.O_RDWR, 0o644)
+        fd = open_unshared(self._path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             number = max(ours, int(os.pread(fd, 32, 0) or b"0")) + 1

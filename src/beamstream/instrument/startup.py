@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from beamstream.config import FILE_NAME, VARIABLE, Config, apply_environment, load
 from beamstream.errors import BeamstreamError
 from beamstream.exits import before_exit
+from beamstream.trust import check_profile, check_working_directory
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
@@ -85,6 +86,8 @@ def start(profile: Path) -> Instrument:
         In a worker; a person gets one red line instead, and the process ends with status 1.
     """
     try:
+        check_profile(profile)
+        check_working_directory()
         instrument = assemble(configuration(profile))
     except BeamstreamError as error:
         if in_worker():

@@ -7,12 +7,11 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import tempfile
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from beamstream.children import last_words, read_line
+from beamstream.children import last_words, python_module, read_line
 from beamstream.errors import BeamstreamError, ConfigurationError
 
 _LAST_WORDS = 600  # bytes of its log
@@ -107,7 +106,7 @@ class ServerProcess:
             return self
         self._end()
         child = subprocess.Popen(
-            [sys.executable, "-m", self._module],
+            python_module(self._module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

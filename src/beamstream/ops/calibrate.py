@@ -11,6 +11,7 @@ from beamstream.frames import ColorMode
 from beamstream.ops.base import Meta
 from beamstream.ops.dtypes import for_fractions
 from beamstream.ops.options import Described, named, one_of
+from beamstream.own_files import check_regular
 
 
 class SubtractDark(Described):
@@ -102,6 +103,7 @@ def reference(op: str, option: str, given: str | Path | NDArray[Any]) -> NDArray
     image = given
     if not isinstance(given, np.ndarray):
         try:
+            check_regular(given)
             image = np.load(given, allow_pickle=False)
         except (OSError, ValueError, TypeError, EOFError) as error:
             raise PipelineError(f"{op}: {option} = {str(given)!r} cannot be read: {error}; give a .npy file") from error

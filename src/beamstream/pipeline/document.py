@@ -7,6 +7,9 @@ from json.decoder import scanstring  # pyright: ignore[reportAttributeAccessIssu
 from pathlib import Path
 from typing import Any
 
+from beamstream.errors import UntrustedFile
+from beamstream.trust import check_trusted
+
 Location = tuple[str | int, ...]
 """The path of a value: ``("processors", 0, "kwargs", "sigma")``."""
 
@@ -66,8 +69,11 @@ def read(file: Path) -> Document:
     """Read a file; what is wrong with it is among the document's complaints, its value is None then."""
     document = Document(file)
     try:
+        check_trusted(file, "pipeline")
         text = file.read_text(encoding="utf-8-sig")
         document.value = json.loads(text)
+    except UntrustedFile as error:
+        document.complaints.append(Complaint(0, str(error).removeprefix(f"{file}: ")))
     except json.JSONDecodeError as error:
         words = f"not JSON: {error.msg.lower()}; {_advice(error)}"
         document.complaints.append(Complaint(error.lineno, words, error.colno))

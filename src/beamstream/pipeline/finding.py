@@ -9,11 +9,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from beamstream.errors import PipelineError
+from beamstream.errors import PipelineError, UntrustedFile
 from beamstream.pipeline import known, plugins
 from beamstream.pipeline.entries import FUNCTIONS, Entry, nearest
 from beamstream.pipeline.processor import place_of
 from beamstream.pipeline.watching import Watched
+from beamstream.trust import check_trusted
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +112,11 @@ def _installed(module: str) -> ModuleType | None:
 def _from_file(entry: Entry, root: Path, file: Path, watched: Watched) -> Found:
     whole = root / file
     try:
+        check_trusted(whole, "plug-in")
         digest = hashlib.sha256(whole.read_bytes()).hexdigest()
         module = plugins.load(root, file, watched)
+    except UntrustedFile as error:
+        raise Wrong(str(error), "module") from error
     except (Exception, SystemExit) as error:
         where = "" if isinstance(error, SyntaxError) else place_of(error, str(whole))  # its text has the line
         words = f"{whole} cannot be imported: {type(error).__name__}: {error}" + (f" ({where})" if where else "")

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from beamstream.pipeline.watching import Watched
+from beamstream.trust import check_trusted
 
 _PREFIX = "beamstream_plugin_"
 _numbers = itertools.count(1)
@@ -115,6 +116,8 @@ class _Finder(MetaPathFinder):
                 (_Source, importlib.machinery.SOURCE_SUFFIXES),
             )
             if spec := finder.find_spec(fullname):
+                if spec.has_location and spec.origin:
+                    check_trusted(spec.origin, "plug-in")
                 return spec
         return None
 

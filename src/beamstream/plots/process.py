@@ -4,13 +4,12 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 
-from beamstream.children import last_words
+from beamstream.children import last_words, python_module
 from beamstream.plots.inbox import Message, Outbox
 
 log = logging.getLogger(__name__)
@@ -163,7 +162,7 @@ class PlotProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "beamstream.plots", json.dumps(self._options)],
+            python_module("beamstream.plots", json.dumps(self._options)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -6,7 +6,6 @@ import logging
 import os
 import select
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -15,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from beamstream.children import last_words
+from beamstream.children import last_words, python_module
 from beamstream.errors import SinkError
 from beamstream.receiver.drawing import Options
 
@@ -149,7 +148,7 @@ class Plots:
     def _ready(self) -> subprocess.Popen[bytes]:
         if self._child is None:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "beamstream.receiver", json.dumps(asdict(self._options))],
+                python_module("beamstream.receiver", json.dumps(asdict(self._options))),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,

@@ -13,6 +13,7 @@ import numpy as np
 from beamstream.errors import CalibrationError
 from beamstream.file_uri import uri_of
 from beamstream.frames import ColorMode, Geometry
+from beamstream.own_files import check_regular
 from beamstream.references.reference import Reference, ReferenceHeader
 from beamstream.sinks.base import StoredArray
 
@@ -143,6 +144,7 @@ def _opened(path: Path) -> Iterator[Any]:
     import h5py
 
     try:
+        check_regular(path)
         with h5py.File(path, "r") as file:
             yield file[_GROUP]
     except FileNotFoundError as error:

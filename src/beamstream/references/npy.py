@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from beamstream.errors import CalibrationError, WrongGeometry
 from beamstream.frames import ColorMode, Geometry
+from beamstream.own_files import check_regular
 from beamstream.references.publish import published
 from beamstream.references.reference import Kind, Reference
 from beamstream.sinks.disk import explained
@@ -74,6 +75,7 @@ def import_npy(
 def _opened(path: Path, who: str) -> tuple[NDArray[Any], float]:
     """Map the array; it has at most the size that the file has, whatever its header says."""
     try:
+        check_regular(path)
         return np.lib.format.open_memmap(path, mode="r"), path.stat().st_mtime
     except OSError as error:
         raise CalibrationError(f"{who}: {error.strerror or error}; check the path and its rights") from error

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,10 +52,12 @@ def make(directory: Path) -> None:
 
 
 def sweep(directory: Path) -> None:
-    """Remove what killed writers left in a directory."""
+    """Remove what killed writers of this user left in a directory."""
     for draft in directory.glob(".*.part"):
-        with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
-            if time.time() - draft.stat().st_mtime > _ABANDONED:
+        with contextlib.suppress(OSError):  # gone meanwhile
+            about = draft.lstat()
+            is_ours = stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid()
+            if is_ours and time.time() - about.st_mtime > _ABANDONED:
                 draft.unlink()
 
 

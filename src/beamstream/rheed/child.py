@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import IO, Any
 
+from beamstream.children import python_module
 from beamstream.rheed.key import KEY_VARIABLE
 
 _LONGEST_LINE = 1 << 20
@@ -32,9 +32,7 @@ class ClientProcess:
     async def start(cls, first: Mapping[str, Any], log: IO[Any]) -> "ClientProcess":
         """Start it and say the first line; what it writes besides goes to `log`."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "beamstream.rheed.client",
+            *python_module("beamstream.rheed.client"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,

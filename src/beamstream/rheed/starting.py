@@ -3,11 +3,11 @@
 import logging
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from beamstream.children import python_module
 from beamstream.errors import UploadError
 from beamstream.locks import is_locked
 from beamstream.rheed.job import Job, JobDirectory, job_directories
@@ -103,7 +103,7 @@ def start_worker(job: JobDirectory, key: str = "") -> "subprocess.Popen[bytes]":
     try:
         with job.log.open("ab") as file:
             child = subprocess.Popen(
-                [sys.executable, "-m", "beamstream.rheed", str(job.path)],
+                python_module("beamstream.rheed", str(job.path)),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

@@ -2,10 +2,10 @@
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any, Self
 
+from beamstream.children import python_module
 from beamstream.sim.beamline import Beamline
 from beamstream.sim.child import ChildProcess
 
@@ -50,6 +50,6 @@ class SimProcess(ChildProcess):
         NotConnected
             It ended, or was not ready in time; the message has the end of its error output.
         """
-        self.command = [sys.executable, "-m", "beamstream.sim.beamline", "--parent", str(os.getpid())]
+        self.command = python_module("beamstream.sim.beamline", "--parent", str(os.getpid()))
         self.command += ["--json", json.dumps(self.beamline.to_dict())]
         return super().start()

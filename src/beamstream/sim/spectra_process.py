@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Self
 
+from beamstream.children import python_module
 from beamstream.errors import BeamstreamError
 from beamstream.sim.child import ChildProcess
 from beamstream.sim.spectra_faults import SpectraFaults
@@ -66,7 +67,7 @@ class SpectraSim(ChildProcess):
         doc = {"spec": self.spec.to_dict(), "faults": self.faults.to_dict()}
         if self.ready:
             doc["spec"]["address"] = self.address
-        self.command = [sys.executable, "-m", "beamstream.sim.spectra_process", str(os.getpid()), json.dumps(doc)]
+        self.command = python_module("beamstream.sim.spectra_process", str(os.getpid()), json.dumps(doc))
         return super().start()
 
     def set_faults(self, faults: SpectraFaults | None = None) -> None:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pytest
 
+from beamstream.children import PYTHON, python_module
 from beamstream.errors import DiskFull, SinkError
 from beamstream.frames import ColorMode, Frame, Geometry
 
@@ -83,7 +84,7 @@ class _Stranger:
     """
 
     def __init__(self, reader: str) -> None:
-        command = [sys.executable, "-c", reader + _DIGESTS]
+        command = [*PYTHON, "-c", reader + _DIGESTS]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -294,9 +295,9 @@ def _writer(
     factory: str, path: Path, geometry: Geometry, batch: int, *, batches: int = 1 << 30, before: Sequence[str] = ()
 ) -> subprocess.Popen[str]:
     arguments = [factory, str(path), json.dumps(geometry.to_dict()), str(batch), str(batches)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     errors = subprocess.STDOUT if before else None
-    command = [*before, sys.executable, "-m", "beamstream.sinks.contract", *arguments]
+    command = [*before, *python_module("beamstream.sinks.contract", *arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, stderr=errors)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from beamstream.errors import RingError
 from beamstream.readers import RingView
-from beamstream.segment import PREFIX, SHM
+from beamstream.segment import ring_files
 from beamstream.watching.streams import StreamSpec
 
 FRESH, PERIODS = 1.5, 5  # s, and times the usual; a ring whose newest frame is older stands still
@@ -34,7 +34,7 @@ class Candidates:
     def find(self) -> None:
         """Attach to rings that came, let go of those that ended."""
         there: dict[int, set[str]] = {}
-        for path in SHM.glob(f"{PREFIX}{self._spec.name}.*"):
+        for path in ring_files(f"{self._spec.name}."):
             owner = path.name.rpartition(".")[2].partition("-")[0]
             if owner.isdigit():
                 there.setdefault(int(owner), set()).add(path.name)

@@ -5,13 +5,12 @@ import json
 import os
 import select
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from beamstream.children import last_words
+from beamstream.children import last_words, python_module
 
 _LAST_WORDS = 600  # bytes of its log
 _END = 3.0  # s that it has to end
@@ -43,7 +42,7 @@ class Child:
         self._rest = b""
         self._ending: float | None = None
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            python_module(module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

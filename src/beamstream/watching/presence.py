@@ -10,9 +10,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from beamstream.errors import UntrustedFile
 from beamstream.locks import is_locked, open_locked, unlock
+from beamstream.own_files import read_regular
 
 _DIRECTORY = "sessions"
+_MOST = 1 << 20  # bytes of one file
 _ELSEWHERE = 10.0  # s that the word of a session on another machine counts whose lock is not seen here
 
 
@@ -53,7 +56,9 @@ class PresenceFile:
         if self._lock < 0:
             self._claim()
         hidden = self.path.with_suffix(".new")
-        hidden.write_text(text + "\n")
+        hidden.unlink(missing_ok=True)
+        with hidden.open("x") as file:  # never through a link that somebody put there
+            file.write(text + "\n")
         hidden.replace(self.path)
 
     def remove(self) -> None:
@@ -97,8 +102,8 @@ def _began_last(said: Mapping[str, Any]) -> float:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(OSError, ValueError):
-        said = json.loads(path.read_text())
+    with contextlib.suppress(OSError, ValueError, RecursionError, UntrustedFile):
+        said = json.loads(read_regular(path, _MOST))
         match said:
             case {"pid": int(), "time": float() | int(), "state": str(), "run": None | {"started": float() | int()}}:
                 return said

@@ -8,8 +8,7 @@ from typing import Any
 
 from beamstream.errors import ConfigurationError
 from beamstream.file_uri import path_of
-from beamstream.locks import is_locked
-from beamstream.segment import PREFIX, SHM
+from beamstream.segment import PREFIX, is_written, ring_files
 
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_]+")
 _CAMERAS = ("pva_detector", "rheed")
@@ -117,10 +116,10 @@ def spec_of_uri(text: str) -> StreamSpec:
 def rings() -> dict[str, list[int]]:
     """Return the rings that living processes write, and which processes these are."""
     found: dict[str, list[int]] = {}
-    for path in SHM.glob(f"{PREFIX}*"):
+    for path in ring_files(""):
         name, _, serial = path.name.removeprefix(PREFIX).rpartition(".")
         owner = serial.partition("-")[0]
-        if name and owner.isdigit() and int(owner) not in found.get(name, []) and is_locked(path):
+        if name and owner.isdigit() and int(owner) not in found.get(name, []) and is_written(path):
             found.setdefault(name, []).append(int(owner))
     return found
 

@@ -1,6 +1,7 @@
 """Who may look at an instrument, who may control it, and what is where."""
 
 import json
+import os
 import time
 import urllib.parse
 
@@ -13,6 +14,7 @@ from beamstream.errors import ConfigurationError
 from beamstream.live.hub_access import HubAccess, new_ticket
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.page import LivePage
+from beamstream.segment import PREFIX, SHM
 
 
 def _cookie(headers: dict[str, str]) -> str:
@@ -38,6 +40,20 @@ def test_the_list_of_streams_says_how_they_go(page, camera, wait_for):
     stream = listed()
     assert (stream["kind"], stream["url"], stream["clients"]) == ("image", f"/streams/{camera.name}/", 0)
     assert stream["stop"] == 1
+
+
+def test_a_page_shows_a_stream_past_pipes_and_files_of_others_that_have_its_name(page, camera, wait_for):
+    pipe, foreign = [SHM / f"{PREFIX}{camera.name}.{os.getpid()}-{number}-0" for number in (9998, 9999)]
+    os.mkfifo(pipe, 0o600)
+    foreign.write_bytes(b"BEAMRING" + bytes(4096))
+    os.chown(foreign, 65534, 65534)
+    for path in (pipe, foreign):
+        os.utime(path, (3e9, 3e9))
+    try:
+        test_the_list_of_streams_says_how_they_go(page, camera, wait_for)
+    finally:
+        pipe.unlink()
+        foreign.unlink()
 
 
 def test_the_key_and_a_ticket_give_control_and_a_ticket_only_once(page, url, camera):

@@ -12,6 +12,9 @@ from uuid import uuid4
 
 import psutil
 
+from beamstream.errors import UntrustedFile
+from beamstream.own_files import read_own
+
 _MOST = 4096  # bytes
 
 
@@ -47,10 +50,19 @@ def address_file() -> Path:
     if given := os.environ.get("BEAMSTREAM_NAPARI"):
         return Path(given)
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    home = Path(runtime) if runtime and Path(runtime).is_dir() else Path.home() / ".cache"
+    home = Path(runtime) if runtime and _is_private(Path(runtime)) else Path.home() / ".cache"
     display = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY") or "none"
     name = re.sub(r"[^A-Za-z0-9.]+", "_", f"{socket.gethostname()}-{display}")
     return home / "beamstream" / f"napari-{name}.json"
+
+
+def _is_private(directory: Path) -> bool:
+    """Return whether a directory is as XDG_RUNTIME_DIR has to be: ours, and closed to others."""
+    try:
+        about = directory.stat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o077
 
 
 def write_address(address: Address, path: Path) -> None:
@@ -66,14 +78,9 @@ def write_address(address: Address, path: Path) -> None:
 def read_address(path: Path) -> Address | None:
     """Return the address in a file; None if there is none, others could have written it, or its process is gone."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(fd) as file:
-            about = os.fstat(fd)
-            if about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) & 0o077:
-                return None
-            said = json.loads(file.read(_MOST))
+        said = json.loads(read_own(path, _MOST))
         address = Address(int(said["pid"]), int(said["port"]), str(said["token"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, UntrustedFile):
         return None
     return address if alive(address.pid) else None
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from beamstream.children import PYTHON, python_module
 from beamstream.errors import BeamstreamError
 from beamstream.locks import open_locked, unlock
+from beamstream.own_files import open_regular
 from beamstream.viewers.napari.address import address_file, alive, read_address
 from beamstream.viewers.napari.line import Line
 
@@ -144,9 +146,9 @@ def _alone(path: Path, timeout: float) -> Iterator[None]:
 def _start(path: Path, timeout: float) -> Line:
     """Start a viewer and wait until it answers."""
     log = path.with_suffix(".log")
-    log.write_bytes(b"")
+    os.close(open_regular(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
     detached = subprocess.run(
-        [sys.executable, "-c", _DETACH, str(log), sys.executable, "-m", "beamstream.viewers.napari"],
+        [*PYTHON, "-c", _DETACH, str(log), *python_module("beamstream.viewers.napari")],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env={**os.environ, "BEAMSTREAM_NAPARI": str(path)},
