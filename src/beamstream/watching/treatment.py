@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream import npy_file
 from beamstream.errors import BeamstreamError
 from beamstream.frames import Frame
 from beamstream.ops.base import meta_of
@@ -106,7 +107,7 @@ def _loaded(about: Mapping[str, Any] | None) -> NDArray[np.float64] | None:
         return None
     path = Path(about["path"])
     if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
+        return npy_file.load(path)
     from beamstream.references import ReferenceStore
 
     return ReferenceStore(path.parent).load(path).mean
