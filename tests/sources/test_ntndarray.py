@@ -223,8 +223,10 @@ def test_pixels_are_not_copied():
         ({"dataTimeStamp": stamp(631152000), "timeStamp": stamp(WHEN + 1)}, WHEN + 1),
         ({"dataTimeStamp": stamp(0), "timeStamp": stamp(0)}, 77.5),
         ({"dataTimeStamp": stamp(0.25), "timeStamp": stamp(WHEN)}, 0.25),
+        ({"dataTimeStamp": stamp(2**62), "timeStamp": stamp(WHEN)}, WHEN),
+        ({"dataTimeStamp": stamp(-(2**62)), "timeStamp": stamp(2**62)}, 77.5),
     ],
-    ids=["the detector's", "unset", "unset, as areaDetector sends it", "both unset", "counted from 1970"],
+    ids=["the detector's", "unset", "unset, as areaDetector sends it", "both unset", "from 1970", "late", "no time"],
 )
 def test_the_time_is_the_detectors_or_the_servers_or_ours(fields, expected):
     frame = decode(build(np.zeros(6, "<u2"), (3, 2), **fields), source="", received=77.5)

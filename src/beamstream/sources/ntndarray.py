@@ -23,6 +23,7 @@ _DTYPES = {  # by pvData's ScalarType, which is what codec.parameters holds; pva
     9: "<f4", 10: "<f8",
 }  # fmt: skip
 _EPICS_EPOCH = 631152000  # s, 1990-01-01: areaDetector's way to send a time stamp that nobody set
+_LATEST = 253_402_300_799  # s, the end of the year 9999: there are no dates beyond
 _LONGEST = 64  # values of an array attribute; longer ones are data, not a remark
 _LONGEST_TEXT = 960  # characters of an attribute; no ring carries more of a frame
 _MOST_AXES = 10  # areaDetector's ND_ARRAY_MAX_DIMS
@@ -210,12 +211,12 @@ def structure_geometry(pv: PvObject, *, source: str = "") -> Geometry:
 
 
 def timestamp_of(pv: PvObject) -> float:
-    """Return ``dataTimeStamp``, otherwise ``timeStamp``, s since 1970-01-01 UTC; 0.0 when nobody set them."""
+    """Return ``dataTimeStamp``, otherwise ``timeStamp``, s since 1970-01-01 UTC; 0.0 when nobody set them to a time."""
     for name in ("dataTimeStamp", "timeStamp"):
         if name == "timeStamp" and not pv.hasField(name):
             break
         seconds, nanoseconds = pv.getLong(f"{name}.secondsPastEpoch"), pv.getInt(f"{name}.nanoseconds")
-        if nanoseconds or seconds not in (0, _EPICS_EPOCH):
+        if (nanoseconds or seconds not in (0, _EPICS_EPOCH)) and 0 <= seconds <= _LATEST:
             return seconds + nanoseconds * 1e-9
     return 0.0
 
