@@ -111,7 +111,7 @@ def test_a_few_bytes_cannot_claim_a_large_frame():
     }
     for codec, payloads in claims.items():
         for payload in payloads:
-            with pytest.raises(CodecError, match=r"can decode to .* at most|they end after 20000 bytes"):
+            with pytest.raises(CodecError, match=r"can decode to .* at most|end after 20000 bytes|at a distance of 0"):
                 codecs.check(payload, codec, 23000 * 23000)
 
 

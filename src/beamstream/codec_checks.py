@@ -26,7 +26,7 @@ _JPEG_SEQUENTIAL, _JPEG_SCAN = (0xC0, 0xC1), 0xDA
 _JPEG_ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))  # markers without a length, none of which may come here
 _JPEG_MOST_SCANS = 64  # a progressive picture has about 10; each costs the time of a whole picture
 _PROBE = 4096  # bytes of zlib that are inflated
-_MOST_TOKENS = 64  # of an lz4 block that are walked
+_MOST_TOKENS = 16  # of an lz4 block that are walked: noise breaks its rules within the first few
 
 # Decoded bytes a compressed byte can stand for, at most. lz4 and blosclz code 255 of a run in one, deflate 258 in two
 # bits, zstd 128 KiB in four bytes; a JPEG takes a bit for 8 × 8 pixels of each of up to three colours.
@@ -73,9 +73,12 @@ def bitshuffle_layout(payload: NDArray[np.uint8], nbytes: int, itemsize: int) ->
     return start, block or default, whole
 
 
-def lz4_chain(payload: NDArray[np.uint8], at: int, nbytes: int, block: int) -> int:
-    """Walk the blocks of HDF5's lz4 or bitshuffle, each behind its compressed size; return where they end."""
-    source, size, size_at = payload.data, payload.size, _BE_U32.unpack_from
+def lz4_chain(payload: NDArray[np.uint8], at: int, nbytes: int, block: int, *, stored: bool = False) -> int:
+    """Walk the blocks of HDF5's lz4 or bitshuffle, each behind its compressed size; return where they end.
+
+    With `stored`, a block as long as its decoded size was not compressed.
+    """
+    source, size, size_at, begin = payload.data, payload.size, _BE_U32.unpack_from, at
     for _ in range(0, nbytes, block):
         (length,) = size_at(source, at)
         if not length:
@@ -83,24 +86,28 @@ def lz4_chain(payload: NDArray[np.uint8], at: int, nbytes: int, block: int) -> i
         at += 4 + length
         if at > size:
             raise ValueError(f"a block of {length} bytes at {at - length}, {size - at + length} bytes are left")
+    if nbytes:
+        first, decoded = size_at(source, begin)[0], min(block, nbytes)
+        if not (stored and first == decoded):
+            _walk_tokens(source[begin + 4 : begin + 4 + first], decoded)
     return at
 
 
 def _lz4(payload: NDArray[np.uint8], nbytes: int, _: int | None, __: tuple[int, ...] | None) -> None:
     block = hdf5_block(payload, nbytes)
     if block is None:
-        _walk_tokens(payload, nbytes)
+        _walk_tokens(payload.data, nbytes)
         return
     if not block:
         raise ValueError("blocks of 0 bytes")
-    end = lz4_chain(payload, HDF5_HEADER.size, nbytes, block)
+    end = lz4_chain(payload, HDF5_HEADER.size, nbytes, block, stored=True)
     if end != payload.size:
         raise ValueError(f"{payload.size - end} bytes too many")
 
 
-def _walk_tokens(payload: NDArray[np.uint8], nbytes: int) -> None:
-    """Follow the first sequences of an lz4 block: noise breaks its rules within the first few."""
-    source, size, at, made = payload.data, payload.size, 0, 0
+def _walk_tokens(source: memoryview, nbytes: int) -> None:
+    """Follow the first sequences of an lz4 block."""
+    size, at, made = len(source), 0, 0
     for _ in range(_MOST_TOKENS):
         token = source[at]
         literals, at = _length(source, token >> 4, at + 1)
