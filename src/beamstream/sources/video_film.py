@@ -105,7 +105,7 @@ class Film:
 
     def _opened(self) -> tuple[Any, Any]:
         try:
-            container = self._av.open(os.fspath(self.path))
+            container = self._av.open(os.fspath(self.path), metadata_errors="replace")
         except self._av.error.InvalidDataError:
             raise NotAnImage(f"{self._who}: {self.path} is no film that FFmpeg knows; is it the right file?") from None
         except (OSError, self._av.error.FFmpegError) as e:
