@@ -239,3 +239,5 @@ _DECODERS: dict[str, Callable[[Bytes, np.dtype[Any], tuple[int, ...]], NDArray[A
 
 NAMES: frozenset[str] = frozenset(_DECODERS)
 """Codecs that `decode` knows, as NTNDArray's ``codec.name`` spells them."""
+OTHER_NAMES = {"lz4hdf5": "lz4"}
+"""What areaDetector also calls them: lz4 in the framing of HDF5's filter."""

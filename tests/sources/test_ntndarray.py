@@ -1,6 +1,7 @@
 """NTNDArray to Frame, over a real PVAccess server and monitor."""
 
 import json
+import struct
 import time
 
 import numpy as np
@@ -304,6 +305,15 @@ def test_compressed_bytes_end_where_the_server_says(wire):
     pv = build(buffer, (37, 29), codec="lz4", number=6, compressedSize=packed.size, uncompressedSize=image.nbytes)
     frame = wire.send(pv)
     assert frame.payload.size == packed.size
+    assert np.array_equal(frame.image, image)
+
+
+def test_lz4_in_the_framing_of_hdf5_has_a_name_of_its_own(wire):
+    image = picture((29, 37), "<u2")
+    packed = encode(image, "lz4")
+    framed = np.frombuffer(struct.pack(">QII", image.nbytes, image.nbytes, packed.size) + packed.tobytes(), np.uint8)
+    frame = wire.send(build(framed, (37, 29), codec="lz4hdf5", number=6, uncompressedSize=image.nbytes))
+    assert frame.geometry == Geometry((29, 37), "<u2", ColorMode.MONO, "lz4")
     assert np.array_equal(frame.image, image)
 
 
