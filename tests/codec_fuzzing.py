@@ -143,9 +143,9 @@ def cases(codec: str, number: int, seed: int) -> Iterator[tuple[bytes, np.ndarra
 
 
 def _colours(jpeg: bytes) -> int:
-    from beamstream.codec_checks import jpeg_shape
+    from beamstream import jpeg_header
 
-    return len(jpeg_shape(np.frombuffer(jpeg, np.uint8)))
+    return len(jpeg_header.shape_of(np.frombuffer(jpeg, np.uint8)))
 
 
 def run(codec: str, number: int, seed: int, note: mmap.mmap) -> dict[str, Any]:

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream import codec_checks
+from beamstream import jpeg_header
+from beamstream.codec_checks import HDF5_HEADER, WRONG, Expected, bitshuffle_layout, hdf5_block, walk
 from beamstream.errors import CodecError
 
 _HEADERS = 4096  # bytes beside the pixels that a codec may take
 _JPEG_BLOCK, _JPEG_HEADERS = 16, 1 << 16  # pixels, bytes
 _LAST_BLOSC1 = 2  # the format version in the first byte of a chunk
 _BE_U32 = struct.Struct(">I")
-_WRONG = (ValueError, IndexError, OverflowError, struct.error)  # of the walk
-_DAMAGE = (*_WRONG, RuntimeError, MemoryError)  # imagecodecs': RuntimeError
+_DAMAGE = (*WRONG, RuntimeError, MemoryError)  # imagecodecs': RuntimeError
 
 Bytes = NDArray[np.uint8]
 
@@ -59,8 +59,8 @@ def check(
     _known(codec)
     payload = np.frombuffer(data, np.uint8)
     try:
-        codec_checks.walk(codec, payload, expected_bytes, itemsize, shape)
-    except _WRONG as error:
+        walk(codec, payload, Expected(expected_bytes, itemsize, shape))
+    except WRONG as error:
         raise _bad(codec, payload, f"{expected_bytes} bytes", error) from error
 
 
@@ -92,7 +92,7 @@ def decode(codec: str, payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, .
     """
     decoder = _known(codec)
     try:
-        codec_checks.walk(codec, payload, prod(shape) * dtype.itemsize, dtype.itemsize, shape)
+        walk(codec, payload, Expected(prod(shape) * dtype.itemsize, dtype.itemsize, shape))
         image = decoder(payload, dtype, shape)
     except _DAMAGE as error:
         wanted = f"{' × '.join(map(str, shape))} {dtype.name} ({prod(shape) * dtype.itemsize} bytes)"
@@ -153,11 +153,11 @@ def _lz4(payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArra
 
     image = np.empty(shape, dtype)
     out = _memory(image)
-    block = codec_checks.hdf5_block(payload, image.nbytes)
+    block = hdf5_block(payload, image.nbytes)
     if block is None:
         _expect_filled(len(imagecodecs.lz4_decode(_memory(payload), out=out)), image.nbytes)
     else:
-        _lz4_blocks(payload, codec_checks.HDF5_HEADER.size, out, block, stored=True)
+        _lz4_blocks(payload, HDF5_HEADER.size, out, block, stored=True)
     return image
 
 
@@ -166,7 +166,7 @@ def _bslz4(payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
     import imagecodecs
 
     itemsize, count = dtype.itemsize, prod(shape)
-    start, block, whole = codec_checks.bitshuffle_layout(payload, count * itemsize, itemsize)
+    start, block, whole = bitshuffle_layout(payload, count * itemsize, itemsize)
     shuffled = np.empty(count, dtype)
     raw = shuffled.view(np.uint8)
     raw[whole:] = payload[_lz4_blocks(payload, start, raw.data[:whole], block) :]
@@ -221,8 +221,8 @@ def _jpeg(payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArr
     """Decode an 8-bit JPEG; it holds rows × columns (× 3), whatever the colour mode of the frame was."""
     import imagecodecs
 
-    has = codec_checks.jpeg_shape(payload)
-    axes = codec_checks.jpeg_axes(has, shape)
+    has = jpeg_header.shape_of(payload)
+    axes = jpeg_header.axes_for(has, shape)
     assert axes is not None  # the walk found them
     out = np.empty(has, np.uint8)
     imagecodecs.jpeg8_decode(_memory(payload), out=out)
