@@ -73,9 +73,9 @@ class Decoder:
             A field of NTNDArray is missing or has another type.
         MalformedFrame
             There are no pixels (the first update of a server that has not acquired yet), or dimensions,
-            sizes, types and colour mode contradict each other.
+            sizes, types, colour mode and compressed bytes contradict each other.
         CodecError
-            The codec is none of `beamstream.codecs.NAMES`, or the bytes cannot be a frame of this size.
+            The codec is none of `beamstream.codecs.NAMES`.
         """
         try:
             field = pv.getSelectedUnionFieldName("value")
@@ -186,7 +186,7 @@ class Decoder:
         try:
             codecs.check(payload, geometry.codec, geometry.nbytes, itemsize=itemsize, shape=geometry.shape)
         except CodecError as error:
-            raise CodecError(f"{self._source}: {error}") from error
+            raise MalformedFrame(f"{self._source}: {error}") from error
         return payload
 
     def _what_is_wrong(self, pv: PvObject, error: Exception) -> str:

@@ -100,7 +100,7 @@ class PvaSource:
         NotAnImage
             The record is no NTNDArray.
         MalformedFrame, CodecError
-            The frame that it has contradicts itself.
+            The frame that it has contradicts itself, or nobody knows its codec.
         """
         self._channel.setTimeout(timeout)
         try:
