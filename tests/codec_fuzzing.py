@@ -1,7 +1,8 @@
 """Give random and damaged payloads of one codec to every decoder; run as a program, since these are C and may crash.
 
-``python codec_fuzzing.py CODEC NUMBER SEED NOTE`` writes the number of the case under way into the file NOTE, and in
-the end {"decoded", "refused", "passed", "digest"} to stdout; the digest is of all pixels and errors.
+``python codec_fuzzing.py CODEC NUMBER SEED NOTE RESULT`` writes the number of the case under way into the file NOTE, in
+the end {"decoded", "refused", "passed", "digest"} into RESULT (HDF5's lz4 writes to stdout). The digest is of all pixels
+and errors.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 MEMORY = 1 << 30  # bytes beyond what the libraries take
-SHAPES = ((5, 7), (33, 47), (64, 64), (96, 130))
+SHAPES = ((5, 7), (33, 47), (64, 64), (48, 130))
 TYPES = ("|u1", "<u2", "<u4", "<f8")
 HEADS = (0, 1, 4, 8, 12, 16, 20, 31)
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -169,7 +170,7 @@ def run(codec: str, number: int, seed: int, note: mmap.mmap) -> dict[str, Any]:
             counts["decoded"] += 1
         except CodecError:
             pixels = None
-        stock = by_stock_hdf5(codec, payload, image)
+        stock = by_stock_hdf5(codec, payload, image) if case % 3 == 0 else None
         for made in (pixels, stock):
             digest.update(b"none" if made is None else made.tobytes())
         if pixels is not None and stock is not None:
@@ -178,7 +179,7 @@ def run(codec: str, number: int, seed: int, note: mmap.mmap) -> dict[str, Any]:
     return counts | {"digest": digest.hexdigest()}
 
 
-def main(codec: str, number: int, seed: int, note: Path) -> None:
+def main(codec: str, number: int, seed: int, note: Path, result: Path) -> None:
     """Run in bounded memory."""
     import h5py  # noqa: F401
     import hdf5plugin  # noqa: F401
@@ -187,8 +188,8 @@ def main(codec: str, number: int, seed: int, note: Path) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     with note.open("r+b") as file:
-        sys.stdout.write(json.dumps(run(codec, number, seed, mmap.mmap(file.fileno(), 8))))
+        result.write_text(json.dumps(run(codec, number, seed, mmap.mmap(file.fileno(), 8))))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]), Path(sys.argv[5]))

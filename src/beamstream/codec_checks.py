@@ -123,14 +123,11 @@ def _walk_chain(payload: Bytes, begin: int, nbytes: int, block: int, *, stored: 
 
     With `stored`, a block as long as its decoded size was not compressed.
     """
-    source, size, size_at, at = payload.data, payload.size, _BE_U32.unpack_from, begin
+    source, size_at, at = payload.data, _BE_U32.unpack_from, begin
     for _ in range(0, nbytes, block):
-        (length,) = size_at(source, at)
-        if not length:
-            raise ValueError(f"an empty block at {at}")
-        at += 4 + length
-        if at > size:
-            raise ValueError(f"a block of {length} bytes at {at - length}, {size - at + length} bytes are left")
+        at += 4 + size_at(source, at)[0]
+    if at > payload.size:
+        raise ValueError(f"a block that would end at {at}")
     if nbytes:
         first, decoded = size_at(source, begin)[0], min(block, nbytes)
         if not (stored and first == decoded):
