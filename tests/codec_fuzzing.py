@@ -1,8 +1,8 @@
 """Give random and damaged payloads of one codec to every decoder; run as a program, since these are C and may crash.
 
-``python codec_fuzzing.py CODEC NUMBER SEED NOTE RESULT`` writes the number of the case under way into the file NOTE, in
-the end {"decoded", "refused", "passed", "digest"} into RESULT (HDF5's lz4 writes to stdout). The digest is of all pixels
-and errors.
+``python codec_fuzzing.py CODEC NUMBER SEED NOTE RESULT`` writes the number of the case under way into the file NOTE,
+in the end {"decoded", "refused", "passed", "digest"} into RESULT (HDF5's lz4 writes to stdout). The digest is of all
+pixels and errors.
 """
 
 import hashlib

@@ -101,7 +101,7 @@ class _Decoded:
     """Compressed chunks, chunks of less than a page, and files of others, read by HDF5.
 
     Its filters for lz4 and bitshuffle (hdf5plugin 7.1) believe the lengths in a chunk, and read beyond its end. So what
-    cameras compressed is decoded by us, which is faster as well; but for bslz4: there HDF5 is, and gets what was checked.
+    cameras compressed is decoded by us, which is faster as well. With bslz4 HDF5 is: it gets what was checked.
     """
 
     def __init__(self, dataset: Any) -> None:
