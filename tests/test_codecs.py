@@ -80,6 +80,47 @@ def test_every_type_and_shape_comes_back_bit_for_bit(how):
             assert decoded.tobytes() == image.tobytes(), f"{dtype} {shape}"
 
 
+@pytest.mark.parametrize("how", ENCODERS)
+def test_whole_frames_pass_the_check_with_and_without_a_pixel_type(how):
+    codec = ENCODERS[how][0]
+    for dtype in PIXELS:
+        for shape in SHAPES:
+            image = picture(shape, dtype)
+            payload = encoded(how, image)
+            codecs.check(payload, codec, image.nbytes, itemsize=image.itemsize, shape=shape)
+            codecs.check(payload.tobytes(), codec, image.nbytes)
+
+
+@pytest.mark.parametrize("codec", sorted(codecs.NAMES))
+def test_random_bytes_do_not_pass_the_check(codec):
+    rng = np.random.default_rng(3)
+    for size in [*range(120), 4000, 70000]:
+        with pytest.raises(CodecError, match=rf"codec {codec}: 46080000 bytes asked for, the {size} compressed bytes"):
+            codecs.check(rng.integers(0, 256, size, np.uint8), codec, 4800 * 4800 * 2)
+
+
+def test_a_few_bytes_cannot_claim_a_large_frame():
+    """Each is well formed but for its size: what decodes to it would be longer."""
+    header = struct.pack(">QI", 23000 * 23000, 1 << 30)
+    claims = {
+        "lz4": [imagecodecs.lz4_encode(bytes(20000)), header + struct.pack(">I", 40) + bytes(40)],
+        "bslz4": [header + struct.pack(">I", 40) + bytes(40)],
+        "zlib": [zlib.compress(bytes(2000))],
+        "blosc": [struct.pack("<BBBBIIII", 2, 1, 0x11, 1, 23000 * 23000, 23000 * 23000, 100, 20) + bytes(80)],
+        "jpeg": [large_jpeg(23000, 23000)],
+    }
+    for codec, payloads in claims.items():
+        for payload in payloads:
+            with pytest.raises(CodecError, match=r"can decode to .* at most|end after 20000 bytes|at a distance of 0"):
+                codecs.check(payload, codec, 23000 * 23000)
+
+
+def large_jpeg(n_rows: int, n_cols: int) -> bytes:
+    """Return a JPEG of 8 × 8 pixels that claims to be a large one."""
+    jpeg = imagecodecs.jpeg8_encode(np.zeros((8, 8), np.uint8))
+    return jpeg.replace(b"\x08\x00\x08\x00\x08", b"\x08" + struct.pack(">HH", n_rows, n_cols))
+
+
 def test_names_are_what_decode_knows():
     assert frozenset({"blosc", "lz4", "bslz4", "zlib", "jpeg"}) == codecs.NAMES
 

@@ -70,7 +70,18 @@ def test_seconds_of_the_stream_are_kept_and_not_less_than_before():
 def test_memory_that_was_given_is_just_that():
     assert size_of(LARGE, Room(12 * GB, 23 * GB), memory=80 * MB, frame_time=0.01) == 10
     assert size_of(LARGE, Room(1 * GB, 1 * GB), memory=900 * MB) == 900 * MB // slot_bytes(LARGE)
-    assert size_of(LARGE, Room(12 * GB, 23 * GB), memory=1) == 4
+    assert size_of(LARGE, Room(12 * GB, 23 * GB), memory=16 * MB) == 2
+
+
+def test_a_frame_that_claims_to_be_larger_than_the_memory_that_was_given_takes_none(name):
+    ring, before = Ring(name, memory=512 * MB), set(Path("/dev/shm").glob(f"{PREFIX}{name}*"))
+    for claimed in (Geometry((23000, 23000), "|u1", codec="zlib"), Geometry((10**9, 10**9), "<u2", codec="bslz4")):
+        with pytest.raises(RingError, match=r"512 MB, is too little for two frames; set ring_memory_mb to \d+ or more"):
+            ring.prepare(claimed)
+    assert set(Path("/dev/shm").glob(f"{PREFIX}{name}*")) == before
+    ring.prepare(LARGE)
+    assert ring.statistics().capacity == 512 * MB // slot_bytes(LARGE)
+    ring.close()
 
 
 def test_detectors_one_after_the_other_all_get_a_ring():

@@ -71,7 +71,7 @@ def test_values_are_not_copied_into_the_message():
 @given(
     hnp.arrays(st.sampled_from(DTYPES).map(np.dtype), st.tuples(*[st.integers(1, 5)] * 3)),
     st.integers(-(2**63), 2**63 - 1),
-    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(-62_135_596_800, 253_402_300_799),  # the years 1 to 9999
     microseconds,
     st.none() | st.integers(-(2**63), 2**63 - 1),
 )
@@ -149,9 +149,13 @@ WRONG_HEADERS: list[tuple[str, dict[str, Any]]] = [
     ("timestamp", {"timestamp": ...}),
     ("timestamp", {"timestamp": "now"}),
     ("timestamp", {"timestamp": math.nan}),
+    ("timestamp", {"timestamp": 1e308}),
+    ("timestamp", {"timestamp": -(10**12)}),
     ("last_block_time", {"last_block_time": "yesterday"}),
     ("last_block_time", {"last_block_time": 1755537514.0}),
     ("last_block_time", {"last_block_time": "2025-02-30 00:00:00"}),
+    ("last_block_time", {"last_block_time": "0001-01-01 00:00:00+23:59"}),
+    ("last_block_time", {"last_block_time": "9999-12-31 23:59:59-23:59"}),
     ("sequence", {"sequence": "7"}),
     ("sequence", {"sequence": None}),
     ("sequence", {"sequence": 2**63}),

@@ -1,8 +1,8 @@
 """Decode the compressed frames that areaDetector's NDPluginCodec and its like send.
 
-Sizes that the bytes claim are compared with the size that is asked for before anything is decoded, so
-that no more memory is taken than the frame needs, whatever the bytes say. Nothing here keeps state:
-every function may be called from any thread.
+What the bytes claim is checked before anything is decoded: no more memory is taken than the frame needs, whatever they
+say, no decoder of a library reads beyond them, and no pixel is returned that was not decoded from them. Nothing here
+keeps state: every function may be called from any thread.
 """
 
 import struct
@@ -13,20 +13,55 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream import jpeg_header
+from beamstream.codec_checks import HDF5_HEADER, WRONG, Expected, bitshuffle_layout, hdf5_block, walk
 from beamstream.errors import CodecError
 
-_BE_U32 = struct.Struct(">I")
-_HDF5_HEADER = struct.Struct(">QI")  # decoded bytes, block bytes: HDF5's lz4 and bitshuffle filters
-_BITSHUFFLE_BLOCK = 8192  # bytes, bitshuffle's default
-_BITSHUFFLE_LEAST = 128  # elements
-_BLOSC_HEADER = struct.Struct("<BBBBIII")  # version, codec version, flags, itemsize, nbytes, block, cbytes
 _HEADERS = 4096  # bytes beside the pixels that a codec may take
 _JPEG_BLOCK, _JPEG_HEADERS = 16, 1 << 16  # pixels, bytes
-_JPEG_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers; these three are not frames
-_JPEG_ORDERS = ((0, 1, 2), (0, 2, 1), (2, 0, 1))  # RGB1, RGB2, RGB3 from rows, columns, colours
-_DAMAGE = (RuntimeError, ValueError, OverflowError, MemoryError, struct.error)  # imagecodecs': RuntimeError
+_LAST_BLOSC1 = 2  # the format version in the first byte of a chunk
+_BE_U32 = struct.Struct(">I")
+_DAMAGE = (*WRONG, RuntimeError, MemoryError)  # imagecodecs': RuntimeError
 
 Bytes = NDArray[np.uint8]
+
+
+def check(
+    data: Bytes | bytes | memoryview,
+    codec: str,
+    expected_bytes: int,
+    *,
+    itemsize: int | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> None:
+    """Refuse compressed bytes that cannot be a frame of this size; only headers and lengths are read.
+
+    What passes is safe to store: whoever decodes it, with our code or another's, gets so many bytes or an error.
+
+    Parameters
+    ----------
+    data : ndarray of uint8, 1-D, or bytes
+        As of `decode`.
+    codec : str
+        One of `NAMES`.
+    expected_bytes : int
+        Of the decoded frame. No memory is taken for it.
+    itemsize : int, optional
+        Of a pixel, bytes. Without it, ``bslz4`` may have any.
+    shape : tuple of int, optional
+        Of the pixels; a ``jpeg`` says its own.
+
+    Raises
+    ------
+    CodecError
+        The codec is unknown, or the bytes are not a frame of this size.
+    """
+    _known(codec)
+    payload = np.frombuffer(data, np.uint8)
+    try:
+        walk(codec, payload, Expected(expected_bytes, itemsize, shape))
+    except WRONG as error:
+        raise _bad(codec, payload, f"{expected_bytes} bytes", error) from error
 
 
 def decode(codec: str, payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -55,16 +90,13 @@ def decode(codec: str, payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, .
         The codec is unknown, or the bytes are not a frame of this size. A JPEG whose entropy-coded data
         are damaged inside decodes to a damaged image: the format has no checksum.
     """
-    decoder = _DECODERS.get(codec)
-    if decoder is None:
-        raise CodecError(
-            f"codec {codec!r}: asked to decode, known are {', '.join(sorted(NAMES))}; "
-            f"choose one of them at the detector"
-        )
+    decoder = _known(codec)
     try:
+        walk(codec, payload, Expected(prod(shape) * dtype.itemsize, dtype.itemsize, shape))
         image = decoder(payload, dtype, shape)
     except _DAMAGE as error:
-        raise _bad(codec, payload, dtype, shape, str(error) or type(error).__name__) from error
+        wanted = f"{' × '.join(map(str, shape))} {dtype.name} ({prod(shape) * dtype.itemsize} bytes)"
+        raise _bad(codec, payload, wanted, error) from error
     image.flags.writeable = False
     return image
 
@@ -86,10 +118,21 @@ def most_bytes(codec: str, shape: tuple[int, ...], itemsize: int) -> int:
     return 4 * n_colours * prod(-(-n // _JPEG_BLOCK) * _JPEG_BLOCK for n in sides) + _JPEG_HEADERS
 
 
-def _bad(codec: str, payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...], what: str) -> CodecError:
-    wanted = f"{' × '.join(map(str, shape))} {dtype.name} ({prod(shape) * dtype.itemsize} bytes)"
+def _known(codec: str) -> Callable[[Bytes, np.dtype[Any], tuple[int, ...]], NDArray[Any]]:
+    decoder = _DECODERS.get(codec)
+    if decoder is None:
+        raise CodecError(
+            f"codec {codec!r}: asked to decode, known are {', '.join(sorted(NAMES))}; "
+            f"choose one of them at the detector"
+        )
+    return decoder
+
+
+def _bad(codec: str, payload: Bytes, wanted: str, error: Exception) -> CodecError:
+    cut = isinstance(error, IndexError | struct.error)
     return CodecError(
-        f"codec {codec}: {wanted} asked for, the {payload.size} compressed bytes do not hold that: {what}; "
+        f"codec {codec}: {wanted} asked for, the {payload.size} compressed bytes do not hold that: "
+        f"{'they are cut off' if cut else str(error) or type(error).__name__}; "
         f"compare the codec settings at the detector with the frame's dimensions"
     )
 
@@ -110,13 +153,11 @@ def _lz4(payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArra
 
     image = np.empty(shape, dtype)
     out = _memory(image)
-    header = _hdf5_header(payload, image.nbytes)
-    if header is None:
+    block = hdf5_block(payload, image.nbytes)
+    if block is None:
         _expect_filled(len(imagecodecs.lz4_decode(_memory(payload), out=out)), image.nbytes)
-        return image
-    end = _lz4_blocks(payload, _HDF5_HEADER.size, out, max(1, header), stored=True)
-    if end != payload.size:
-        raise ValueError(f"{payload.size - end} bytes too many")
+    else:
+        _lz4_blocks(payload, HDF5_HEADER.size, out, block, stored=True)
     return image
 
 
@@ -125,46 +166,23 @@ def _bslz4(payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
     import imagecodecs
 
     itemsize, count = dtype.itemsize, prod(shape)
-    bare = count < 8 and payload.size == count * itemsize  # no block at all
-    header = None if bare else _hdf5_header(payload, count * itemsize)
-    start, block_bytes = (0, 0) if header is None else (_HDF5_HEADER.size, header)
-    block = block_bytes // itemsize or max(_BITSHUFFLE_BLOCK // itemsize // 8 * 8, _BITSHUFFLE_LEAST)
-    if block % 8 or block_bytes % itemsize:
-        raise ValueError(f"blocks of {block_bytes} bytes are not a multiple of 8 elements")
+    start, block, whole = bitshuffle_layout(payload, count * itemsize, itemsize)
     shuffled = np.empty(count, dtype)
     raw = shuffled.view(np.uint8)
-    whole = count // 8 * 8 * itemsize
-    end = _lz4_blocks(payload, start, raw.data[:whole], block * itemsize)
-    rest = payload[end:]
-    if rest.size != raw.size - whole:
-        raise ValueError(f"{rest.size} bytes behind the last block, {raw.size - whole} expected")
-    raw[whole:] = rest
+    raw[whole:] = payload[_lz4_blocks(payload, start, raw.data[:whole], block) :]
     image = np.empty(count, dtype)
     bits = np.dtype(f"u{itemsize}")  # bitshuffle moves bits, it need not know what they mean
     imagecodecs.bitshuffle_decode(
-        shuffled.view(bits), itemsize=itemsize, blocksize=min(block, count // 8 * 8), out=image.view(bits)
+        shuffled.view(bits), itemsize=itemsize, blocksize=min(block, whole) // itemsize, out=image.view(bits)
     )
     return image.reshape(shape)
-
-
-def _hdf5_header(payload: Bytes, nbytes: int) -> int | None:
-    """Return the block size, bytes, that HDF5's lz4 or bitshuffle filter wrote in front; None without it.
-
-    There is no doubt: the header starts with the decoded size, 8 bytes big-endian, whose first bytes are
-    zeros. Without the header these would be a compressed size of 0, or an lz4 match at distance 0: neither
-    exists.
-    """
-    if payload.size < _HDF5_HEADER.size:
-        return None
-    claimed, block = _HDF5_HEADER.unpack_from(_memory(payload))
-    return block if claimed == nbytes else None
 
 
 def _lz4_blocks(payload: Bytes, at: int, out: memoryview, block: int, *, stored: bool = False) -> int:
     """Decode a chain of (big-endian uint32 size, lz4 block) into `out`; return where it ends in `payload`.
 
     `block` is the decoded size of all blocks but the last, bytes. With `stored`, a block as long as its
-    decoded size was not compressed.
+    decoded size was not compressed. That the blocks lie inside of `payload` was checked.
     """
     import imagecodecs
 
@@ -173,8 +191,6 @@ def _lz4_blocks(payload: Bytes, at: int, out: memoryview, block: int, *, stored:
         target = out[start : start + block]
         (size,) = size_at(source, at)
         at += _BE_U32.size
-        if size > len(source) - at:
-            raise ValueError(f"a block of {size} bytes at {at}, {len(source) - at} bytes are left")
         if stored and size == len(target):
             target[:] = source[at : at + size]
         elif len(decode_block(source[at : at + size], out=target)) != len(target):
@@ -196,65 +212,21 @@ def _blosc(payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
     import imagecodecs
 
     image = np.empty(shape, dtype)
-    version, _, flags, _, nbytes, _, cbytes = _BLOSC_HEADER.unpack_from(_memory(payload))
-    _expect_filled(nbytes, image.nbytes)
-    if cbytes != payload.size:
-        raise ValueError(f"their header claims {cbytes} compressed bytes")
-    if version <= 2:
-        decoded = imagecodecs.blosc_decode
-    else:
-        _expect_plain_blosc2(payload, flags)
-        decoded = imagecodecs.blosc2_decode
+    decoded = imagecodecs.blosc_decode if payload[0] <= _LAST_BLOSC1 else imagecodecs.blosc2_decode
     _expect_filled(len(decoded(_memory(payload), out=_memory(image))), image.nbytes)
     return image
-
-
-def _expect_plain_blosc2(payload: Bytes, flags: int) -> None:
-    """Refuse what Blosc2 would need more than this chunk for: dictionaries, files, plug-ins."""
-    if flags >> 5 > 4:
-        raise ValueError("a user-defined Blosc2 codec")
-    if flags & 0x05 != 0x05:
-        return
-    if payload.size < 32:
-        raise ValueError("a Blosc2 header that is cut off")
-    if payload[16:22].max() > 4 or payload[31] & 0x0F or payload[31] >> 4 == 4:
-        raise ValueError("a Blosc2 chunk with plug-in filters, a dictionary, or data that are elsewhere")
 
 
 def _jpeg(payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """Decode an 8-bit JPEG; it holds rows × columns (× 3), whatever the colour mode of the frame was."""
     import imagecodecs
 
-    if dtype.itemsize != 1:
-        raise ValueError("JPEG pixels have 8 bits")
-    n_rows, n_cols, n_colours = _jpeg_size(payload)
-    has = (n_rows, n_cols) if n_colours == 1 else (n_rows, n_cols, n_colours)
-    orders = ((0, 1),) if n_colours == 1 else _JPEG_ORDERS
-    axes = next((axes for axes in orders if tuple(has[i] for i in axes) == shape), None)
-    if axes is None:
-        raise ValueError(f"the JPEG is {' × '.join(map(str, has))}")
+    has = jpeg_header.shape_of(payload)
+    axes = jpeg_header.axes_for(has, shape)
+    assert axes is not None  # the walk found them
     out = np.empty(has, np.uint8)
     imagecodecs.jpeg8_decode(_memory(payload), out=out)
     return np.ascontiguousarray(out.transpose(axes)).view(dtype)
-
-
-def _jpeg_size(payload: Bytes) -> tuple[int, int, int]:
-    """Read rows, columns and colours from the first frame header, and see that there is an end."""
-    data = payload.tobytes()
-    if not data.startswith(b"\xff\xd8"):
-        raise ValueError("no JPEG start marker")
-    at = 2
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
-        if marker == 0xFF:  # padding
-            at += 1
-            continue
-        if marker in _JPEG_FRAME:
-            if data.rfind(b"\xff\xd9", at) < 0:
-                raise ValueError("the JPEG is cut off")
-            return int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9]), data[at + 9]
-        at += 2 + length
-    raise ValueError("no JPEG frame header")
 
 
 _DECODERS: dict[str, Callable[[Bytes, np.dtype[Any], tuple[int, ...]], NDArray[Any]]] = {
@@ -267,3 +239,5 @@ _DECODERS: dict[str, Callable[[Bytes, np.dtype[Any], tuple[int, ...]], NDArray[A
 
 NAMES: frozenset[str] = frozenset(_DECODERS)
 """Codecs that `decode` knows, as NTNDArray's ``codec.name`` spells them."""
+OTHER_NAMES = {"lz4hdf5": "lz4"}
+"""What areaDetector also calls them: lz4 in the framing of HDF5's filter."""

@@ -9,6 +9,8 @@ from typing import Any, Self
 from beamstream.errors import SinkError, SourceError
 
 _MARK = "beamstream"
+_MOST_NS = 2**63  # 292 years from 1970
+_AXES = {"mono": 2, "bayer": 2, "rgb1": 3, "rgb2": 3, "rgb3": 3}  # by `beamstream.frames.ColorMode`
 
 
 def pyav(who: str, error: type[SourceError] | type[SinkError] = SourceError) -> ModuleType:
@@ -76,11 +78,11 @@ class FilmNotes:
 
     @classmethod
     def from_text(cls, text: str) -> Self | None:
-        """Read what `to_text` wrote; None for the comment of another film."""
+        """Read what `to_text` wrote; None for the comment of another film, and for notes that cannot be."""
         try:
             said = json.loads(text)[_MARK]
             window = said.get("window")
-            return cls(
+            notes = cls(
                 int(said["start_ns"]),
                 tuple(int(n) for n in said["shape"]),
                 str(said["dtype"]),
@@ -88,5 +90,11 @@ class FilmNotes:
                 (float(window[0]), float(window[1])) if window else None,
                 dict(said["about"]),
             )
-        except (ValueError, KeyError, TypeError, IndexError):
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError):
             return None
+        return notes if notes._possible else None
+
+    @property
+    def _possible(self) -> bool:
+        n_axes = _AXES.get(self.color_mode)
+        return len(self.shape) == n_axes and min(self.shape) > 0 and abs(self.start_ns) < _MOST_NS

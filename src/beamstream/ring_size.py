@@ -1,6 +1,7 @@
 """How many frames a ring has room for: what was asked for, what the stream needs, what memory there is.
 
-A ring whose memory was given gets just that, where there is as much. An automatic one holds `SECONDS` of the stream,
+A ring whose memory was given gets just that, where there is as much, and is not made where that holds no two frames:
+what a frame claims to be never takes more. An automatic one holds `SECONDS` of the stream,
 and not less than `USUAL` bytes or `USUAL_SLOTS` frames: so a disk may pause for 3 s. As long as the time between two
 frames is not known, it gets `UNKNOWN` bytes: that is 5 s of 2048 × 2048 pixels of 16 bit at 100 fps. Of the memory that
 is free an automatic ring takes at most a quarter, of the free room in /dev/shm at most half, so that the next one, of
@@ -81,15 +82,32 @@ class RingSize:
     slots: int | None = None
 
     def wanted(self, geometry: Geometry, frame_time: float) -> int:
-        """Return the frames that a ring is to hold if there is room; `frame_time` in s, 0 where it is not known."""
+        """Return the frames that a ring is to hold if there is room; `frame_time` in s, 0 where it is not known.
+
+        Raises
+        ------
+        RingError
+            The memory that was given holds no two frames.
+        """
         if self.slots is not None:
             return max(LEAST_SLOTS, self.slots)
         each = slot_bytes(geometry)
-        if self.memory is None and frame_time > 0:
+        if self.memory is not None:
+            return self._given(geometry, self.memory // each)
+        if frame_time > 0:
             slots = max(math.ceil(SECONDS / frame_time), min(USUAL // each, USUAL_SLOTS))
         else:
-            slots = (UNKNOWN if self.memory is None else self.memory) // each
+            slots = UNKNOWN // each
         return max(LEAST_SLOTS, min(MOST_SLOTS, slots))
+
+    def _given(self, geometry: Geometry, slots: int) -> int:
+        if slots < _MINIMUM:
+            need = math.ceil(_MINIMUM * slot_bytes(geometry) / 2**20)
+            raise RingError(
+                f"{self.name}: a ring for {geometry} wanted, the memory given for it, {_mb(self.memory or 0)}, is too "
+                f"little for two frames; set ring_memory_mb to {need} or more, or correct what the detector sends"
+            )
+        return min(MOST_SLOTS, slots)
 
     def fitting(self, geometry: Geometry, wanted: int, room: Room) -> int:
         """Return the frames that a ring can hold.

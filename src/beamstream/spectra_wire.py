@@ -25,6 +25,7 @@ TICKS_PER_SECOND = 196_000_000
 MOST_BYTES = 64 * 2**20
 """Longest spectrum that is understood, bytes."""
 _LONGEST_HEADER = 16 * 2**10  # bytes
+_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799  # s since 1970: the years 1 to 9999, which have a date
 _SMALLEST_INT, _LARGEST_INT = -(2**63), 2**63 - 1
 _SIZES = ("nbeam", "nchan", "npol")
 _DTYPES = {
@@ -78,7 +79,7 @@ def decode(parts: Sequence[bytes]) -> Spectrum:
         raise MalformedMessage(f"data_shape {shape} announces {expected} bytes, {MOST_BYTES} are allowed", kind="size")
     if len(values) != expected:
         raise MalformedMessage(f"{shape} {dtype.name} is {expected} bytes, {len(values)} came", kind="size")
-    timestamp = _number(said, "timestamp")
+    timestamp = _time(said)
     array = np.frombuffer(values, dtype).reshape(shape)
     array.flags.writeable = False
     return Spectrum(
@@ -161,10 +162,10 @@ def _integer(said: dict[str, Any], key: str) -> int:
     return value
 
 
-def _number(said: dict[str, Any], key: str) -> float:
-    value = said.get(key)
-    if not isinstance(value, float | int) or isinstance(value, bool):
-        raise MalformedMessage(f"{key} is {_quoted(value)}, a number expected", kind=key)
+def _time(said: dict[str, Any]) -> float:
+    value = said.get("timestamp")
+    if not isinstance(value, float | int) or isinstance(value, bool) or not _EARLIEST <= value <= _LATEST:
+        raise MalformedMessage(f"timestamp is {_quoted(value)}, seconds since 1970 expected", kind="timestamp")
     return float(value)
 
 
@@ -174,7 +175,7 @@ def _block_time(said: dict[str, Any], otherwise: float) -> float:
         return otherwise
     try:
         when = datetime.fromisoformat(text)
-        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
     except (TypeError, ValueError, OverflowError):
         raise MalformedMessage(
             f"last_block_time is {_quoted(text)}, 'YYYY-MM-DD HH:MM:SS.ffffff' expected", kind="last_block_time"

@@ -57,6 +57,11 @@ DAMAGES = {
     "other shape": _replace("mean", data=np.zeros((1, 5, 3))),
     "other type": _replace("std", data=np.zeros((1, 3, 5), "f4")),
     "promised only": _replace("mean", shape=(1, 3, 5), dtype="f8", chunks=(1, 3, 5)),
+    "compressed": _replace("mean", data=np.ones((1, 3, 5)), chunks=(1, 3, 5), shuffle=True),
+    "in another file": _replace("mean", shape=(1, 3, 5), dtype="f8", external=[("/etc/hostname", 0, 120)]),
+    "huge": _edit(
+        lambda group: group.attrs.modify("geometry", json.dumps({**GEOMETRY.to_dict(), "shape": [10**9, 10**9]}))
+    ),
     "a group for an array": _edit(lambda group: (group.pop("std"), group.create_group("std"))),
 }
 

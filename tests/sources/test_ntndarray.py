@@ -1,6 +1,7 @@
 """NTNDArray to Frame, over a real PVAccess server and monitor."""
 
 import json
+import struct
 import time
 
 import numpy as np
@@ -223,8 +224,10 @@ def test_pixels_are_not_copied():
         ({"dataTimeStamp": stamp(631152000), "timeStamp": stamp(WHEN + 1)}, WHEN + 1),
         ({"dataTimeStamp": stamp(0), "timeStamp": stamp(0)}, 77.5),
         ({"dataTimeStamp": stamp(0.25), "timeStamp": stamp(WHEN)}, 0.25),
+        ({"dataTimeStamp": stamp(2**62), "timeStamp": stamp(WHEN)}, WHEN),
+        ({"dataTimeStamp": stamp(-(2**62)), "timeStamp": stamp(2**62)}, 77.5),
     ],
-    ids=["the detector's", "unset", "unset, as areaDetector sends it", "both unset", "counted from 1970"],
+    ids=["the detector's", "unset", "unset, as areaDetector sends it", "both unset", "from 1970", "late", "no time"],
 )
 def test_the_time_is_the_detectors_or_the_servers_or_ours(fields, expected):
     frame = decode(build(np.zeros(6, "<u2"), (3, 2), **fields), source="", received=77.5)
@@ -302,6 +305,15 @@ def test_compressed_bytes_end_where_the_server_says(wire):
     pv = build(buffer, (37, 29), codec="lz4", number=6, compressedSize=packed.size, uncompressedSize=image.nbytes)
     frame = wire.send(pv)
     assert frame.payload.size == packed.size
+    assert np.array_equal(frame.image, image)
+
+
+def test_lz4_in_the_framing_of_hdf5_has_a_name_of_its_own(wire):
+    image = picture((29, 37), "<u2")
+    packed = encode(image, "lz4")
+    framed = np.frombuffer(struct.pack(">QII", image.nbytes, image.nbytes, packed.size) + packed.tobytes(), np.uint8)
+    frame = wire.send(build(framed, (37, 29), codec="lz4hdf5", number=6, uncompressedSize=image.nbytes))
+    assert frame.geometry == Geometry((29, 37), "<u2", ColorMode.MONO, "lz4")
     assert np.array_equal(frame.image, image)
 
 

@@ -12,8 +12,10 @@ from beamstream.callbacks.images import DERIVED, Emit, Source
 from beamstream.errors import CallbackFailed, RingError
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.ring import Ring
+from beamstream.ring_size import LEAST_SLOTS
 from beamstream.sinks.base import Sink
 from beamstream.sinks.documents import SinkDocuments
+from beamstream.slot_memory import slot_bytes
 
 log = logging.getLogger(__name__)
 
@@ -121,10 +123,11 @@ def _scale(source: Source, sink: Sink) -> dict[str, Any]:
 
 def _ring(name: str, memory: int, source: str, sink: Sink) -> Ring | None:
     """Return a ring that is ready, or None where the shared memory is too small: the file has the frames as well."""
-    ring = Ring(name, memory=memory, source=source)
     pixels = sink.arrays["data"]
+    geometry = Geometry(pixels.shape, pixels.dtype_numpy, ColorMode(pixels.color_mode))
+    ring = Ring(name, memory=max(memory, LEAST_SLOTS * slot_bytes(geometry)), source=source)
     try:
-        ring.prepare(Geometry(pixels.shape, pixels.dtype_numpy, ColorMode(pixels.color_mode)))
+        ring.prepare(geometry)
     except RingError as error:
         log.warning("%s; they are read from the file", error)
         return None

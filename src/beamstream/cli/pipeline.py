@@ -83,16 +83,15 @@ def _image(frame: Path | None, shape: str, dtype: str) -> "NDArray[Any]":
     typer.BadParameter
         It is no frame, and cannot become one.
     """
-    import numpy as np
-
+    from beamstream import npy_file
     from beamstream.pipeline.trial import gradient
 
     if frame is not None:
         try:
-            image = np.load(frame, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            image = npy_file.load(frame)
+        except (OSError, ValueError) as error:
             raise typer.BadParameter(f"{frame} cannot be read: {error}; give one image in a .npy file") from error
-        if not isinstance(image, np.ndarray) or image.ndim < 2 or not image.size or image.dtype.kind not in "buif":
+        if image.ndim < 2 or not image.size or image.dtype.kind not in "buif":
             raise typer.BadParameter(f"{frame} is no image; give rows and columns of numbers in a .npy file")
         return image
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){1,2}", shape):

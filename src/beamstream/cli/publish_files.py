@@ -39,9 +39,9 @@ def open_file(file: Path, shape: tuple[int, int, int] | None, dtype: str) -> "ND
 
 
 def _npy(file: Path) -> "NDArray[Any]":
-    import numpy as np
+    from beamstream import npy_file
 
-    return np.load(file, mmap_mode="r", allow_pickle=False)
+    return npy_file.mapped(file)
 
 
 def _raw(file: Path, shape: tuple[int, int, int] | None, dtype: str) -> "NDArray[Any]":

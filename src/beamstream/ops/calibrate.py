@@ -6,12 +6,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream import npy_file
 from beamstream.errors import PipelineError, WrongGeometry
 from beamstream.frames import ColorMode
 from beamstream.ops.base import Meta
 from beamstream.ops.dtypes import for_fractions
 from beamstream.ops.options import Described, named, one_of
-from beamstream.own_files import check_regular
 
 
 class SubtractDark(Described):
@@ -103,9 +103,8 @@ def reference(op: str, option: str, given: str | Path | NDArray[Any]) -> NDArray
     image = given
     if not isinstance(given, np.ndarray):
         try:
-            check_regular(given)
-            image = np.load(given, allow_pickle=False)
-        except (OSError, ValueError, TypeError, EOFError) as error:
+            image = npy_file.load(given)
+        except (OSError, ValueError, TypeError) as error:
             raise PipelineError(f"{op}: {option} = {str(given)!r} cannot be read: {error}; give a .npy file") from error
     if not isinstance(image, np.ndarray) or image.ndim < 2 or image.dtype.kind not in "buif":
         raise PipelineError(f"{op}: {option} = {given!r} is no image; give an array of numbers, rows and columns")

@@ -180,5 +180,7 @@ def _check_array(dataset: "h5py.Dataset", geometry: Geometry) -> None:
     if dataset.shape != (1, *geometry.shape) or dataset.dtype != np.dtype("<f8"):
         is_now = f"{dataset.name} is {dataset.shape} {dataset.dtype}"
         raise ValueError(f"{is_now}, the frames are {geometry}")
+    if dataset.id.get_create_plist().get_nfilters() or dataset.external:
+        raise ValueError(f"{dataset.name} is compressed, or lies in another file")
     if dataset.id.get_storage_size() != dataset.nbytes:
         raise ValueError(f"{dataset.name} holds {dataset.id.get_storage_size()} of {dataset.nbytes} bytes")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream import npy_file
 from beamstream.errors import CalibrationError, WrongGeometry
 from beamstream.frames import ColorMode, Geometry
-from beamstream.own_files import check_regular
 from beamstream.references.publish import published
 from beamstream.references.reference import Kind, Reference
 from beamstream.sinks.disk import explained
@@ -73,18 +73,12 @@ def import_npy(
 
 
 def _opened(path: Path, who: str) -> tuple[NDArray[Any], float]:
-    """Map the array; it has at most the size that the file has, whatever its header says."""
     try:
-        check_regular(path)
-        return np.lib.format.open_memmap(path, mode="r"), path.stat().st_mtime
+        return npy_file.mapped(path), path.stat().st_mtime
     except OSError as error:
         raise CalibrationError(f"{who}: {error.strerror or error}; check the path and its rights") from error
-    except Exception as error:  # of a damaged header numpy says ValueError, TypeError, TokenError, …
-        if "Python objects" in str(error):
-            what = "it holds pickled objects, which are never loaded; save an array of numbers"
-        else:
-            what = f"it is not a whole .npy file ({error}); write it with numpy.save"
-        raise CalibrationError(f"{who}: {what}") from error
+    except ValueError as error:
+        raise CalibrationError(f"{who}: {error}") from error
 
 
 def _own_geometry(array: NDArray[Any], who: str) -> Geometry:

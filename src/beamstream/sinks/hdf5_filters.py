@@ -17,6 +17,7 @@ from beamstream.frames import Frame, Geometry
 _LZ4_HEADER = struct.Struct(">QII")  # decoded bytes, block bytes, compressed bytes of the only block
 _BITSHUFFLE_HEADER = struct.Struct(">QI")  # decoded bytes, block bytes
 _SIZE = struct.Struct(">Q")
+_BITSHUFFLE_LZ4 = 2  # the fifth option of a written dataset
 _BITSHUFFLE_BLOCK = 8192  # bytes, bitshuffle's default
 _BITSHUFFLE_LEAST = 128  # elements
 _LAST_BLOSC1 = 2  # the format version in the first byte of a chunk; the HDF5 filter does not know Blosc2's
@@ -47,6 +48,17 @@ def declare(dcpl: Any, codec: str) -> None:
 
     number, options = _FILTERS[codec]
     dcpl.set_filter(number, h5py.h5z.FLAG_OPTIONAL, options)
+
+
+def codec_of(dataset: Any) -> str:
+    """Return the codec that the only filter of a dataset with one chunk a row undoes; ``""`` for others."""
+    dcpl = dataset.id.get_create_plist()
+    if dataset.chunks != (1, *dataset.shape[1:]) or dcpl.get_nfilters() != 1:
+        return ""
+    number, _, options, _ = dcpl.get_filter(0)
+    if number == _FILTERS["bslz4"][0] and options[4:5] != (_BITSHUFFLE_LZ4,):
+        return ""
+    return next((codec for codec, (of, _) in _FILTERS.items() if of == number), "")
 
 
 def keeps_bytes(frame: Frame) -> bool:

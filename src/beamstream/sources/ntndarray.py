@@ -23,7 +23,10 @@ _DTYPES = {  # by pvData's ScalarType, which is what codec.parameters holds; pva
     9: "<f4", 10: "<f8",
 }  # fmt: skip
 _EPICS_EPOCH = 631152000  # s, 1990-01-01: areaDetector's way to send a time stamp that nobody set
+_LATEST = 253_402_300_799  # s, the end of the year 9999: there are no dates beyond
 _LONGEST = 64  # values of an array attribute; longer ones are data, not a remark
+_LONGEST_TEXT = 960  # characters of an attribute; no ring carries more of a frame
+_MOST_AXES = 10  # areaDetector's ND_ARRAY_MAX_DIMS
 
 
 class Decoder:
@@ -70,7 +73,7 @@ class Decoder:
             A field of NTNDArray is missing or has another type.
         MalformedFrame
             There are no pixels (the first update of a server that has not acquired yet), or dimensions,
-            sizes, types and colour mode contradict each other.
+            sizes, types, colour mode and compressed bytes contradict each other.
         CodecError
             The codec is none of `beamstream.codecs.NAMES`.
         """
@@ -90,7 +93,7 @@ class Decoder:
             geometry = self._geometry
             unpack = self._compressed if geometry.codec else self._pixels
             payload = unpack(pv, values, geometry)
-        except (_pva.PvaException, KeyError, TypeError) as error:
+        except (_pva.PvaException, KeyError, TypeError, UnicodeError) as error:
             raise NotAnImage(self._what_is_wrong(pv, error)) from error
         return Frame(payload, geometry, unique_id, timestamp, received, self._source, "system", attributes)
 
@@ -103,10 +106,10 @@ class Decoder:
             )
         if not isinstance(values, np.ndarray):
             raise TypeError(f"value holds {field}, not an array of numbers")
-        if not sizes or min(sizes) <= 0:
+        if not sizes or min(sizes) <= 0 or len(sizes) > _MOST_AXES:
             raise MalformedFrame(
-                f"{self._source}: {values.size} values in {field}, but dimensions are {list(sizes)}; "
-                f"each size must be 1 or more: correct the server's dimension field"
+                f"{self._source}: {values.size} values in {field}, but dimensions are {_quoted(list(sizes))}; "
+                f"1 to {_MOST_AXES} are understood, each 1 or more: correct the server's dimension field"
             )
         if not self._with_attributes:
             color = _attributes(pv).get("ColorMode")
@@ -115,9 +118,10 @@ class Decoder:
         name = "" if codec.strip().lower() == "none" else codec.strip()
         if not name:
             return Geometry(shape, values.dtype.str, color_mode)
+        name = codecs.OTHER_NAMES.get(name, name)
         if name not in codecs.NAMES:
             raise CodecError(
-                f"{self._source}: codec {codec!r} is not known, known are {', '.join(sorted(codecs.NAMES))}; "
+                f"{self._source}: codec {_quoted(codec)} is not known, known are {', '.join(sorted(codecs.NAMES))}; "
                 f"choose one of them at the detector, or none"
             )
         if values.itemsize != 1:
@@ -132,7 +136,7 @@ class Decoder:
         mode = _COLOR_MODES.get(number) if isinstance(number, int) else None
         if mode is None:
             raise MalformedFrame(
-                f"{self._source}: ColorMode is {value!r}, known are 0 mono, 1 Bayer, 2 RGB1, 3 RGB2, 4 RGB3; "
+                f"{self._source}: ColorMode is {_quoted(value)}, known are 0 mono, 1 Bayer, 2 RGB1, 3 RGB2, 4 RGB3; "
                 f"convert at the detector (NDPluginColorConvert)"
             )
         axis = _COLOR_AXIS.get(mode)
@@ -150,7 +154,7 @@ class Decoder:
         dtype = _DTYPES.get(scalar_type) if isinstance(scalar_type, int) else None
         if dtype is None:
             raise MalformedFrame(
-                f"{self._source}: codec {codec} with codec.parameters {scalar_type!r}; it must be pvData's "
+                f"{self._source}: codec {codec} with codec.parameters {_quoted(scalar_type)}; it must be pvData's "
                 f"number of the pixel type: 1-4 int8 to int64, 5-8 uint8 to uint64, 9 float32, 10 float64"
             )
         return dtype
@@ -165,7 +169,7 @@ class Decoder:
             ) from error
 
     def _compressed(self, pv: PvObject, values: NDArray[Any], geometry: Geometry) -> NDArray[np.uint8]:
-        """Return the compressed bytes; a size of 0 is a size that the server did not fill in."""
+        """Return the compressed bytes, checked; a size of 0 is a size that the server did not fill in."""
         compressed, uncompressed = pv.getLong("compressedSize"), pv.getLong("uncompressedSize")
         if uncompressed not in (0, geometry.nbytes):
             raise MalformedFrame(
@@ -177,7 +181,13 @@ class Decoder:
                 f"{self._source}: compressedSize is {compressed}, {values.size} bytes are there; "
                 f"correct it at the server"
             )
-        return values.view(np.uint8)[: compressed or values.size]
+        payload = values.view(np.uint8)[: compressed or values.size]
+        itemsize = np.dtype(geometry.dtype).itemsize
+        try:
+            codecs.check(payload, geometry.codec, geometry.nbytes, itemsize=itemsize, shape=geometry.shape)
+        except CodecError as error:
+            raise MalformedFrame(f"{self._source}: {error}") from error
+        return payload
 
     def _what_is_wrong(self, pv: PvObject, error: Exception) -> str:
         missing = [name for name in _REQUIRED if not pv.hasField(name)]
@@ -202,12 +212,12 @@ def structure_geometry(pv: PvObject, *, source: str = "") -> Geometry:
 
 
 def timestamp_of(pv: PvObject) -> float:
-    """Return ``dataTimeStamp``, otherwise ``timeStamp``, s since 1970-01-01 UTC; 0.0 when nobody set them."""
+    """Return ``dataTimeStamp``, otherwise ``timeStamp``, s since 1970-01-01 UTC; 0.0 when nobody set them to a time."""
     for name in ("dataTimeStamp", "timeStamp"):
         if name == "timeStamp" and not pv.hasField(name):
             break
         seconds, nanoseconds = pv.getLong(f"{name}.secondsPastEpoch"), pv.getInt(f"{name}.nanoseconds")
-        if nanoseconds or seconds not in (0, _EPICS_EPOCH):
+        if (nanoseconds or seconds not in (0, _EPICS_EPOCH)) and 0 <= seconds <= _LATEST:
             return seconds + nanoseconds * 1e-9
     return 0.0
 
@@ -219,11 +229,16 @@ def _scalar_type(pv: PvObject) -> int | str | None:
     return value if value is None or isinstance(value, int) else str(value)
 
 
+def _quoted(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
 def _attributes(pv: PvObject) -> dict[str, Any]:
-    """Return name → value of the attributes that JSON can carry."""
+    """Return name → value of the attributes that JSON can carry; none where one of them is no UTF-8."""
     try:
         listed = pv.getStructureArray("attribute")
-    except _pva.FieldNotFound:
+    except (_pva.FieldNotFound, UnicodeError):
         return {}
     found: dict[str, Any] = {}
     for attribute in listed:
@@ -236,8 +251,10 @@ def _attributes(pv: PvObject) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON can carry it; None when it cannot: not-a-number, structures, long arrays."""
-    if isinstance(value, int | str):
+    if isinstance(value, int):
         return value
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_TEXT else None
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, np.ndarray):

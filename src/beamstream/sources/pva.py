@@ -8,9 +8,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pvaccess
+from numpy.typing import NDArray
 
-from beamstream.errors import BeamstreamError, NotAnImage, NotConnected, SourceError
+from beamstream.errors import BeamstreamError, CodecError, MalformedFrame, NotAnImage, NotConnected, SourceError
 from beamstream.exits import OpenObjects
 from beamstream.frames import Frame, Geometry
 from beamstream.ledger import UniqueIds
@@ -97,6 +99,8 @@ class PvaSource:
             Nobody answered within `timeout` seconds.
         NotAnImage
             The record is no NTNDArray.
+        MalformedFrame, CodecError
+            The frame that it has contradicts itself, or nobody knows its codec.
         """
         self._channel.setTimeout(timeout)
         try:
@@ -109,10 +113,10 @@ class PvaSource:
             ) from None
         try:
             return self._decoder(pv, time.time()).geometry
-        except NotAnImage as e:
-            raise NotAnImage(f"{self.name}: {e}") from None
-        except SourceError:
-            return None
+        except (SourceError, CodecError) as e:
+            if isinstance(e, MalformedFrame) and not _size_of_value(pv):
+                return None
+            raise type(e)(f"{self.name}: {e}") from None
 
     def start(self, listener: Listener, timeout: float) -> None:
         """Begin to deliver to `listener`; return when the server's present frame has been seen.
@@ -215,11 +219,16 @@ class PvaSource:
 
     def _take(self, pv: Any, received: float, listener: Listener) -> None:
         self.counters.updates += 1
-        unique_id = pv["uniqueId"]
-        if self._first:
-            self._greet(pv, unique_id, received, listener)
+        try:
+            unique_id, array = pv.getInt("uniqueId"), _value_of(pv)
+        except (pvaccess.PvaException, KeyError, TypeError, IndexError) as e:  # pyright: ignore[reportAttributeAccessIssue]
+            self._count_malformed(
+                NotAnImage(f"{self.uri}: an NTNDArray expected, the server posts something else ({e})"), listener
+            )
             return
-        array = _value_of(pv)
+        if self._first:
+            self._greet(pv, unique_id, array, received, listener)
+            return
         address = array.__array_interface__["data"][0] if array is not None else 0
         new_id, new_image = unique_id != self._current, address != self._address
         if new_id and new_image:
@@ -287,11 +296,10 @@ class PvaSource:
         self.counters.repeated += 1
         listener.repeated()
 
-    def _greet(self, pv: Any, unique_id: int, received: float, listener: Listener) -> None:
+    def _greet(self, pv: Any, unique_id: int, array: Any, received: float, listener: Listener) -> None:
         """Take the first update of a connection: know where the count stands, and what image is an old one."""
         self._first = False
         again, last = self._begun.is_set(), self._ids.last
-        array = _value_of(pv)
         if array is not None:
             self._address, self._held = array.__array_interface__["data"][0], array
         if again and last is not None and unique_id > last:
@@ -317,9 +325,12 @@ class PvaSource:
         try:
             return self._decoder(pv, received)
         except BeamstreamError as e:
-            self.counters.malformed += 1
-            listener.malformed(e)
+            self._count_malformed(e, listener)
             return None
+
+    def _count_malformed(self, error: BeamstreamError, listener: Listener) -> None:
+        self.counters.malformed += 1
+        listener.malformed(error)
 
     def _deliver(self, frame: Frame, listener: Listener) -> None:
         self.counters.frames += 1
@@ -331,10 +342,16 @@ class PvaSource:
         listener.frame(frame, missing)
 
 
-def _value_of(pv: Any) -> Any:
+def _value_of(pv: Any) -> NDArray[Any] | None:
     """Return the array in the union ``value``, a view; None while the server has never posted one."""
     value = pv["value"][0]
-    return next(iter(value.values())) if isinstance(value, dict) and value else None
+    array = next(iter(value.values())) if isinstance(value, dict) and value else None
+    return array if isinstance(array, np.ndarray) else None
+
+
+def _size_of_value(pv: Any) -> int:
+    array = _value_of(pv)
+    return 0 if array is None else array.size
 
 
 def _close_all(sources: list[PvaSource]) -> None:

@@ -140,8 +140,13 @@ class VideoSource:
         """
         with self._opened() as film:
             self.clock, reader = film.clock, self._reader(film)
-            for picture, _ in film.pictures():
-                return Geometry.of(*reader.image(picture))
+            try:
+                for picture, _ in film.pictures():
+                    return Geometry.of(*reader.image(picture))
+            except BeamstreamError:
+                raise
+            except Exception as error:  # of a damaged film PyAV and numpy raise many kinds
+                raise _explained(error, self.name) from error
         raise NotAnImage(f"{self.name}: {self.path} has no picture in it; was its recording broken off?")
 
     def start(self, listener: Listener, timeout: float) -> None:

@@ -1,5 +1,6 @@
 """A film on disk: what it is, when it was taken, its pictures in order, and where it is damaged."""
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator
@@ -104,7 +105,7 @@ class Film:
 
     def _opened(self) -> tuple[Any, Any]:
         try:
-            container = self._av.open(os.fspath(self.path))
+            container = self._av.open(os.fspath(self.path), metadata_errors="replace")
         except self._av.error.InvalidDataError:
             raise NotAnImage(f"{self._who}: {self.path} is no film that FFmpeg knows; is it the right file?") from None
         except (OSError, self._av.error.FFmpegError) as e:
@@ -127,7 +128,7 @@ class Film:
             return self.notes.start_ns, "film"
         try:
             return nanoseconds(datetime.fromisoformat(said["creation_time"]).timestamp()), "film"
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             return self.path.stat().st_mtime_ns, "file"
 
     def _packets(self) -> Iterator[Any]:
@@ -201,8 +202,9 @@ class Film:
             return float(stream.duration * stream.time_base)
         said = stream.metadata.get("DURATION", "").split(":")
         if len(said) == 3:
-            hours, minutes, seconds = map(float, said)
-            return 3600 * hours + 60 * minutes + seconds
+            with contextlib.suppress(ValueError):
+                hours, minutes, seconds = map(float, said)
+                return 3600 * hours + 60 * minutes + seconds
         alone = len(self._container.streams) == 1
         duration = self._container.duration if alone else None
         return 0.0 if duration is None or math.isnan(duration) else duration / 1e6

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream import npy_file
 from beamstream.errors import BeamstreamError
 from beamstream.frames import Frame
 from beamstream.ops.base import meta_of
-from beamstream.own_files import check_regular
 
 if TYPE_CHECKING:
     from beamstream.ops.flatfield import FlatField
@@ -107,8 +107,7 @@ def _loaded(about: Mapping[str, Any] | None) -> NDArray[np.float64] | None:
         return None
     path = Path(about["path"])
     if path.suffix == ".npy":
-        check_regular(path)
-        return np.load(path, allow_pickle=False)
+        return npy_file.load(path)
     from beamstream.references import ReferenceStore
 
     return ReferenceStore(path.parent).load(path).mean

@@ -16,7 +16,7 @@ from beamstream.config import (
     VideoConfig,
     WebcamConfig,
 )
-from beamstream.errors import BeamstreamError, SourceError
+from beamstream.errors import BeamstreamError, CodecError, SourceError
 from beamstream.frames import Frame
 from beamstream.sources.base import Source
 
@@ -113,7 +113,7 @@ def _detector(name: str, device: DetectorConfig, rates: dict[str, float]) -> Ite
         count = _Count()
         source.start(count, _PATIENCE)
         threading.Event().wait(_LOOK)
-    except SourceError as error:
+    except (SourceError, CodecError) as error:
         text, _, advice = str(error).partition("; ")
         if isinstance(device, PvaDetectorConfig):
             advice += f"; EPICS_PVA_ADDR_LIST is {os.environ.get('EPICS_PVA_ADDR_LIST', 'not set')}"
