@@ -160,14 +160,7 @@ class RecorderWork(FrameWork):
         of = self._of
         path = self.place(source)
         self.paths.append(path)
-        about: dict[str, Any] = {"format": of.format.name, "stride": of.stride}
-        if of.region is not None:
-            about["region"] = list(of.region)
-        if of.window is not None:
-            about["window"] = list(of.window)
-        if kept.op is not None:
-            about |= described(kept.op)
-        kept.about = about
+        about = kept.about = self.about(source, kept.op)
         attributes = {
             "run": self.start["uid"],
             "scan_id": self.start.get("scan_id", 0),
@@ -179,6 +172,16 @@ class RecorderWork(FrameWork):
             make_directories(path.parent)
         sink = of.format.make(path, self._wanted(source, geometry, attributes))
         return DerivedStream(self.start, source, of.format.name.replace("-", "_"), sink, about, self._emit)
+
+    def about(self, source: Source, op: Op | None) -> dict[str, Any]:
+        """Return what is done to the frames of a source, in values that JSON can carry."""
+        of = self._of
+        about: dict[str, Any] = {"format": of.format.name, "stride": of.stride}
+        if of.region is not None:
+            about["region"] = list(of.region)
+        if of.window is not None:
+            about["window"] = list(of.window)
+        return about if op is None else about | described(op)
 
     def _wanted(self, source: Source, geometry: Geometry, attributes: Mapping[str, Any]) -> Wanted:
         """Say what is to be kept; where the values of spectra lie as well, unless an op made something else of them."""

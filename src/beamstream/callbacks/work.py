@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from beamstream.callbacks.images import Emit, Source, image_keys
@@ -14,7 +15,6 @@ from beamstream.sinks.hdf5 import MIMETYPE
 log = logging.getLogger(__name__)
 
 _TAKE = 0.25  # s that one call of `take` may last, where a frame takes less: so often is progress counted
-_ALONE = 64  # frames that are read one by one behind one that does not decode
 
 
 class FrameWork:
@@ -214,7 +214,8 @@ class FrameWork:
         if self._newest:
             self.skipped += stop - 1 - source.done
             source.done = stop - 1
-        for batch in self._readable(source, stop):
+        unreadable = partial(self._leave_out, source)
+        for batch in source.frames.read_decodable(source.done, stop, unreadable):
             while batch:
                 if self._cancelled:
                     return
@@ -222,20 +223,8 @@ class FrameWork:
                 self._take_measured(source, frames)
         self.caught_up(source)
 
-    def _readable(self, source: Source, stop: int) -> Iterator[list[Frame]]:
-        """Yield batches of frames; one that does not decode is left out and counted as failed."""
-        alone = 0  # frames up to here are read one by one
-        while source.done < stop:
-            first = source.done
-            try:
-                yield from source.frames.read(first, stop if first >= alone else first + 1)
-            except CodecError as error:
-                if source.done < alone:
-                    self._leave_out(source, error)
-                else:
-                    alone = source.done + _ALONE
-
-    def _leave_out(self, source: Source, error: CodecError) -> None:
+    def _leave_out(self, source: Source, _row: int, error: CodecError) -> None:
+        """Count a frame that does not decode as failed."""
         self.failed += 1
         source.done += 1
         self.moved = time.monotonic()

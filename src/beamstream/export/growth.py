@@ -32,6 +32,8 @@ class IntensityCurve:
         Counts.
     rotations_per_min : float
         Of the sample, as the run says it; 0 otherwise.
+    undecoded : int
+        Frames that are not in the curve because their recorded bytes do not decode.
     """
 
     detector: str
@@ -39,6 +41,7 @@ class IntensityCurve:
     times: NDArray[np.float64]
     values: NDArray[np.float64]
     rotations_per_min: float = 0.0
+    undecoded: int = 0
 
 
 def kept_curves(documents: Documents, *, detectors: Collection[str] | None = None) -> list[IntensityCurve]:
@@ -105,12 +108,13 @@ def measured_curve(
         times: list[float] = []
         values: list[float] = []
         with RecordedFrames(source.path, dataset=source.dataset) as recorded:
-            for frames in recorded.read(0, stop):
+            for frames in recorded.read_decodable(0, stop, lambda *_: None):
                 times += [frame.timestamp for frame in frames]
                 values += intensities(frames, {"region": region})["region"]
                 done += len(frames)
                 progress(done, announced)
-        found.append(IntensityCurve(source.name, "region", np.array(times), np.array(values), _speed(source)))
+        curve = np.array(times), np.array(values)
+        found.append(IntensityCurve(source.name, "region", *curve, _speed(source), stop - len(times)))
     return found
 
 

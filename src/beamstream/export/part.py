@@ -55,6 +55,18 @@ class Part:
                 raise
         return self
 
+    def clear(self) -> None:
+        """Remove what was made so far, to begin anew.
+
+        Raises
+        ------
+        SinkError
+            It cannot be removed.
+        """
+        with explained("export", "begin anew", self.target):
+            shutil.rmtree(self._directory)
+            self._directory.mkdir()
+
     def publish(self) -> None:
         """Let it appear.
 
