@@ -151,6 +151,8 @@ class State:
         Answers that a bare client would have taken for the end of a chunk.
     since : float
         When the phase was entered, s since 1970-01-01 UTC.
+    undecoded : tuple of int
+        Rows whose recorded bytes do not decode, and that are black at the service; the first 100 of them.
     """
 
     phase: Phase = "waiting"
@@ -165,6 +167,7 @@ class State:
     error: str = ""
     refusals: int = 0
     since: float = 0.0
+    undecoded: tuple[int, ...] = ()
 
     def with_confirmed(self, chunk: int) -> Self:
         """Return the state after one more chunk has arrived; the same one again changes nothing."""
@@ -262,7 +265,7 @@ class JobDirectory:
         except FileNotFoundError:
             return State()
         known = {f.name for f in fields(State)}
-        values: dict[str, Any] = {k: tuple(v) if k == "beyond" else v for k, v in doc.items() if k in known}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in doc.items() if k in known}
         return State(**values)
 
     def save(self, state: State, *, durable: bool = True) -> None:

@@ -169,6 +169,8 @@ class PushingFrames:
             return False
         self._ahead = None
         self._done_with(piece.chunk)
+        if piece.undecoded:
+            self._say({"undecoded": piece.undecoded})
         if piece.black:
             self._black.add(piece.chunk)
             self._say({"black": {"chunk": piece.chunk, "dims": piece.images.shape, "start_ms": piece.start_ms}})

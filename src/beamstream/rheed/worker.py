@@ -69,7 +69,7 @@ class Worker:
             ticking = asyncio.create_task(self._tick())
             try:
                 await self._keep_client()
-                self._end("done", self._note)
+                self._end("done", self._notes)
             except Cannot as error:
                 self._end("failed", str(error))
                 raise
@@ -160,6 +160,8 @@ class Worker:
                 self._wake_if_a_storm_is_over(chunks)
             case {"black": black}:
                 self._black.send(BlackChunk(black["chunk"], tuple(black["dims"]), black["start_ms"]), self._about())
+            case {"undecoded": rows}:
+                self._books.undecoded(rows)
             case {"rows": rows, "total": total}:
                 self._rows, self._total, self._note = rows, total, said.get("note", "")
             case {"finished": True}:
@@ -224,8 +226,13 @@ class Worker:
             phase = trouble.phase
         elif self._finishing:
             phase = "finalizing"
-        words = trouble.words if trouble else self._books.words or self._words or self._failing() or self._note
+        words = trouble.words if trouble else self._books.words or self._words or self._failing() or self._notes
         self._books.show(phase, words, frames=self._rows, refusals=self._service.refusals)
+
+    @property
+    def _notes(self) -> str:
+        """What is wrong with the file, and in nothing's way."""
+        return "; ".join(filter(None, [self._note, self._books.undecoded_words]))
 
     def _failing(self) -> str:
         """Return words on a chunk whose sending fails again and again."""
