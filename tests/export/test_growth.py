@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damaged_frames import compressed
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "callbacks"))  # for growing
 from growing import EPOCH, SPOT, frames_of, oscillating, play
@@ -96,3 +97,13 @@ def test_a_region_outside_is_named(command):
     done = command("-1", "--region", "0,0,31,1")
     assert done.exit_code == 2
     assert "30 rows" in " ".join(done.output.replace("│", " ").split())
+
+
+def test_frames_that_do_not_decode_are_left_out_of_a_curve_and_counted(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    frames = [compressed(frame, damaged=frame.unique_id in (0, 70, 99)) for frame in FILM[:100]]
+    play(Chain(journal), tmp_path, frames)
+    journal.close()
+    (curve,) = measured_curve(read_run(tmp_path / "journal", "-1"), SPOT)
+    assert (len(curve.times), len(curve.values), curve.undecoded) == (97, 97, 3)
+    assert curve.times.tolist() == [frame.timestamp for frame in frames if frame.unique_id not in (0, 70, 99)]

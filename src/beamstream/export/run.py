@@ -98,7 +98,7 @@ def export_run(
         # a detector may have several recorded files in one run
         targets = {source.name: recorder.path(start, source) for source in sources}
         parts = {name: stack.enter_context(Part(target)) for name, target in targets.items()}
-        while not (work := _Export(recorder, start, parts, sources)).run(progress):
+        while not (work := _Export(recorder, start, parts, sources)).run(progress or _nothing):
             for part in parts.values():
                 part.clear()
         for part in parts.values():
@@ -128,14 +128,14 @@ class _Export(RecorderWork):
         self._parts = parts
         self._files = sources
 
-    def run(self, progress: Progress | None) -> bool:
+    def run(self, report: Progress) -> bool:
         """Write the frames that decode; return False if some turned out not to, which files name from their beginning.
 
         It is to be done once more then: all of them are known by now.
         """
         whole = False
         try:
-            whole = self._write(progress)
+            whole = self._write(report)
         finally:
             if not whole:
                 self.give_up()
@@ -144,7 +144,7 @@ class _Export(RecorderWork):
             self.ended()
         return whole
 
-    def _write(self, progress: Progress | None) -> bool:
+    def _write(self, report: Progress) -> bool:
         known, announced = self._number_undecoded, sum(source.announced for source in self._files)
         for source in self._files:
             source.done = 0
@@ -153,8 +153,8 @@ class _Export(RecorderWork):
                 if self._number_undecoded == known:
                     self.take(source, source.readings.beside(batch, source.done))
                 source.done += len(batch)
-                if progress is not None:
-                    progress(sum(s.done for s in self._files), announced)
+                report(sum(s.done for s in self._files), announced)
+        report(announced, announced)  # the last ones may not decode
         self._refuse_nothing()
         return self._number_undecoded == known
 
@@ -200,3 +200,7 @@ def _exported(source: Source, work: _Export, path: Path) -> ExportedFile:
 def _size(path: Path) -> int:
     files = (p for p in path.rglob("*") if p.is_file()) if path.is_dir() else (path,)
     return sum(file.stat().st_size for file in files if file.exists())  # none where no frame decodes
+
+
+def _nothing(_done: int, _announced: int) -> None:
+    """Report nothing."""

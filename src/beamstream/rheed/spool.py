@@ -16,7 +16,7 @@ _RETENTION = 1e8  # s; the recorded file is never too old
 _LEAVE_FREE = 64 << 20  # bytes that the spool leaves on its disk
 _MOST_BYTES = 1 << 40  # how much is in it, we decide
 _DOUBTS = 20  # looks in a row that do not add up
-_UNCLEAR = 30.0  # s that files and counts differ: the client does not try again to delete a file
+_UNCLEAR = 10.0  # s that files and counts differ: the client does not try again to delete a file
 
 
 @dataclass(frozen=True, slots=True)
