@@ -62,7 +62,7 @@ def test_what_was_kept_is_what_the_frames_give(archive):
 
 def test_a_run_without_intensities_says_what_to_do(archive):
     documents = read_run(archive / "journal", "-1")
-    with pytest.raises(ArchiveError, match="say where to look with a region"):
+    with pytest.raises(ArchiveError, match="give a region"):
         kept_curves(documents)
     with pytest.raises(ArchiveError, match="recorded no such frames"):
         measured_curve(documents, SPOT, detectors=["other"])

@@ -1,4 +1,4 @@
-"""Record frames a second time, in the format that somebody's programs read."""
+"""Record frames a second time, in the format that other programs read."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -58,7 +58,7 @@ class Recorder:
     label : str
         Put behind the detector in file names: what `op_for` makes.
     publish : bool
-        Whether the archive is told of the files; they must lie where it may read.
+        Whether documents name the files, so that the archive serves them; they must lie where it may read.
     required : bool
         Whether a failure, a full disk for example, or a frame that is left undone fails the run.
 
@@ -130,7 +130,7 @@ class RecorderWork(FrameWork):
     """What `Recorder` does for one run."""
 
     def __init__(self, of: Recorder, start: Mapping[str, Any], emit: Emit | None) -> None:
-        super().__init__(of.name, start, emit or _nobody, wanted(of.stream, of.detectors))
+        super().__init__(of.name, start, emit or _drop, wanted(of.stream, of.detectors))
         self.paths: list[Path] = []
         self._of = of
         self._emit = emit
@@ -184,7 +184,7 @@ class RecorderWork(FrameWork):
         return about if op is None else about | described(op)
 
     def _wanted(self, source: Source, geometry: Geometry, attributes: Mapping[str, Any]) -> Wanted:
-        """Say what is to be kept; where the values of spectra lie as well, unless an op made something else of them."""
+        """Return what is to be kept; also where the values of spectra lie, unless an op made something else of them."""
         axes, region = axes_of(source.descriptor, source.data_key), self._of.region
         if axes is not None:
             whole = np.broadcast_to(False, source.descriptor["data_keys"][source.data_key]["shape"])
@@ -253,5 +253,5 @@ def _place(image: NDArray[Any], region: Region, color_mode: str) -> tuple[slice,
     return tuple(whole)
 
 
-def _nobody(_name: str, _doc: dict[str, Any]) -> None:
-    """Documents that nobody wants."""
+def _drop(_name: str, _doc: dict[str, Any]) -> None:
+    """Drop a document."""

@@ -18,9 +18,9 @@ _TAKE = 0.25  # s that one call of `take` may last, where a frame takes less: so
 
 
 class FrameWork:
-    """Take the frames of one run as documents announce them; subclasses say what becomes of them.
+    """Take the frames of one run as documents announce them; subclasses define what becomes of them.
 
-    Documents come in the RunEngine's thread, which only writes down what they announce. The thread of this
+    Documents come in the RunEngine's thread, which only notes what they announce. The thread of this
     object reads the frames, from the ring or, when it is late, from the file. Everything that it does not
     manage is in its account.
 
@@ -67,10 +67,10 @@ class FrameWork:
         self._cancelled = False
         self._thread: threading.Thread | None = None
 
-    # what subclasses say
+    # what subclasses define
 
     def described(self, descriptor: Mapping[str, Any], data_key: str) -> None:
-        """Hear of images that will come; in the RunEngine's thread, so only to refuse what cannot work."""
+        """Refuse images that cannot be worked on, before they come; in the RunEngine's thread."""
 
     def take(self, source: Source, frames: list[Frame]) -> None:
         """Work on frames, in order; they are valid until this returns.
@@ -80,7 +80,7 @@ class FrameWork:
         raise NotImplementedError
 
     def caught_up(self, source: Source) -> None:
-        """Hear that all that was announced of a source was taken, for now."""
+        """Called when all that was announced of a source is processed, for now."""
 
     def ended(self) -> None:
         """Finish: every frame was taken, or `error` says why not."""
@@ -88,7 +88,7 @@ class FrameWork:
     # documents, in the RunEngine's thread
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Write down what a document announces; does not wait."""
+        """Note what a document announces; returns at once."""
         match name:
             case "descriptor":
                 for data_key in image_keys(doc):
@@ -110,7 +110,7 @@ class FrameWork:
             if not self._select(descriptor, resource["data_key"]):  # others of the same event
                 return
             source = Source(descriptor, resource)
-        self._tell_of_several(source, doc["descriptor"])
+        self._warn_of_several(source, doc["descriptor"])
         with self._lock:
             self._sources[doc["stream_resource"]] = source
             source.announced = max(source.announced, doc["indices"]["stop"])
@@ -119,8 +119,8 @@ class FrameWork:
                 self._thread.start()
             self._lock.notify_all()
 
-    def _tell_of_several(self, source: Source, descriptor: str) -> None:
-        """Say once that frames of several streams, darks among images, are worked on as if they were of the first."""
+    def _warn_of_several(self, source: Source, descriptor: str) -> None:
+        """Warn once that frames of several streams, darks among images, are worked on as if they were of the first."""
         stream = self._descriptors.get(descriptor, source.descriptor).get("name", "primary")
         streams = self._streams.setdefault(source.data_key, [stream])
         if stream not in streams:
@@ -144,7 +144,7 @@ class FrameWork:
             return list(self._sources.values())
 
     def finish(self) -> None:
-        """Hear that nothing more is announced; does not wait."""
+        """Mark the run's documents as complete; returns at once."""
         with self._lock:
             self._ending = True
             self._lock.notify_all()

@@ -13,7 +13,7 @@ from beamstream.sinks.disk import explained, sync_directory
 
 
 class Part:
-    """Give a hidden directory beside `target`; what is made in it appears at once, at the end, or never.
+    """Make a hidden directory beside `target`; what is made in it appears at once, at the end, or never.
 
     What a killed process left of the same target is removed. To be used in ``with``; without `publish` everything
     goes away again.
@@ -48,7 +48,7 @@ class Part:
             try:
                 self._refuse_existing(self.target)
                 for stale in self.target.parent.glob(f"{_escaped(self.target.name)}.part-*"):
-                    shutil.rmtree(stale)  # whoever made it is dead: its lock is ours
+                    shutil.rmtree(stale)  # its maker is dead: its lock is ours
                 self._directory.mkdir()
             except BaseException:
                 self._unlock()
@@ -68,12 +68,12 @@ class Part:
             self._directory.mkdir()
 
     def publish(self) -> None:
-        """Let it appear.
+        """Make it appear under its name.
 
         Raises
         ------
         SinkError
-            Somebody else put something there meanwhile; that is left alone.
+            Something was put there meanwhile; that is left alone.
         """
         with explained("export", "create", self.target):
             made = sorted(self._directory.iterdir(), key=lambda path: path == self.path)  # the target last

@@ -19,7 +19,7 @@ class ExportSource(Source):
     Attributes
     ----------
     readings : RowReadings
-        What the run's events say beside its frames.
+        What the run's events hold beside its frames.
     undecoded : dict of int to int
         unique_id by row, of the frames that are known not to decode.
     error : CodecError, optional
@@ -84,7 +84,7 @@ def announced_files(
         if not source.path.is_file():
             raise ArchiveError(
                 f"export: frames of {source.name} asked for, {source.path} is not on this machine; run the export "
-                f"where it is, or read over HTTP: `beamstream runs show {start['uid'][:8]}` says how"
+                f"where it is, or read over HTTP: `beamstream runs show {start['uid'][:8]}` shows how"
             )
     return start, list(sources.values())
 

@@ -1,4 +1,4 @@
-"""Export a recorded run: its documents say which frames there are, a recorder how they are to be kept."""
+"""Export a recorded run: its documents name the frames, a recorder defines how they are to be kept."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +34,7 @@ class ExportedFile:
     nbytes : int
         On disk.
     about : dict
-        What was done to the frames, as the file says it.
+        What was done to the frames, as the file describes it.
     undecoded : tuple of int
         unique_id of the frames that do not decode, and that the file therefore lacks.
     """
@@ -63,12 +63,12 @@ def export_run(
     """Write the frames of a recorded run in another format, all of them that decode, or none.
 
     A recorded frame whose bytes are damaged is left out, and named by the result and by the files: ``undecoded`` is how
-    many there are, ``undecoded_unique_ids`` says which.
+    many there are, ``undecoded_unique_ids`` which.
 
     What is being written is hidden and appears under its name when it is complete; nothing is left of an export
     that fails, and what a killed one left is removed by the next. Nothing is ever overwritten.
 
-    Numbers that the run's events say beside each frame, like the positions of motors in a step scan, come along in
+    Numbers that the run's events hold beside each frame, like the positions of motors in a step scan, come along in
     the formats that have a place for them.
 
     Parameters
@@ -77,7 +77,7 @@ def export_run(
         Of one run, in order, the start document first: what `beamstream.archive.documents.Tail` reads from its
         journal.
     recorder : Recorder
-        Says which frames, in what format, and where to.
+        Defines which frames, in what format, and where to.
     progress : callable, optional
         ``progress(done, announced)``, frames; called in this thread after each batch.
 
