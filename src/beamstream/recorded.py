@@ -32,7 +32,7 @@ class RecordedFrames:
     """Read the frames of one recorded file by row, also while it grows.
 
     A frame comes from the shared memory of the ring while it is there, and from the file afterwards: a slow reader is
-    late, never lossy. Which frame of which ring a row is, the file tells: ring_index of each, and the ring's token. A
+    late, never lossy. The file holds which frame of which ring a row is: ring_index of each, and the ring's token. A
     file without them, an older recording, is read alone. To be used from one thread, as a context manager or with
     `close`.
 
@@ -99,7 +99,7 @@ class RecordedFrames:
 
     @property
     def _known(self) -> int:
-        """Rows that were there when somebody looked last."""
+        """Rows that were there when they were counted last."""
         return min(dataset.shape[0] for dataset in self._scalars)
 
     def read(self, start: int, stop: int) -> Iterator[list[Frame]]:
@@ -178,7 +178,7 @@ class RecordedFrames:
         return replace(frame, payload=payload)
 
     def close(self) -> None:
-        """Let go of file and ring."""
+        """Close file and ring."""
         self._pixels.close()
         self._file.close()
         if self._ring is not None:

@@ -1,4 +1,4 @@
-"""What the worker knows of its upload, kept on disk; a full disk holds it up, and loses nothing."""
+"""The state of an upload, kept on disk by its worker; a full disk holds it up, and loses nothing."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ class UploadBooks:
         self.directory = directory
         self.state = directory.state
         self.words = ""
-        """What the disk says, if it does not take the state."""
+        """Why the disk does not take the state; empty if it does."""
         self._owed = False
         self._logged, self._said = ("waiting", ""), 0.0
 

@@ -60,7 +60,7 @@ def rule_of(job: Job) -> EightBit:
     Raises
     ------
     Cannot
-        The job says nothing that is a rule.
+        The job has no such rule.
     """
     try:
         return EightBit.parse(job.rule)

@@ -13,7 +13,7 @@ from beamstream.sinks.disk import explained
 from beamstream.sinks.hdf5_layout import SCALARS
 from beamstream.sinks.hdf5_reading import row_reader
 
-_EPOCH_AT_LEAST = 1e9  # s; a timestamp before 2001 is a clock that nobody has set
+_EPOCH_AT_LEAST = 1e9  # s; a timestamp before 2001 is of a clock that was never set
 
 
 class RecordedRows:
@@ -108,6 +108,6 @@ def frames_per_second(times: NDArray[np.float64]) -> float:
     span = float(times[-1] - times[0]) if len(times) > 1 else 0.0
     if not span > 0:
         raise SinkError(
-            f"upload: the rate of {len(times)} frames asked for, they span {span:g} s; say fps in the configuration"
+            f"upload: the rate of {len(times)} frames asked for, they span {span:g} s; set fps in the configuration"
         )
     return float(f"{(len(times) - 1) / span:.4g}")

@@ -1,4 +1,4 @@
-"""The worker of one upload: it keeps the client's process alive, and the books."""
+"""The worker of one upload: it keeps the client's process alive, and the state of the upload."""
 
 import asyncio
 import logging
@@ -134,17 +134,17 @@ class Worker:
             self._finishing = None
         self._client = client = await ClientProcess.start(first, self._output)
         try:
-            async for words in client.words():
-                self._hear(words)
+            async for message in client.words():
+                self._receive(message)
                 if self._finished:
                     break
         finally:
             status = await client.kill()
         return status
 
-    def _hear(self, said: dict[str, Any]) -> None:
-        """Do what something that the client said asks for."""
-        match said:
+    def _receive(self, message: dict[str, Any]) -> None:
+        """Act on a message of the client."""
+        match message:
             case {"cannot": words}:
                 raise Cannot(words)
             case {"trouble": words}:
@@ -163,13 +163,13 @@ class Worker:
             case {"undecoded": rows}:
                 self._books.undecoded(rows)
             case {"rows": rows, "total": total}:
-                self._rows, self._total, self._note = rows, total, said.get("note", "")
+                self._rows, self._total, self._note = rows, total, message.get("note", "")
             case {"finished": True}:
                 self._finished = True
         self._finish_if_all_arrived()
 
     def _about(self) -> dict[str, Any]:
-        """Return what the service is told of every chunk."""
+        """Return what is sent to the service with every chunk."""
         state, rotating = self._books.state, self._job.rotations_per_min > 0
         return {"data_id": state.data_id, "fps": state.fps, "chunk_size": state.chunk_size, "rotating": rotating}
 
@@ -216,7 +216,7 @@ class Worker:
             self._show()
             client = self._client
             if client and not self._finishing and time.monotonic() - client.heard > _SILENCE:
-                log.warning("the cloud's client has said nothing for %.0f s; it is started again", _SILENCE)
+                log.warning("the cloud's client sent nothing for %.0f s; it is started again", _SILENCE)
                 await client.kill()
 
     def _show(self) -> None:

@@ -66,7 +66,7 @@ class SinkDocuments:
         self._bundles = {key: b for key, b in self._bundles.items() if self._resources[key].get("run_start")}
 
     def up_to(self, stop: int, descriptor: EventDescriptor | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the documents for the rows that were not told of yet, up to `stop`.
+        """Yield the documents for the rows that were not announced yet, up to `stop`.
 
         Parameters
         ----------
