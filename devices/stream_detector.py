@@ -346,7 +346,7 @@ class StreamDetector(Device):
         if self._documents.is_broken:
             return
         # an event has one index: frames of tries before it get the same number, and the last one counts
-        for row in range(self._documents.told + 1, stop) if in_event else ():
+        for row in range(self._documents.announced + 1, stop) if in_event else ():
             yield from self._documents.up_to(row)
         yield from self._documents.up_to(stop)
 

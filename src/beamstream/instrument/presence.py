@@ -153,7 +153,7 @@ class _Run:
             "unit": unit,
             "seconds": start.get("seconds"),
             "detectors": detectors,
-            "callbacks": chain.told(self.uid),
+            "callbacks": chain.report(self.uid),
         }
 
     def _progress(self, detectors: Mapping[str, dict[str, Any]]) -> tuple[int, int | None, str]:
