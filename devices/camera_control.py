@@ -46,7 +46,7 @@ class CameraControl(Device):
 
     @property
     def idle(self) -> bool:
-        """Whether the camera says that it is not acquiring; not while its server is away. Does not wait."""
+        """Whether the camera reports that it is not acquiring; not while its server is away. Does not wait."""
         if not self.connected:
             return False
         try:
@@ -121,9 +121,9 @@ class CameraControl(Device):
             ) from None
 
     def _wait_until_idle(self) -> None:
-        """Let the camera end what its last frame was of: until it says so it passes over a start.
+        """Let the camera end what its last frame was of: until it reports that it ignores a start.
 
-        Its frame may be here first. The record itself is asked: what the monitor said last may be from before.
+        Its frame may be here first. The record itself is read: the monitor's last update may be from before.
         """
         deadline = time.monotonic() + _ENDS
         try:

@@ -1,4 +1,4 @@
-"""A status that says how far it is, for progress bars."""
+"""A status that reports how far it is, for progress bars."""
 
 import time
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class FrameStatus(DeviceStatus):
         self._begun = time.monotonic()
 
     def settle(self, error: Exception | None) -> None:
-        """Finish or fail; who comes second is not heard."""
+        """Finish or fail; a second call is ignored."""
         try:
             if error is None:
                 self.set_finished()

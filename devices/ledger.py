@@ -15,7 +15,7 @@ from beamstream.recording import Recording
 from devices.frame_status import FrameStatus
 
 _PATIENCE = 60.0  # s without a single frame written
-_LAST_BATCH = 10.0  # s for what the disk is at, when nobody wants to wait any longer
+_LAST_BATCH = 10.0  # s for what the disk is at, when the wait was cut short
 _LOOK = 1.0  # s
 _waited_for: "weakref.WeakSet[LedgerDevice]" = weakref.WeakSet()
 
@@ -67,7 +67,7 @@ class LedgerDevice(Device):
     def trigger(self) -> FrameStatus:
         """Return a status that is done when the disk has every frame accepted so far, or it is counted as lost.
 
-        It is waited for as long as the disk makes progress; `cut_short` ends that. `error` says afterwards whether the
+        It is waited for as long as the disk makes progress; `cut_short` ends that. `error` holds afterwards whether the
         recording has failed.
         """
         recording, self._hurried = self.recording, False
@@ -106,6 +106,6 @@ class LedgerDevice(Device):
 
 
 def cut_short() -> None:
-    """End every wait for a disk in this process: somebody wants the run to end."""
+    """End every wait for a disk in this process, so that the run can end."""
     for ledger in list(_waited_for):
         ledger.cut_short()

@@ -22,7 +22,7 @@ class PvaDetector(StreamDetector):
 
     Works unchanged in bluesky's `count`, `scan`, `grid_scan`: one frame a trigger. In flight (`kickoff`,
     `complete`) it takes `num_images` frames, or all until `complete` when that is 0. Either way the frames are in
-    one HDF5 file a run, and documents say which rows belong to which event. Stage it anew for each run.
+    one HDF5 file a run, and documents name the rows of each event. Stage it anew for each run.
 
     Without `control` the camera is left to run as it does: a trigger takes the first frame whose exposure began
     after it. With it, the camera is started for each trigger or kickoff, and left as it was found.

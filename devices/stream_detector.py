@@ -29,7 +29,7 @@ from devices.channel_access import keep_search_port
 from devices.frame_status import FrameStatus
 from devices.ledger import LedgerDevice
 
-keep_search_port()  # before the first signal looks for its record
+keep_search_port()  # before the first signal searches for its record
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +69,10 @@ class StreamDetector(Device):
     ledger : LedgerDevice
         Received, recorded, lost since the last stage.
     trigger_rule : AttributeSignal
-        How the frame that answers a trigger or kickoff was found: ``"timestamp"`` (its own time says that it was
+        How the frame that answers a trigger or kickoff was found: ``"timestamp"`` (by its own time it was
         begun after it), ``"count"`` (one frame passed, and as many as were under way), ``"started"`` (the detector
         is started each time). ``"unknown"`` in the descriptor of a flight, which comes before its first frame; the
-        descriptor of its ledger says it.
+        descriptor of its ledger has it.
     path : Path or None
         The file of the present run, or of the last one.
     """
@@ -163,7 +163,7 @@ class StreamDetector(Device):
 
     @property
     def ring(self) -> Ring:
-        """The last frames, for whoever looks at them."""
+        """The last frames, for viewers and other readers."""
         return self._ring
 
     @property
@@ -242,7 +242,7 @@ class StreamDetector(Device):
         self._asked = self._window(number, status, exact=exact)
         recording.arm(self._asked)
         interrupted, self._interrupted, self._status = self._interrupted, None, status
-        if interrupted is not None:  # what a pause broke into is done anew: nobody waits for it any longer
+        if interrupted is not None:  # what a pause broke into is done anew: it is not waited for any longer
             interrupted.settle(None)
         self._begin(number)
         return status
@@ -285,7 +285,7 @@ class StreamDetector(Device):
     @property
     def hints(self) -> dict[str, Any]:
         """Name what is worth a curve, of what was described last: a flight has no numbers in its events."""
-        # the RunEngine asks for it right after describe or describe_collect, and without telling for which
+        # the RunEngine asks for it right after describe or describe_collect, and does not name which
         return super().hints if self._numbers_described else {"fields": []}
 
     # fly
@@ -336,7 +336,7 @@ class StreamDetector(Device):
             self._documents.is_broken = False
 
     def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the documents of the frames that are on disk and were not told of yet."""
+        """Yield the documents of the frames that are on disk and were not announced yet."""
         if self._documents is None:
             return
         in_event, self._in_event = self._in_event and self._flight is None, False
@@ -346,7 +346,7 @@ class StreamDetector(Device):
         if self._documents.is_broken:
             return
         # an event has one index: frames of tries before it get the same number, and the last one counts
-        for row in range(self._documents.told + 1, stop) if in_event else ():
+        for row in range(self._documents.announced + 1, stop) if in_event else ():
             yield from self._documents.up_to(row)
         yield from self._documents.up_to(stop)
 
@@ -407,7 +407,7 @@ def value_of(signal: Any) -> Any:
 
 
 def _scale(name: str, size: float | Sequence[float] | None, units: str) -> dict[str, Any]:
-    """Return what a data key says of how large a pixel is; nothing where that is not known."""
+    """Return what a data key holds about the size of a pixel; nothing where that is not known."""
     if size is None:
         return {}
     both = [float(n) for n in (size if isinstance(size, Sequence) else (size, size))]

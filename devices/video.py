@@ -40,7 +40,7 @@ class VideoDetector(StreamDetector):
     grey, limited : str
         What becomes of colours, and of limited range: see `beamstream.sources.video.VideoSource`.
     start : datetime, optional
-        When the film's first picture was taken; otherwise what the film says, or the time of the file.
+        When the film's first picture was taken; otherwise what is in the film, or the time of the file.
     fps : float, optional
         Pictures per second, in place of the times in the film.
     **kwargs
@@ -53,7 +53,7 @@ class VideoDetector(StreamDetector):
     speed, grey, limited : Signal
         As above; what is put there counts from the next stage on.
     clock : Signal
-        Who said when the film was taken: ``"declared"``, ``"film"``, or ``"file"`` (the time of its last change).
+        Where the time of the film is from: ``"declared"``, ``"film"``, or ``"file"`` (the time of its last change).
     stats : FrameStatistics
         Total, mean and so on of the last trigger's frame.
     """
@@ -66,7 +66,7 @@ class VideoDetector(StreamDetector):
     stats = Cpt(FrameStatistics, kind="normal")
 
     ends = True
-    """A flight needs neither a number nor somebody who ends it."""
+    """A flight needs neither a number nor an end from outside."""
     _exact = True
 
     def __init__(
@@ -115,7 +115,7 @@ class VideoDetector(StreamDetector):
     def _halt(self) -> None:
         self._film.hold()
 
-    # what the film tells, in its thread
+    # called by the film, in its thread
 
     def _film_over(self) -> None:
         """End what was asked for: a flight has all there was, a trigger has nothing."""
@@ -131,7 +131,7 @@ class VideoDetector(StreamDetector):
         recording.finish()
 
     def _film_waits(self, seconds: float) -> None:
-        """Let nobody take a film for dead in which nothing happens for a while."""
+        """Extend the silence limit by the pause that the film announces (s)."""
         if self._asked is not None:
             self._asked.heard = time.monotonic() + seconds
 

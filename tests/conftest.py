@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what several rooms use: pva_camera, damaged_frames
 
 SHM = Path("/dev/shm")
 # caproto's shared client context and pvaccess live as long as the interpreter, by their design

@@ -79,7 +79,7 @@ class FrameTimes:
         elapsed = newest.received - before.received
         if _stamped(frames):
             longest = elapsed = max(elapsed, newest.timestamp - before.timestamp)
-        else:  # frames that waited for us come at once: the time since the last one says little
+        else:  # frames that waited for us come at once: the time since the last one means little
             longest = newest.received - frames[0].received
         return max(0.0, elapsed / period - 1), _FEW + _SLACK * longest / period
 
@@ -87,7 +87,7 @@ class FrameTimes:
 class FirstFrame:
     """Find the first frame that a detector which runs by itself began after a request.
 
-    Frames pass until one says by its own time that it began after the request. areaDetector's time stamp is that of
+    Frames pass until one began after the request by its own time. areaDetector's time stamp is that of
     the begin of the exposure, or of its end, or of the read-out, as the driver has it; an exposure takes a period at
     most. So a frame began after the request for certain when its time stamp is a period later than that. A driver
     that stamps the end gets no frame more than needed by this, one that stamps the begin one more.

@@ -81,14 +81,14 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One exposure: pixels, which one it is, when, and what the detector said about it.
+    """One exposure: pixels, which one it is, when, and what the detector sent with it.
 
     Parameters
     ----------
     payload : ndarray
         The pixels in `geometry`'s shape and dtype; with a codec, the compressed bytes (1-D uint8).
-        Read-only; a view wherever that is possible, valid as long as somebody holds it unless the
-        giver says otherwise (a ring does).
+        Read-only; a view wherever that is possible, valid as long as it is held, unless its
+        owner documents otherwise (a ring does).
     geometry : Geometry
     unique_id : int
         The detector's own count.

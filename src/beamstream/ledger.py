@@ -24,7 +24,7 @@ class Place(StrEnum):
     DISK = "disk"  # they were in the ring and could not be written
     CODEC = "codec"  # they arrived compressed, and their bytes do not decode
     GEOMETRY = "geometry"  # they arrived with another shape or pixel type than the run began with
-    END = "end"  # the detector says that it has finished, and they never arrived
+    END = "end"  # the detector reported that it has finished, and they never arrived
     COUNT = "count"  # unique_id jumped by more than can have been made meanwhile; `missing` is what can have been
 
 
@@ -170,8 +170,8 @@ class UniqueIds:
         Returns
         -------
         int or None
-            How many are missing before it; -1 when it is one of those that were missing before; None when nobody
-            can tell: the count ran backwards, or stands still.
+            How many are missing before it; -1 when it is one of those that were missing before; None when that
+            is not known: the count ran backwards, or stands still.
         """
         last = self.last
         if last is None:

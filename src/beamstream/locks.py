@@ -1,6 +1,6 @@
-"""Whether somebody lives: who must be alone, or be known to live, keeps a file locked as long as it does.
+"""Which processes live: one that must be alone, or be known to live, keeps a file locked as long as it does.
 
-A lock is told by the kernel: it needs no clock, and no number of a process that another container counts otherwise.
+The kernel keeps a lock: it needs no clock, and no number of a process that another container counts otherwise.
 It is given back when its owner ends, however that ends; a child made by fork has no part in it (see `forks`).
 """
 
@@ -53,9 +53,9 @@ def open_locked(path: str | os.PathLike[str], flags: int = _CREATE, mode: int = 
     Raises
     ------
     BlockingIOError
-        Somebody else holds it.
+        Another process holds it.
     OSError
-        As the system says it.
+        As the system raises it.
     """
     fd = open_unshared(path, flags, mode)
     try:
@@ -72,9 +72,9 @@ def lock(fd: int, *, shared: bool = False) -> None:
     Raises
     ------
     BlockingIOError
-        Somebody else holds it.
+        Another process holds it.
     OSError
-        As the system says it.
+        As the system raises it.
     """
     try:
         fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -94,7 +94,7 @@ def unlock(fd: int) -> None:
 
 
 def _is_free(fd: int) -> bool:
-    """Return whether nobody is alone with a file, by sharing it for a moment."""
+    """Return whether no process is alone with a file, by sharing it for a moment."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:

@@ -14,7 +14,7 @@ _FAR = 2**15  # numbers; so far back is a counter that was full
 
 
 class Losses:
-    """Account for what the count of a detector says; called in its source's thread.
+    """Account for what the count of a detector shows; called in its source's thread.
 
     Parameters
     ----------
@@ -45,12 +45,12 @@ class Losses:
     def before(
         self, taken: Window | None, window: Window | None, unique_id: int, missing: int | None
     ) -> FrameLoss | None:
-        """Account for what the number of a frame says of those before it.
+        """Account for what the number of a frame shows of those before it.
 
         Parameters
         ----------
         taken : Window or None
-            The one that takes the frame; nobody misses anything before a frame that was not asked for.
+            The one that takes the frame; nothing is missing before a frame that was not requested.
         window : Window or None
             The one that there is at the moment.
         missing : int or None
@@ -108,7 +108,7 @@ class Losses:
         )
 
     def doubt(self, what: str) -> FrameLoss | None:
-        """Mark the run as one that nobody knows the losses of; return why it fails, if it does."""
+        """Mark the run as one whose losses are not known; return why it fails, if it does."""
         self._ledger.restarts += 1
         message = f"{self._name}: {what}; frames may be missing and nobody can tell how many"
         if self._on_loss == "fail":

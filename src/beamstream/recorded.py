@@ -1,7 +1,7 @@
 """Recorded frames by row: from the ring while they are there, from the file afterwards."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from beamstream.errors import RingError, RingOverrun, SinkError
+from beamstream.errors import CodecError, RingError, RingOverrun, SinkError
 from beamstream.frames import NO_ATTRIBUTES, ColorMode, Frame, Geometry
 from beamstream.readers import RingView
 from beamstream.sinks.disk import explained
@@ -32,7 +32,7 @@ class RecordedFrames:
     """Read the frames of one recorded file by row, also while it grows.
 
     A frame comes from the shared memory of the ring while it is there, and from the file afterwards: a slow reader is
-    late, never lossy. Which frame of which ring a row is, the file tells: ring_index of each, and the ring's token. A
+    late, never lossy. The file holds which frame of which ring a row is: ring_index of each, and the ring's token. A
     file without them, an older recording, is read alone. To be used from one thread, as a context manager or with
     `close`.
 
@@ -93,9 +93,13 @@ class RecordedFrames:
             dataset.refresh()  # not its id's: h5py remembers the length of what it cannot write
         return self._known
 
+    def unique_id(self, row: int) -> int:
+        """Return the number that the detector gave the frame of a row, also of one that does not decode."""
+        return int(self._scalars[0][row])
+
     @property
     def _known(self) -> int:
-        """Rows that were there when somebody looked last."""
+        """Rows that were there when they were counted last."""
         return min(dataset.shape[0] for dataset in self._scalars)
 
     def read(self, start: int, stop: int) -> Iterator[list[Frame]]:
@@ -108,7 +112,7 @@ class RecordedFrames:
         SinkError
             The file has not so many rows, or cannot be read.
         CodecError
-            A frame among them does not decode.
+            A frame does not decode; those before it were yielded.
         """
         # no refresh without need: HDF5 2.0 loses all chunks but the first of a dataset that is open twice in a process
         if stop > self._known and stop > len(self):
@@ -116,10 +120,34 @@ class RecordedFrames:
                 f"{self.path}: frames {start}:{stop} asked for, it holds {len(self)}; was it cut off by a full disk?"
             )
         with explained("recorded frames", f"read {start}:{stop} of", self.path):
-            for first in range(start, stop, self._most):
-                yield self._batch(first, min(first + self._most, stop), stop)
+            while start < stop:
+                batch = self._batch(start, min(start + self._most, stop), stop)
+                start += len(batch)
+                yield batch
+
+    def read_decodable(
+        self, start: int, stop: int, undecoded: Callable[[int, CodecError], object]
+    ) -> Iterator[list[Frame]]:
+        """Yield the frames of rows ``start:stop`` that decode, as `read` does; no batch has a gap in it.
+
+        `undecoded` is called with the row of each of the others, when the frames before it were worked on.
+
+        Raises
+        ------
+        SinkError
+            The file has not so many rows, or cannot be read.
+        """
+        while start < stop:
+            try:
+                for batch in self.read(start, stop):
+                    start += len(batch)
+                    yield batch
+            except CodecError as error:
+                undecoded(start, error)
+                start += 1
 
     def _batch(self, start: int, stop: int, end: int) -> list[Frame]:
+        """Return the frames of rows ``start:stop``, up to the first that does not decode."""
         ids, timestamps, received = (dataset[start:stop].tolist() for dataset in self._scalars)
         indices = [-1] * (stop - start) if self._indices is None else _rows(self._indices, start, stop)
         numbers = {key: _rows(data, start, stop) for key, data in self._columns.items()}
@@ -128,20 +156,29 @@ class RecordedFrames:
             frame = Frame(self._buffers[i], self.geometry, ids[i], timestamps[i], received[i], self.source)
             attributes = {key: values[i] for key, values in numbers.items()} or NO_ATTRIBUTES
             frame = replace(frame, attributes=attributes, ring_index=indices[i])
-            found = self._ring.copy(frame) if self._ring is not None else None
-            if found is None:
-                self._pixels.read(start + i, end, self._buffers[i])
-                self.origins.file += 1
-            else:
-                frame = found
-                self.origins.ring += 1
-            payload = frame.payload.view()
-            payload.flags.writeable = False
-            frames.append(replace(frame, payload=payload))
+            try:
+                frames.append(self._filled(frame, start + i, end))
+            except CodecError:
+                if not frames:
+                    raise
+                break  # the next batch begins with it
         return frames
 
+    def _filled(self, frame: Frame, row: int, end: int) -> Frame:
+        """Return a frame whose memory has the pixels of a row, read-only."""
+        found = self._ring.copy(frame) if self._ring is not None else None
+        if found is None:
+            self._pixels.read(row, end, frame.payload)
+            self.origins.file += 1
+        else:
+            frame = found
+            self.origins.ring += 1
+        payload = frame.payload.view()
+        payload.flags.writeable = False
+        return replace(frame, payload=payload)
+
     def close(self) -> None:
-        """Let go of file and ring."""
+        """Close file and ring."""
         self._pixels.close()
         self._file.close()
         if self._ring is not None:

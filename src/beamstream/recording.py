@@ -146,7 +146,7 @@ class Recording:
         Parameters
         ----------
         reason : str
-            Why nobody waits any longer, for the error.
+            Why it is not waited for any longer, for the error.
         everything : bool
             Also the batch that the disk is at; otherwise `drain` still waits for that one.
         """
@@ -156,7 +156,7 @@ class Recording:
     def wait_for_room(self, timeout: float) -> bool:
         """Wait until the ring takes another frame; False if that takes longer than `timeout` seconds.
 
-        For a source that can wait, as a film can; after an error nobody has to.
+        For a source that can wait, as a film can; returns at once after an error.
         """
         with self._lock:
             return self._lock.wait_for(lambda: self.error is not None or not self._ring.full, timeout)
@@ -224,7 +224,7 @@ class Recording:
         self._lock.notify_all()
         return (lambda: None) if window is None else (lambda: window.done(error))
 
-    # what the source tells, in its thread
+    # called by the source, in its thread
 
     def frame(self, frame: Frame, missing: int | None) -> None:
         """Put a frame in the ring, and accept it if it was asked for."""
@@ -257,7 +257,7 @@ class Recording:
         self.ledger.repeated += 1
 
     def malformed(self, error: BeamstreamError) -> None:
-        """Count an update that is no frame, and say it once."""
+        """Count an update that is no frame, and log the first."""
         self.ledger.malformed += 1
         if self.ledger.malformed == 1 and not isinstance(error, MalformedMessage):  # its source names each kind
             logger.warning("%s: %s", self.name, error)
@@ -265,7 +265,7 @@ class Recording:
             self.fail(error)
 
     def connection(self, up: bool) -> None:
-        """Hear that the server went away or came back: nobody knows what was lost meanwhile."""
+        """Note that the server went away or came back: what was lost meanwhile is not known."""
         if up or self._complete():
             return
         error = self._losses.doubt(f"the server went away after unique_id {self._losses.last_id}")
@@ -348,7 +348,7 @@ class Recording:
         return wanted is not None and wanted <= 0
 
     def _settle(self, window: Window) -> None:
-        """Report to who armed the window once the disk has all of it."""
+        """Report the window as done once the disk has all of it."""
         with self._lock:
             if window is not self._window or self._writer.pending or not self._is_settling():
                 return
@@ -388,7 +388,7 @@ class Recording:
             )
 
     def _end_without(self, window: Window) -> None:
-        """Wait no longer for what the detector made and nobody received."""
+        """Wait no longer for what the detector made and was never received."""
         with self._lock:
             never = max(0, (window.wanted or 0) - window.lost)
             window.number = window.accepted

@@ -52,7 +52,7 @@ class Ring:
     Attributes
     ----------
     token : str
-        Random: what tells this ring from all others, whatever their names and processes. With the index of a frame
+        Random: distinguishes this ring from all others, whatever their names and processes. With the index of a frame
         it identifies the frame for good.
     frame_time : float
         From one frame to the next, s; 0 where it is not known. An automatic ring is made for it.
@@ -172,7 +172,7 @@ class Ring:
         raise RingOverrun(f"frame {index} is not in the ring")
 
     def frame(self, index: int) -> Frame:
-        """Return one frame as a view; `holds` tells afterwards whether it was still whole."""
+        """Return one frame as a view; `holds` returns afterwards whether it was still whole."""
         return self._of(index).frame(index)
 
     def read(self, index: int, compute: Callable[[Frame], T]) -> T:
@@ -206,7 +206,7 @@ class Ring:
         )
 
     def close(self) -> None:
-        """Give the name and the memory back; views that somebody holds stay valid."""
+        """Release the name and the memory; views that are held stay valid."""
         if self._segment is not None:
             self._segment.end()
         self._segment = self._previous = None

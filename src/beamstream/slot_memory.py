@@ -17,7 +17,7 @@ from beamstream.frames import Geometry
 PAGE = mmap.PAGESIZE
 _AT_ONCE = 512 << 20  # bytes that are touched before the first frame at least; the system clears 1 to 2 GB/s
 _AHEAD = 2.0  # s that touching the rest may take: half the time in which a stream fills an automatic ring
-_PIECE = 8 << 20  # bytes between two looks at whether the ring has ended
+_PIECE = 8 << 20  # bytes between two checks whether the ring has ended
 _COMPRESSED_MARGIN = 4096
 
 

@@ -1,4 +1,4 @@
-"""What a device asks a recording for: from when on, how many frames, how long to wait, whom to tell."""
+"""What a device requests of a recording: from when on, how many frames, how long to wait, what to call then."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _LATE_GRACE = 0.25  # s, when no number is missing but those that count as lost
 
 @dataclass(slots=True)
 class Window:
-    """What is asked for at the moment: from when on, how many frames, and whom to tell.
+    """What is requested at the moment: from when on, how many frames, and what to call then.
 
     Parameters
     ----------
@@ -26,11 +26,11 @@ class Window:
         From one frame to the next, s, as far as that is known.
     discard : int
         Above 0: the detector runs by itself, and frames that were begun before the request pass; so many at least
-        where the detector's clock does not say which these are (see `beamstream.frame_times.FirstFrame`).
+        where the detector's clock does not show which these are (see `beamstream.frame_times.FirstFrame`).
     exact : bool
         The detector makes just `number` frames: what is lost of them is not waited for once it is idle.
     idle : callable, optional
-        Whether the detector says that it has finished; asked when it is silent. Given for a detector that is
+        Whether the detector reports that it has finished; called when it is silent. Given for a detector that is
         started for this window.
     """
 

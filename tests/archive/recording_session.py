@@ -12,68 +12,23 @@ from typing import Any
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
-import numpy as np
 from bluesky import RunEngine
 from bluesky.utils import Msg, MsgGenerator
-from ophyd import Component as Cpt
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for counting_detector
+
+from counting_detector import CountingDetector, CountingSource
 
 from beamstream.callbacks.chain import Chain
 from beamstream.callbacks.journal import Journal
-from beamstream.frames import Frame, Geometry
-from beamstream.ledger import UniqueIds
-from devices.statistics import FrameStatistics
-from devices.stream_detector import StreamDetector
+from beamstream.frames import Geometry
 from plans.ledger import ledger_wrapper
 from plans.record import record
 
 SHAPE = Geometry((16, 24), "<u2")
 
 
-class Numbers:
-    """A source whose frames are filled with their `unique_id`; some of these it leaves out."""
-
-    uri, connected = "made://numbers", True
-
-    def __init__(self, left_out: frozenset[int] = frozenset()) -> None:
-        self._left_out = left_out
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def connect(self, timeout: float) -> Geometry:
-        return SHAPE
-
-    def start(self, listener: Any, timeout: float) -> None:
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._deliver, args=(listener,), daemon=True)
-        self._thread.start()
-
-    def _deliver(self, listener: Any) -> None:
-        ids, number = UniqueIds(), 0
-        while not self._stop.wait(0.003):
-            number += 1
-            if number not in self._left_out:
-                image, now = np.full(SHAPE.shape, number, SHAPE.dtype), time.time()
-                listener.frame(Frame(image, SHAPE, number, now, now, self.uri), ids.see(number))
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def close(self) -> None:
-        self.stop()
-
-
-class Detector(StreamDetector):
-    """The simplest detector there can be."""
-
-    stats = Cpt(FrameStatistics, kind="normal")
-
-    def _geometry(self, timeout: float) -> Geometry:
-        return SHAPE
-
-
-def fly(cam: Detector) -> MsgGenerator[None]:
+def fly(cam: CountingDetector) -> MsgGenerator[None]:
     """Fly as bluesky does: documents of the frames come at the end."""
     yield from bps.mv(cam.num_images, 100_000)
     yield from bps.declare_stream(cam, name="primary", collect=True)
@@ -82,7 +37,7 @@ def fly(cam: Detector) -> MsgGenerator[None]:
     yield from bps.collect(cam, name="primary")
 
 
-def plan_of(how: str, cam: Detector) -> MsgGenerator[Any]:
+def plan_of(how: str, cam: CountingDetector) -> MsgGenerator[Any]:
     """Return what is killed: our flight, one of bluesky, a step scan; the detector staged before the run or in it."""
     staged = bpp.stage_wrapper
     match how:
@@ -97,13 +52,13 @@ def plan_of(how: str, cam: Detector) -> MsgGenerator[Any]:
     return bpp.run_wrapper(staged(bps.repeat(lambda: bps.trigger_and_read([cam]), num=1000), [cam]))
 
 
-def die(directory: Path, cam: Detector) -> None:
+def die(directory: Path, cam: CountingDetector) -> None:
     """Write down what is reported as recorded, and die."""
     (directory / "reported").write_text(str(cam.get_index()))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def when_recorded(cam: Detector, number: int, action: Callable[[], None]) -> None:
+def when_recorded(cam: CountingDetector, number: int, action: Callable[[], None]) -> None:
     while cam.get_index() < number:
         time.sleep(0.001)
     action()
@@ -111,9 +66,8 @@ def when_recorded(cam: Detector, number: int, action: Callable[[], None]) -> Non
 
 def main() -> None:
     directory, how = Path(sys.argv[1]), sys.argv[2]
-    cam = Detector(
-        "", Numbers(frozenset(range(15, 22))), name="cam", directory=directory / "recordings", ring_memory=2**20
-    )
+    source = CountingSource(SHAPE, period=0.003, left_out=range(15, 22))
+    cam = CountingDetector("", source, name="cam", directory=directory / "recordings", ring_memory=2**20)
     engine = RunEngine({}, context_managers=[])
     engine.preprocessors.append(ledger_wrapper)
     engine.subscribe(Chain(Journal(directory / "journal")))

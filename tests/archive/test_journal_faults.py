@@ -9,7 +9,8 @@ import bluesky.plans as bp
 import h5py
 import pytest
 from bluesky import RunEngine
-from recording_session import Detector, Numbers
+from counting_detector import CountingDetector, CountingSource
+from recording_session import SHAPE
 from test_recovered_recordings import documents, ledger_event, named_rows
 
 from beamstream.archive.recovery import recover
@@ -60,7 +61,9 @@ def fails_once(monkeypatch):
 
 @pytest.fixture
 def camera(tmp_path):
-    camera = Detector("", Numbers(), name="cam", directory=tmp_path / "recordings", ring_memory=2**20)
+    camera = CountingDetector(
+        "", CountingSource(SHAPE), name="cam", directory=tmp_path / "recordings", ring_memory=2**20
+    )
     yield camera
     camera.destroy()
 

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
+from beamstream.archive.announced import RECORDINGS
 from beamstream.archive.documents import decode
-from beamstream.archive.interrupted import RECORDINGS
 from beamstream.archive.recovered_ledger import StoredIds, ledger_of
 from beamstream.archive.recovery import recover
 from beamstream.callbacks.journal import Journal, encode

@@ -217,7 +217,7 @@ def test_what_nobody_works_on_is_no_upload_at_work(server, put, tab, wait_for):
     tab.goto(f"{server.url}/uploads#key={read_key(server.layout.key)}")
     wait_for(lambda: row(tab, "alone").get("phase") == "at rest", what="the upload at rest")
     assert words(tab) == "1 at rest"
-    assert row(tab, "alone")["words"].startswith("nobody works on it (beamstream uploads --resume)")
+    assert row(tab, "alone")["words"].startswith("no worker is at it (beamstream uploads --resume)")
 
 
 def test_the_key_is_asked_for_by_keyboard_and_kept_for_the_tab_only(server, put, tab, wait_for):

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import h5py
 import numpy as np
+import run_engines
 from numpy.typing import NDArray
 
 from beamstream.callbacks.chain import Chain
@@ -19,16 +20,8 @@ from beamstream.sinks.hdf5 import Hdf5Sink
 EPOCH = 1_790_000_000.0
 
 
-class Documents(list[tuple[str, dict[str, Any]]]):
+class Documents(run_engines.Documents):
     """What a chain gave on, in order."""
-
-    __hash__ = object.__hash__  # type: ignore[assignment]
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        self.append((name, doc))
-
-    def of(self, name: str) -> list[dict[str, Any]]:
-        return [doc for n, doc in self if n == name]
 
     def descriptor(self, stream: str) -> dict[str, Any]:
         return [d for d in self.of("descriptor") if d["name"] == stream][-1]
@@ -106,3 +99,5 @@ def oscillating(
 
 
 SPOT = (10, 12, 6, 8)
+TWELVE = frames_of(lambda t: np.full((8, 8), int(t), np.uint16), range(12))
+"""Frames that are their number in every pixel."""

@@ -1,30 +1,21 @@
 """A compressed frame that does not decode costs callbacks that one frame, not its batch nor those behind it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from damaged_frames import compressed
 from growing import EPOCH, Documents, frames_of, oscillating, play
 
 from beamstream.callbacks.chain import Chain
 from beamstream.callbacks.intensity import Intensity
-from beamstream.frames import Frame
-from beamstream.sim.encode import encode
 
 FILM = oscillating(0.5)
 BAD = (3, 4, 90)
 
 
-def compressed(frame: Frame) -> Frame:
-    bytes_ = encode(frame.image, "zlib").copy()
-    if frame.unique_id in BAD:
-        bytes_[len(bytes_) // 2 :] ^= 0xFF
-    return replace(frame, payload=bytes_, geometry=replace(frame.geometry, codec="zlib"))
-
-
 @pytest.mark.parametrize("required", [False, True])
 def test_a_frame_that_does_not_decode_is_left_out_and_counted(tmp_path, caplog, required):
-    frames = [compressed(frame) for frame in frames_of(FILM, np.arange(150) / 10)]
+    film = frames_of(FILM, np.arange(150) / 10)
+    frames = [compressed(frame, damaged=frame.unique_id in BAD) for frame in film]
     docs = Documents()
     chain = Chain(docs, [Intensity({"spot": (10, 12, 6, 8)}, required=required)])
     play(chain, tmp_path, frames)

@@ -99,7 +99,7 @@ def test_what_an_optional_callback_raises_anywhere_is_in_the_account(chain, docs
     monkeypatch.setattr(chain_run, "PATIENCE", 2.0)
     chain.add(Faulty(where))
     chain.add(Derive("same", lambda: type("Same", (), {"apply": lambda self, image, meta: image})()))
-    play(chain, tmp_path, FRAMES, between=lambda: chain.told(docs.of("start")[0]["uid"]))
+    play(chain, tmp_path, FRAMES, between=lambda: chain.report(docs.of("start")[0]["uid"]))
     (stop,) = docs.of("stop")
     assert stop["exit_status"] == "success"
     assert docs.account["faulty_error"] == f"no {where}"

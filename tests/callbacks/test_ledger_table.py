@@ -1,16 +1,15 @@
 """What a person sees of the account when a run ends."""
 
-import asyncio
 import io
 import json
 import time
 
 import pytest
-from bluesky import RunEngine
 from bluesky import plan_stubs as bps
 from bluesky.callbacks.core import make_callback_safe
 from event_model import compose_run
 from rich.console import Console
+from run_engines import run_engine
 
 from beamstream.callbacks.ledger_table import LedgerTable, ledger_table
 from beamstream.ledger import COLUMNS, Ledger, Place
@@ -50,13 +49,9 @@ def shown() -> list[object]:
 
 @pytest.fixture
 def engine(shown):
-    loop = asyncio.new_event_loop()
-    engine = RunEngine({}, loop=loop, context_managers=[])
-    engine.subscribe(LedgerTable(print=shown.append))
-    yield engine
-    loop.call_soon_threadsafe(loop.stop)
-    engine._th.join(5)
-    loop.close()
+    with run_engine() as engine:
+        engine.subscribe(LedgerTable(print=shown.append))
+        yield engine
 
 
 def test_a_run_that_kept_a_ledger_prints_one_table_with_every_detector(engine, shown):

@@ -5,9 +5,8 @@ import threading
 import time
 from uuid import uuid4
 
-import numpy as np
 import pytest
-from growing import Documents, frames_of, play
+from growing import TWELVE, Documents, play
 from rich.console import Console
 
 from beamstream.callbacks import chain_run
@@ -19,20 +18,6 @@ from beamstream.callbacks.live_stats import LiveStats
 from beamstream.callbacks.plain import PlainWork
 from beamstream.callbacks.progress import FrameProgress
 from beamstream.errors import CallbackFailed
-
-FRAMES = frames_of(lambda t: np.full((8, 8), int(t), np.uint16), range(12))
-
-
-@pytest.fixture
-def docs() -> Documents:
-    return Documents()
-
-
-@pytest.fixture
-def chain(docs) -> Chain:
-    chain = Chain()
-    chain.add(docs, required=True)
-    return chain
 
 
 def of_run(docs: Documents, uid: str) -> Documents:
@@ -54,9 +39,9 @@ def nested(chain, directory, depth=2):
 
     def between() -> None:
         if not inner:
-            inner.append(play(chain, directory, FRAMES[:7], batch=3))
+            inner.append(play(chain, directory, TWELVE[:7], batch=3))
 
-    return play(chain, directory, FRAMES, batch=4, between=between), inner[0]
+    return play(chain, directory, TWELVE, batch=4, between=between), inner[0]
 
 
 def test_a_run_that_closes_leaves_the_callbacks_of_the_others_at_work(chain, docs, tmp_path):
@@ -77,11 +62,11 @@ def test_to_cut_one_run_short_concerns_no_other(chain, docs, tmp_path, monkeypat
 
     def cut_short() -> None:
         if len(docs.of("start")) == 1:
-            uids.append(play(chain, tmp_path, FRAMES * 20, batch=240, between=cut_short))
+            uids.append(play(chain, tmp_path, TWELVE * 20, batch=240, between=cut_short))
         else:
             chain.run(docs.of("start")[-1]["uid"]).hurry()
 
-    outer = of_run(docs, play(chain, tmp_path, FRAMES, between=cut_short))
+    outer = of_run(docs, play(chain, tmp_path, TWELVE, between=cut_short))
     inner = of_run(docs, uids[0])
     assert inner.of("stop")[0]["exit_status"] == "fail"
     assert inner.account["slow_undone"] > 0
@@ -113,7 +98,7 @@ def test_a_callback_that_is_slow_with_a_document_of_one_run_delays_no_other(chai
     held.start()
     try:
         assert entered.wait(20)
-        other = of_run(docs, play(chain, tmp_path, FRAMES))
+        other = of_run(docs, play(chain, tmp_path, TWELVE))
         assert other.of("stop")[0]["exit_status"] == "success"
         assert held.is_alive()
     finally:

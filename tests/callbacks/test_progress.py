@@ -1,17 +1,16 @@
 """What a person sees while frames come."""
 
-import asyncio
 import io
 import threading
 
 import pytest
-from bluesky import RunEngine
 from bluesky import plan_stubs as bps
 from event_model import compose_run
 from ophyd import Device
 from ophyd.positioner import SoftPositioner
 from ophyd.status import MoveStatus
 from rich.console import Console
+from run_engines import run_engine
 
 from beamstream.callbacks.progress import FrameProgress
 from beamstream.ledger import Ledger
@@ -51,12 +50,8 @@ def console() -> Console:
 
 @pytest.fixture
 def engine():
-    loop = asyncio.new_event_loop()
-    engine = RunEngine({}, loop=loop, context_managers=[])
-    yield engine
-    loop.call_soon_threadsafe(loop.stop)
-    engine._th.join(5)
-    loop.close()
+    with run_engine() as engine:
+        yield engine
 
 
 @pytest.fixture

@@ -4,28 +4,12 @@ import re
 import threading
 import time
 
-import numpy as np
 import pytest
-from growing import Documents, frames_of, play
+from growing import TWELVE, play
 
 from beamstream.callbacks import chain_run, work
-from beamstream.callbacks.chain import Chain
 from beamstream.callbacks.derive import Derive
 from beamstream.errors import ProcessorFailed
-
-FRAMES = frames_of(lambda t: np.full((8, 8), int(t), np.uint16), range(12))
-
-
-@pytest.fixture
-def docs() -> Documents:
-    return Documents()
-
-
-@pytest.fixture
-def chain(docs) -> Chain:
-    chain = Chain()
-    chain.add(docs, required=True)
-    return chain
 
 
 class Stuck:
@@ -66,7 +50,7 @@ def test_frames_undone_fail_the_run_of_a_required_callback(chain, docs, tmp_path
     monkeypatch.setattr(chain_run, "PATIENCE", 2.0)
     monkeypatch.setattr(chain_run, "_LAST", 0.5)
     chain.add(Derive("stuck", lambda: Stuck(released), required=True))
-    stop = stop_of(docs, play(chain, tmp_path, FRAMES))
+    stop = stop_of(docs, play(chain, tmp_path, TWELVE))
     done = 12 - docs.account["stuck_undone"]
     assert 0 < done <= 5
     assert stop["exit_status"] == "fail"
@@ -81,7 +65,7 @@ def test_frames_undone_of_an_optional_callback_are_reported_and_the_run_succeeds
     monkeypatch.setattr(chain_run, "PATIENCE", 2.0)
     monkeypatch.setattr(chain_run, "_LAST", 0.5)
     chain.add(Derive("stuck", lambda: Stuck(released)))
-    stop = stop_of(docs, play(chain, tmp_path, FRAMES))
+    stop = stop_of(docs, play(chain, tmp_path, TWELVE))
     assert stop["exit_status"] == "success"
     assert docs.account["stuck_undone"] >= 7
     assert "of 12 frames done; it does not end" in docs.account["stuck_error"]
@@ -92,14 +76,14 @@ def test_a_required_callback_that_is_cut_short_fails_the_run(chain, docs, tmp_pa
     monkeypatch.setattr(chain_run, "_HURRY", 0.2)
     monkeypatch.setattr(chain_run, "_LAST", 0.5)
     chain.add(Derive("stuck", lambda: Stuck(released), required=True))
-    stop = stop_of(docs, play(chain, tmp_path, FRAMES, between=lambda: chain.run(docs.of("start")[0]["uid"]).hurry()))
+    stop = stop_of(docs, play(chain, tmp_path, TWELVE, between=lambda: chain.run(docs.of("start")[0]["uid"]).hurry()))
     assert stop["exit_status"] == "fail"
     assert re.match(r"stuck: cut short; \d of 12 frames done", stop["reason"])
 
 
 def test_frames_that_a_required_callback_fails_at_fail_the_run(chain, docs, tmp_path):
     chain.add(Derive("fails", Fails, required=True))
-    stop = stop_of(docs, play(chain, tmp_path, FRAMES))
+    stop = stop_of(docs, play(chain, tmp_path, TWELVE))
     assert (stop["exit_status"], stop["reason"]) == (
         "fail",
         "fails: 0 of 12 frames undone, 3 failed; they are recorded",
@@ -120,7 +104,7 @@ def test_a_slow_callback_makes_progress_with_each_frame_and_is_waited_for(chain,
             return image
 
     chain.add(Derive("slow", Slow, required=True))
-    stop = stop_of(docs, play(chain, tmp_path, FRAMES))
+    stop = stop_of(docs, play(chain, tmp_path, TWELVE))
     assert (stop["exit_status"], docs.account["slow_undone"], docs.account["slow_error"]) == ("success", 0, "")
     assert [done for done, _ in seen] == list(range(12))
     assert len(docs.rows("cam_slow_image")) == 12
@@ -146,7 +130,7 @@ def test_frames_of_a_fast_callback_come_in_batches_that_grow(chain, docs, tmp_pa
             return image
 
     chain.add(Sized("same", Same))
-    play(chain, tmp_path, FRAMES * 20, batch=240)
+    play(chain, tmp_path, TWELVE * 20, batch=240)
     assert sum(sizes) == 240 == len(docs.rows("cam_same_image"))
     assert sizes[0] == 1
     assert max(sizes) > 1

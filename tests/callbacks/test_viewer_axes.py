@@ -1,12 +1,11 @@
 """What documents say about the dimensions of a run: against what bluesky's own plans do."""
 
-import asyncio
 from itertools import pairwise
 
 import pytest
-from bluesky import RunEngine
 from bluesky.plans import count, grid_scan, inner_product_scan, scan, spiral
 from ophyd.sim import det, motor, motor1, motor2, motor3
+from run_engines import run_engine
 
 from beamstream.callbacks.viewer_axes import RunAxes
 from beamstream.callbacks.viewer_places import Places
@@ -15,15 +14,9 @@ from beamstream.callbacks.viewer_places import Places
 def played(plan):
     """Run a plan; return its start, its descriptor, and what each event read."""
     docs = []
-    loop = asyncio.new_event_loop()
-    engine = RunEngine({}, loop=loop, context_managers=[])
-    engine.subscribe(lambda name, doc: docs.append((name, doc)))
-    try:
+    with run_engine() as engine:
+        engine.subscribe(lambda name, doc: docs.append((name, doc)))
         engine(plan)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        engine._th.join(5)
-        loop.close()
     start, descriptor = (next(doc for name, doc in docs if name == kind) for kind in ("start", "descriptor"))
     return start, descriptor, [doc for name, doc in docs if name == "event"]
 

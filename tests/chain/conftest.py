@@ -1,6 +1,5 @@
 """A simulated camera, a RunEngine whose documents go through a chain, and what came of them."""
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,9 +9,11 @@ from typing import Any
 
 import h5py
 import pytest
+import run_engines
 from bluesky import RunEngine
 from numpy.typing import NDArray
 from ophyd import EpicsSignal
+from run_engines import run_engine
 
 from beamstream.archive.catalog import connect
 from beamstream.archive.layout import Layout
@@ -31,16 +32,8 @@ A = CameraSpec("CHAIN:A", Geometry((48, 64), "<u2"), period=0.005)
 RGB = CameraSpec("CHAIN:C", Geometry((48, 3, 64), "|u1", ColorMode.RGB2), period=0.01)
 
 
-class Documents(list[tuple[str, dict[str, Any]]]):
+class Documents(run_engines.Documents):
     """What a chain gave on, in order; every reader of documents may be one."""
-
-    __hash__ = object.__hash__  # type: ignore[assignment]
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        self.append((name, doc))
-
-    def of(self, name: str) -> list[dict[str, Any]]:
-        return [doc for n, doc in self if n == name]
 
     @property
     def stop(self) -> dict[str, Any]:
@@ -154,15 +147,11 @@ def chain(docs, home) -> Iterator[Chain]:
 
 @pytest.fixture
 def engine(chain) -> Iterator[RunEngine]:
-    loop = asyncio.new_event_loop()
-    engine = RunEngine({}, loop=loop, context_managers=[])
-    engine.preprocessors.append(ledger_wrapper)
-    engine.preprocessors.append(partial(finishing_wrapper, chain=chain))
-    engine.subscribe(chain)
-    yield engine
-    loop.call_soon_threadsafe(loop.stop)
-    engine._th.join(5)
-    loop.close()
+    with run_engine() as engine:
+        engine.preprocessors.append(ledger_wrapper)
+        engine.preprocessors.append(partial(finishing_wrapper, chain=chain))
+        engine.subscribe(chain)
+        yield engine
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "export"))  # for recorded_ru
 
 from recorded_runs import Runs, shown
 
+from beamstream.frames import Geometry
 from beamstream.sim.pattern import Pattern
 
 
@@ -125,3 +126,15 @@ def test_what_cannot_be_exported_is_said_in_one_line(beamstream, arguments, word
 def test_a_prefix_that_is_no_name_is_wrong_usage(beamstream, runs):
     runs.record(1)
     beamstream("export", "-1", "--to", "npy", "--prefix", "../x").failed_with("prefix: '../x'", status=2)
+
+
+def test_frames_that_do_not_decode_are_named_and_the_exit_status_says_so(beamstream, runs):
+    uid = runs.record(20, geometry=Geometry((48, 64), "<u2", codec="zlib"), damaged=(3, 7))
+    done = beamstream("export", uid, "--to", "hdf5", "--json")
+    assert done.status == 3, done.err
+    (file,) = done.json["files"]
+    assert (file["frames"], file["undecoded"]) == (18, [3, 7])
+    assert np.array_equal(h5(file["path"]), np.delete(shown(20), (3, 7), axis=0))
+    done = beamstream("export", uid, "--to", "npy")
+    assert done.status == 3
+    assert "cam: 2 frames do not decode and are left out, those of unique_id 3, 7" in " ".join(done.err.split())

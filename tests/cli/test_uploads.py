@@ -143,7 +143,7 @@ def test_ctrl_c_ends_the_following_and_not_the_upload(recorded, archive, tmp_pat
 
 def test_an_upload_whose_worker_died_is_taken_up_again(beamstream, recorded, archive, tmp_path, wait_for):
     job, service = an_orphan(load(configuration(tmp_path)), wait_for)
-    assert "nobody works on it (beamstream uploads --resume)" in beamstream("uploads").out
+    assert "no worker is at it (beamstream uploads --resume)" in beamstream("uploads").out
     with service:
         assert f"{job.path.name} is taken up" in beamstream("uploads", "--resume").err
         wait_for(lambda: job.state.phase == "done", timeout=40, what="the upload")

@@ -1,12 +1,13 @@
 """A simulated beamline for the devices, and a RunEngine that remembers its documents."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import run_engines
 from bluesky import RunEngine
 from ophyd import EpicsSignal
+from run_engines import run_engine
 
 from beamstream.frames import Geometry
 from beamstream.sim.beamline import Beamline, CameraSpec, MotorSpec
@@ -21,16 +22,8 @@ EMPTY = CameraSpec("DEV:E", Geometry((64, 64), "<u2"), period=0.005, prefilled=F
 RING = 8 * 2**20
 
 
-class Documents(list[tuple[str, dict[str, Any]]]):
+class Documents(run_engines.Documents):
     """What a RunEngine emitted, in order."""
-
-    __hash__ = object.__hash__  # type: ignore[assignment]  # a RunEngine looks its subscribers up
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        self.append((name, doc))
-
-    def of(self, name: str) -> list[dict[str, Any]]:
-        return [doc for n, doc in self if n == name]
 
     @property
     def stop(self) -> dict[str, Any]:
@@ -104,11 +97,7 @@ def docs() -> Documents:
 
 @pytest.fixture
 def engine(docs) -> Iterator[RunEngine]:
-    loop = asyncio.new_event_loop()
-    engine = RunEngine({}, loop=loop, context_managers=[])
-    engine.preprocessors.append(ledger_wrapper)
-    engine.subscribe(docs)
-    yield engine
-    loop.call_soon_threadsafe(loop.stop)
-    engine._th.join(5)
-    loop.close()
+    with run_engine() as engine:
+        engine.preprocessors.append(ledger_wrapper)
+        engine.subscribe(docs)
+        yield engine

@@ -1,20 +1,16 @@
 """A trigger takes a frame that was begun after it, of a camera that runs by itself and whose frames come late."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import bluesky.plans as bp
 import h5py
 import numpy as np
 import pytest
+from pva_camera import PvaCamera
 
 from devices.pva_detector import PvaDetector
 from plans.record import record
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for pva_camera
-from pva_camera import PvaCamera
 
 PERIOD = 0.02  # s
 

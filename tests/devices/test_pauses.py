@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from functools import partial
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -12,26 +13,15 @@ from bluesky.suspenders import SuspendBoolHigh
 from bluesky.utils import RunEngineInterrupted
 from ophyd import Device, EpicsSignalRO, Signal
 from ophyd.status import DeviceStatus
+from run_engines import pause_when
 
 from plans.record import monitor, record
 
 
 @pytest.fixture
-def pause(engine, wait_for):
+def pause(engine):
     """Run a plan and pause it as soon as a condition holds."""
-
-    def pause(plan, when) -> None:
-        def watch() -> None:
-            wait_for(when, timeout=20)
-            engine.request_pause()
-
-        thread = threading.Thread(target=watch, name="interrupter")
-        thread.start()
-        with pytest.raises(RunEngineInterrupted):
-            engine(plan)
-        thread.join()
-
-    return pause
+    return partial(pause_when, engine)
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """Recorded runs with their journals, as a session leaves them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
+from damaged_frames import compressed
 from numpy.typing import NDArray
 
 from beamstream.archive.documents import Tail
@@ -28,20 +30,29 @@ class Runs:
         self.directory = directory
         self.journal = directory / "journal"
         self.recordings = directory / "recordings"
-        self.recordings.mkdir(parents=True)
+        self.recordings.mkdir(parents=True, exist_ok=True)
 
-    def record(self, num: int = 40, *, geometry: Geometry = GEOMETRY, names: tuple[str, ...] = ("cam",), **md) -> str:
-        """Record frames of detectors; return the run's uid."""
+    def record(
+        self,
+        num: int = 40,
+        *,
+        geometry: Geometry = GEOMETRY,
+        names: tuple[str, ...] = ("cam",),
+        damaged: Collection[int] = (),
+        **md,
+    ) -> str:
+        """Record frames of detectors, the `damaged` ones of the first as they came; return the run's uid."""
         journal = Journal(self.journal)
         start: Any = {"uid": str(uuid4()), "time": time.time(), "scan_id": 1, "plan_name": "record", **md}
         journal("start", start)
         for name in names:
-            self._detector(journal, start, name, num, geometry)
+            self._detector(journal, start, name, num, geometry, damaged if name == names[0] else ())
         journal("stop", {"uid": str(uuid4()), "run_start": start["uid"], "time": time.time(), "exit_status": "success"})
         return start["uid"]
 
-    def _detector(self, journal: Journal, start: Any, name: str, num: int, geometry: Geometry) -> None:
-        pattern = Pattern(geometry)
+    def _detector(
+        self, journal: Journal, start: Any, name: str, num: int, geometry: Geometry, damaged: Collection[int]
+    ) -> None:
         with Hdf5Sink(self.recordings / f"{name}_{start['uid'][:8]}.h5", geometry, name=name) as sink:
             documents = SinkDocuments(sink, name, start=start)
             settings = {name: {f"{name}_control_acquire_time": EXPOSURE}}
@@ -50,7 +61,7 @@ class Runs:
             journal("descriptor", descriptor)
             for first in range(0, num, 16):
                 ids = range(first, min(num, first + 16))
-                sink.write([Frame(pattern.image(i), geometry, i, 1e9 + i, 1e9 + i) for i in ids])
+                sink.write([_frame(geometry, i, damaged=i in damaged) for i in ids])
                 for kind, doc in documents.up_to(sink.kept, descriptor):
                     journal(kind, doc)
 
@@ -60,6 +71,12 @@ class Runs:
 
     def raw(self, uid: str, name: str = "cam") -> Path:
         return self.recordings / f"{name}_{uid[:8]}.h5"
+
+
+def _frame(geometry: Geometry, number: int, *, damaged: bool) -> Frame:
+    plain = replace(geometry, codec="")
+    frame = Frame(Pattern(plain).image(number), plain, number, 1e9 + number, 1e9 + number)
+    return compressed(frame, geometry.codec, damaged=damaged) if geometry.codec else frame
 
 
 def shown(num: int, geometry: Geometry = GEOMETRY) -> NDArray[Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damaged_frames import compressed
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "callbacks"))  # for growing
 from growing import EPOCH, SPOT, frames_of, oscillating, play
@@ -61,7 +62,7 @@ def test_what_was_kept_is_what_the_frames_give(archive):
 
 def test_a_run_without_intensities_says_what_to_do(archive):
     documents = read_run(archive / "journal", "-1")
-    with pytest.raises(ArchiveError, match="say where to look with a region"):
+    with pytest.raises(ArchiveError, match="give a region"):
         kept_curves(documents)
     with pytest.raises(ArchiveError, match="recorded no such frames"):
         measured_curve(documents, SPOT, detectors=["other"])
@@ -96,3 +97,13 @@ def test_a_region_outside_is_named(command):
     done = command("-1", "--region", "0,0,31,1")
     assert done.exit_code == 2
     assert "30 rows" in " ".join(done.output.replace("│", " ").split())
+
+
+def test_frames_that_do_not_decode_are_left_out_of_a_curve_and_counted(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    frames = [compressed(frame, damaged=frame.unique_id in (0, 70, 99)) for frame in FILM[:100]]
+    play(Chain(journal), tmp_path, frames)
+    journal.close()
+    (curve,) = measured_curve(read_run(tmp_path / "journal", "-1"), SPOT)
+    assert (len(curve.times), len(curve.values), curve.undecoded) == (97, 97, 3)
+    assert curve.times.tolist() == [frame.timestamp for frame in frames if frame.unique_id not in (0, 70, 99)]

@@ -13,15 +13,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from bluesky import RunEngine
-from ophyd import Component as Cpt
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for counting_detector
+
+from counting_detector import CountingDetector, CountingSource
 
 from beamstream.callbacks.journal import Journal
-from beamstream.frames import Frame, Geometry
-from beamstream.ledger import UniqueIds
-from devices.statistics import FrameStatistics
-from devices.stream_detector import StreamDetector
+from beamstream.frames import Geometry
 from plans.ledger import ledger_wrapper
 from plans.record import record
 
@@ -29,49 +28,7 @@ FRAMES = 200
 GEOMETRY = Geometry((90, 131), "<u2")
 
 
-class Counting:
-    """A source of frames that are their own number in every pixel, one each 4 ms."""
-
-    uri, connected = "counting://up", True
-
-    def __init__(self) -> None:
-        self._stop, self._thread = threading.Event(), threading.Thread()
-
-    def connect(self, timeout: float) -> Geometry:
-        return GEOMETRY
-
-    def start(self, listener: Any, timeout: float) -> None:
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._run, args=(listener,), daemon=True)
-        self._thread.start()
-
-    def _run(self, listener: Any) -> None:
-        number, ids = 0, UniqueIds()
-        while not self._stop.wait(0.004):
-            number += 1
-            now = time.time()
-            image = np.full(GEOMETRY.shape, number, GEOMETRY.dtype)
-            listener.frame(Frame(image, GEOMETRY, number, now, now, "counting"), ids.see(number))
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def close(self) -> None:
-        self.stop()
-
-
-class Camera(StreamDetector):
-    """Records from `Counting`."""
-
-    stats = Cpt(FrameStatistics, kind="normal")
-
-    def _geometry(self, timeout: float) -> Geometry:
-        return GEOMETRY
-
-
-def report(camera: Camera, path: Path) -> None:
+def report(camera: CountingDetector, path: Path) -> None:
     """Keep the number of frames that are recorded where a kill does not reach."""
     path.write_bytes(bytes(8))
     with path.open("r+b") as file:
@@ -81,7 +38,7 @@ def report(camera: Camera, path: Path) -> None:
         time.sleep(0.001)
 
 
-def run(engine: RunEngine, camera: Camera) -> dict[str, Any]:
+def run(engine: RunEngine, camera: CountingDetector) -> dict[str, Any]:
     """Return what became of one run."""
     documents: list[tuple[str, Any]] = []
     token = engine.subscribe(lambda name, doc: documents.append((name, doc)))
@@ -99,7 +56,9 @@ def run(engine: RunEngine, camera: Camera) -> dict[str, Any]:
 
 
 def main(where: Path) -> None:
-    camera = Camera("", Counting(), name="cam", directory=where / "recordings", ring_memory=2**22)
+    camera = CountingDetector(
+        "", CountingSource(GEOMETRY), name="cam", directory=where / "recordings", ring_memory=2**22
+    )
     engine = RunEngine({}, context_managers=[])
     engine.preprocessors.append(ledger_wrapper)
     engine.subscribe(Journal(where / "journal"))

@@ -1,6 +1,5 @@
 """Ctrl-C pauses a plan; in one that is being stopped the second ends the wait for the disk."""
 
-import asyncio
 import os
 import signal
 import threading
@@ -10,10 +9,10 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 import numpy as np
 import pytest
-from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
 from ophyd import Component as Cpt
 from ophyd import Device
+from run_engines import run_engine
 
 from beamstream.errors import SinkError
 from beamstream.frames import Frame, Geometry
@@ -64,13 +63,9 @@ def recorder(tmp_path):
 
 @pytest.fixture
 def engine():
-    loop = asyncio.new_event_loop()
-    engine = RunEngine({}, loop=loop, context_managers=[Interrupts], during_task=DuringPlan())
-    engine.preprocessors.append(ledger_wrapper)
-    yield engine
-    loop.call_soon_threadsafe(loop.stop)
-    engine._th.join(5)
-    loop.close()
+    with run_engine(context_managers=[Interrupts], during_task=DuringPlan()) as engine:
+        engine.preprocessors.append(ledger_wrapper)
+        yield engine
 
 
 def _ctrl_c(times: int) -> None:

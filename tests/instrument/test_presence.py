@@ -1,6 +1,5 @@
 """A session's runs, as others see them while they go on; and runs that never notice."""
 
-import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
 from bluesky.utils import MsgGenerator
+from run_engines import run_engine
 
 from beamstream.callbacks.chain import Chain
 from beamstream.frames import Geometry
@@ -38,12 +38,8 @@ def cam(beamline, tmp_path) -> Iterator[PvaDetector]:
 
 @pytest.fixture
 def engine() -> Iterator[RunEngine]:
-    loop = asyncio.new_event_loop()
-    engine = RunEngine({"sample": "A7"}, loop=loop, context_managers=[])
-    yield engine
-    loop.call_soon_threadsafe(loop.stop)
-    engine._th.join(5)
-    loop.close()
+    with run_engine({"sample": "A7"}) as engine:
+        yield engine
 
 
 @pytest.fixture

@@ -1,15 +1,15 @@
 """Two simulated cameras for the plans, and a RunEngine that does nothing by itself and remembers its documents."""
 
-import asyncio
-import threading
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
+import run_engines
 from bluesky import RunEngine
-from bluesky.utils import MsgGenerator, RunEngineInterrupted
+from bluesky.utils import MsgGenerator
 from ophyd import EpicsSignal, Signal
+from run_engines import pause_when, run_engine
 
 from beamstream.frames import Geometry
 from beamstream.sim.beamline import Beamline, CameraSpec, MotorSpec
@@ -20,16 +20,8 @@ A = CameraSpec("PLAN:A", Geometry((48, 64), "<u2"), period=0.005)
 B = CameraSpec("PLAN:B", Geometry((32, 32), "|u1"), period=0.01)
 
 
-class Documents(list[tuple[str, dict[str, Any]]]):
+class Documents(run_engines.Documents):
     """What a RunEngine emitted, in order."""
-
-    __hash__ = object.__hash__  # type: ignore[assignment]  # a RunEngine looks its subscribers up
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        self.append((name, doc))
-
-    def of(self, name: str) -> list[dict[str, Any]]:
-        return [doc for n, doc in self if n == name]
 
     def run(self, start: dict[str, Any]) -> "Documents":
         """Return the documents of one of several runs."""
@@ -132,34 +124,13 @@ def docs() -> Documents:
 
 @pytest.fixture
 def engine(docs) -> Iterator[RunEngine]:
-    loop = asyncio.new_event_loop()
-    engine = RunEngine({}, loop=loop, context_managers=[])
-    engine.subscribe(docs)
-    yield engine
-    loop.call_soon_threadsafe(loop.stop)
-    engine._th.join(5)
-    loop.close()
+    with run_engine() as engine:
+        engine.subscribe(docs)
+        yield engine
 
 
 @pytest.fixture
 def pause(engine) -> Callable[[MsgGenerator[Any], Callable[[], bool]], None]:
     """Run a plan and pause it as soon as a condition holds, as Ctrl-C twice does."""
 
-    def pause(plan: MsgGenerator[Any], when: Callable[[], bool]) -> None:
-        held: list[bool] = []
-
-        def watch() -> None:
-            deadline = time.monotonic() + 20.0
-            while not held and time.monotonic() < deadline:
-                held.extend([True] if when() else [])
-                time.sleep(0.005)
-            engine.request_pause()
-
-        thread = threading.Thread(target=watch, name="interrupter")
-        thread.start()
-        with pytest.raises(RunEngineInterrupted):
-            engine(plan)
-        thread.join()
-        assert held, "the condition did not come true within 20 s"
-
-    return pause
+    return partial(pause_when, engine)

@@ -1,26 +1,18 @@
 """Plans that say what a viewer is to show of their runs."""
 
-import asyncio
-
 import pytest
-from bluesky import RunEngine
 from bluesky.plans import count
 from ophyd.sim import det
+from run_engines import run_engine
 
 from plans.viewer import viewer, viewer_wrapper
 
 
 def starts(plan):
     found = []
-    loop = asyncio.new_event_loop()
-    engine = RunEngine({}, loop=loop, context_managers=[])
-    engine.subscribe(lambda _name, doc: found.append(doc), "start")
-    try:
+    with run_engine() as engine:
+        engine.subscribe(lambda _name, doc: found.append(doc), "start")
         engine(plan)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        engine._th.join(5)
-        loop.close()
     return found
 
 

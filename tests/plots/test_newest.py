@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from damaged_frames import compressed
 
+from beamstream.errors import CodecError
 from beamstream.frames import Frame, Geometry
 from beamstream.plots.newest import Newest
 from beamstream.ring import Ring
@@ -43,6 +45,19 @@ def file(tmp_path) -> Iterator[Callable[[Newest, int], None]]:
             newest.announce(str(tmp_path / "newest.h5"), "/entry/data/data", number)
 
         yield record
+
+
+@pytest.fixture
+def damaged(tmp_path) -> Callable[[Newest, int, range], None]:
+    """Record frames, some of which do not decode, and tell of them."""
+
+    def record(newest: Newest, count: int, bad: range) -> None:
+        frames = [compressed(frame(i), damaged=i in bad) for i in range(1, count + 1)]
+        with Hdf5Sink(tmp_path / "damaged.h5", frames[0].geometry, name="newest") as sink:
+            sink.write(frames)
+        newest.announce(str(tmp_path / "damaged.h5"), "/entry/data/data", count)
+
+    return record
 
 
 def number(found: Frame | None) -> int | None:
@@ -111,3 +126,14 @@ def test_the_last_row_is_told_at_the_end_also_when_the_ring_went_on(ring, newest
     file(newest, 3)
     ring.put(frame(8))
     assert [number(newest.read()), number(newest.read_last_row()), number(newest.read_last_row())] == [8, 3, None]
+
+
+def test_the_last_frame_that_decodes_stands_for_those_behind_it(newest, damaged):
+    damaged(newest, 9, range(7, 10))
+    assert [number(newest.read_last_row()), number(newest.read_last_row())] == [6, None]
+
+
+def test_a_file_whose_last_frames_all_do_not_decode_is_an_error(newest, damaged):
+    damaged(newest, 30, range(10, 31))
+    with pytest.raises(CodecError, match=r"frame 14 does not decode"):
+        newest.read_last_row()

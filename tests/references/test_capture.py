@@ -1,12 +1,15 @@
 """A dark or a flat from frames that pass: those of now, averaged, kept as a run."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 
 import numpy as np
 import pytest
+from damaged_frames import compressed
 
 from beamstream.callbacks.reference_run import keep_as_run
-from beamstream.errors import RingError, SilentSource, WrongGeometry
+from beamstream.errors import CodecError, RingError, SilentSource, WrongGeometry
 from beamstream.frames import Frame, Geometry
 from beamstream.references import ReferenceStore
 from beamstream.references.capture import capture
@@ -27,21 +30,47 @@ def ring():
     ring.close()
 
 
+@contextmanager
+def filling(ring: Ring, make: Callable[[int], Frame]) -> Iterator[list[Frame]]:
+    """Put frame after frame into a ring meanwhile: ``make(0)``, ``make(1)``, …"""
+    over, made = threading.Event(), []
+
+    def fill() -> None:
+        while not over.wait(0.01):
+            made.append(make(len(made)))
+            ring.put(made[-1])
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        yield made
+    finally:
+        over.set()
+        thread.join()
+
+
 @pytest.fixture
 def pouring(ring):
     """Put frame after frame, from 100 on, until the test ends."""
-    over, made = threading.Event(), []
+    with filling(ring, lambda number: frame(100 + number)) as made:
+        yield made
 
-    def pour() -> None:
-        while not over.wait(0.01):
-            made.append(frame(100 + len(made)))
-            ring.put(made[-1])
 
-    thread = threading.Thread(target=pour)
-    thread.start()
-    yield made
-    over.set()
-    thread.join()
+@pytest.fixture
+def compressing() -> Iterator[Callable[[str], Ring]]:
+    """Make a ring of compressed frames."""
+    with ExitStack() as stack:
+
+        def make(codec: str) -> Ring:
+            ring = stack.enter_context(closing(Ring("compressing", memory=1 << 20)))
+            ring.prepare(Geometry((20, 30), "|u1", codec=codec))
+            return ring
+
+        yield make
+
+
+def flat_frame(codec: str, *, damaged: bool) -> Frame:
+    return compressed(frame(100, Geometry((20, 30), "|u1")), codec, damaged=damaged)
 
 
 def test_frames_from_now_on_are_averaged(ring, pouring):
@@ -66,26 +95,16 @@ def test_a_ring_that_is_not_there_is_an_error():
         capture("nobodys", "dark")
 
 
-def test_a_change_of_geometry_is_an_error(ring, wait_for):
+def test_a_change_of_geometry_is_an_error(ring):
     other = Geometry((10, 10), "<u2")
-    over = threading.Event()
 
-    def change() -> None:
-        number = 0
-        while not over.wait(0.01):
-            number += 1
-            if number == 10:
-                ring.prepare(other)
-            ring.put(frame(number, GEOMETRY if number < 10 else other))
+    def changing(number: int) -> Frame:
+        if number == 10:
+            ring.prepare(other)
+        return frame(number, GEOMETRY if number < 10 else other)
 
-    thread = threading.Thread(target=change)
-    thread.start()
-    try:
-        with pytest.raises(WrongGeometry):
-            capture("capturing", "flat", 1000, timeout=5.0)
-    finally:
-        over.set()
-        thread.join()
+    with filling(ring, changing), pytest.raises(WrongGeometry):
+        capture("capturing", "flat", 1000, timeout=5.0)
 
 
 def test_what_is_kept_as_a_run_is_found_in_the_store_by_it(pouring, tmp_path):
@@ -99,3 +118,19 @@ def test_what_is_kept_as_a_run_is_found_in_the_store_by_it(pouring, tmp_path):
     found = store.find("flat", "capturing", GEOMETRY)
     assert found.run == kept.run
     assert np.array_equal(found.mean, captured.mean)
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "zlib"])
+def test_a_frame_that_does_not_decode_is_left_out_and_another_one_taken(compressing, caplog, codec):
+    with filling(compressing(codec), lambda number: flat_frame(codec, damaged=number % 2 == 0)):
+        flat = capture("compressing", "flat", 8)
+    assert (flat.number, flat.mean.min(), flat.mean.max(), flat.std.max()) == (8, 100, 100, 0)
+    assert "frames do not decode, others were taken for the flat" in caplog.text
+
+
+def test_frames_none_of_which_decodes_are_an_error(compressing):
+    with (
+        filling(compressing("zlib"), lambda _: flat_frame("zlib", damaged=True)),
+        pytest.raises(CodecError, match="do not hold that"),
+    ):
+        capture("compressing", "flat", 4, timeout=0.5)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import zarr
+from damaged_frames import compressed
 from zarr.core.sync import cleanup_resources
 
 from beamstream.frames import Frame, Geometry
@@ -132,11 +133,15 @@ class Faults:
 class Film:
     """A file that is recorded, frame by frame, and what is in it."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: str, fps: float) -> None:
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], dtype: str, fps: float, damaged: Collection[int] = ()
+    ) -> None:
         self.geometry = Geometry(shape, dtype)
+        self.damaged = damaged
         self.fps, self.kept = fps, 0
         self.black: tuple[range, ...] = ()
-        self.sink = Hdf5Sink(path, self.geometry, name="rheed")
+        recorded = replace(self.geometry, codec="zlib") if damaged else self.geometry
+        self.sink = Hdf5Sink(path, recorded, name="rheed")
         self.sink.__enter__()
 
     def image(self, number: int) -> np.ndarray:
@@ -149,13 +154,15 @@ class Film:
     def grow(self, count: int) -> None:
         times = [START + number / self.fps for number in range(self.kept, self.kept + count)]
         numbers = range(self.kept, self.kept + count)
-        self.sink.write(
-            [Frame(self.image(n), self.geometry, n, t, t + 0.01) for n, t in zip(numbers, times, strict=True)]
-        )
+        frames = [Frame(self.image(n), self.geometry, n, t, t + 0.01) for n, t in zip(numbers, times, strict=True)]
+        if self.damaged:
+            frames = [compressed(frame, damaged=frame.unique_id in self.damaged) for frame in frames]
+        self.sink.write(frames)
         self.kept += count
 
     def images(self) -> np.ndarray:
-        return np.stack([self.image(number) for number in range(self.kept)])
+        """What was shown; black where it cannot be decoded."""
+        return np.stack([self.image(number) * (number not in self.damaged) for number in range(self.kept)])
 
     def close(self) -> None:
         self.sink.__exit__(None, None, None)
@@ -225,8 +232,9 @@ def film(tmp_path: Path) -> Iterator[Callable[..., Film]]:
         dtype: str = "|u1",
         fps: float = 10.0,
         black: tuple[range, ...] = (),
+        damaged: Collection[int] = (),
     ) -> Film:
-        film = Film(tmp_path / f"film{len(made)}.h5", shape, dtype, fps)
+        film = Film(tmp_path / f"film{len(made)}.h5", shape, dtype, fps, damaged)
         made.append(film)
         film.black = black
         if frames:

@@ -136,7 +136,7 @@ def test_how_far_an_upload_is_in_numbers_and_words(tmp_path):
     job.save(State("uploading", "id", fps=50.0, chunk_size=100, confirmed=1, frames=150, uploaded=100))
     status = status_of(job)
     assert (status["backlog"], status["backlog_seconds"], status["complete"]) == (50, 1.0, False)
-    assert status["words"].startswith("nobody works on it (beamstream uploads --resume)")
+    assert status["words"].startswith("no worker is at it (beamstream uploads --resume)")
     assert [j.path for j in unfinished(tmp_path)] == [job.path]
     job.end(160)
     assert (status_of(job)["frames"], status_of(job)["complete"]) == (160, True)

@@ -11,6 +11,7 @@ import pytest
 
 from beamstream.ops.eight_bit import EightBit
 from beamstream.rheed.job import Owner
+from beamstream.rheed.report import status_of
 
 
 def test_a_finished_film_is_uploaded_bit_by_bit_with_its_short_last_chunk(film, upload, stored):
@@ -91,6 +92,31 @@ def test_black_chunks_arrive_black(film, upload, stored):
     assert np.array_equal(there, film.images())
     assert not there[:25].any()
     assert there[25].any()
+
+
+def test_frames_that_do_not_decode_are_black_and_named_and_the_others_in_their_places(film, upload, stored):
+    damaged = (0, 7, 25, *range(40, 60), 94)  # the third chunk as a whole
+    film = film(95, damaged=damaged)
+    job = upload(film, total=95).start()
+    assert job.wait() == 0, job.log
+    assert np.array_equal(stored(job), film.images())
+    assert job.state.undecoded == damaged
+    assert "24 frames of" in job.state.error
+    assert f"do not decode and are black, rows {', '.join(map(str, damaged))}" in job.state.error
+    status = status_of(job.directory)
+    assert (status["phase"], status["uploaded"], status["undecoded"]) == ("done", 95, 24)
+    assert "do not decode" in status["words"]
+
+
+def test_a_frame_that_does_not_decode_is_black_whatever_the_rule_makes_of_nothing(film, upload, stored):
+    film = film(25, dtype="<i2", damaged=(3,))
+    rule = EightBit.parse("window:-1000:3000")
+    job = upload(film, total=25, rule="window:-1000:3000").start()
+    assert job.wait() == 0, job.log
+    expected = rule.apply(film.images())
+    assert expected[3].any()
+    expected[3] = 0
+    assert np.array_equal(stored(job), expected)
 
 
 def test_a_film_without_frames_is_done_at_once(film, upload):

@@ -74,6 +74,22 @@ def test_chunks_that_vanish_from_the_spool_are_pushed_again(film, upload, stored
     assert np.array_equal(stored(job), film.images())
 
 
+def test_a_file_that_stays_in_the_spool_does_not_hold_an_upload_up(film, upload, stored, faults, wait_for):
+    film = film(20)
+    job = upload(film, endpoint=faults.url, owner=Owner.this(), fps=10.0).start()
+    wait_for(lambda: job.state.uploaded == 20, timeout=20, what="the first chunk to arrive")
+    faults.go()
+    film.grow(25)
+    entries = job.directory.spool / job.state.data_id
+    wait_for(lambda: any(entries.glob("*-c1.zarr")), timeout=20, what="the second chunk to be in the spool")
+    (entries / "stays-c1.zarr").touch()  # as one that the disk did not delete
+    film.close()
+    job.directory.end(45)
+    faults.come()
+    assert job.wait(90) == 0, job.log
+    assert np.array_equal(stored(job), film.images())
+
+
 def test_a_key_that_is_mended_goes_on_at_once_and_is_nowhere_to_be_read(
     film, upload, stored, ingest, tmp_path, wait_for
 ):

@@ -173,7 +173,7 @@ def record(directory: Path, shape: tuple[int, ...], seconds: float) -> None:
             for name, doc in documents.up_to(kept, bundle.descriptor_doc):
                 journal(name, doc)
         time.sleep(max(0.0, kept / 400 - now))
-    (directory / "counts.json").write_text(json.dumps([sink.safe, sink.kept, documents.told]))
+    (directory / "counts.json").write_text(json.dumps([sink.safe, sink.kept, documents.announced]))
     os.kill(os.getpid(), signal.SIGKILL)
 
 

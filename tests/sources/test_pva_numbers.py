@@ -1,13 +1,9 @@
 """What a server's numbers say: frames change places, a counter comes to its end, or nobody numbers them."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for pva_camera
 from pva_camera import PvaCamera
 
 NOW = 1_790_000_000.0  # s since 1970

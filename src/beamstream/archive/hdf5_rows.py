@@ -4,7 +4,9 @@ A thousand spectra are read in milliseconds instead of seconds. Used by our serv
 such that any other tiled server reads them as well, but for files that several streams have rows of: see `shares`.
 """
 
+import logging
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,11 @@ from tiled.adapters.hdf5 import HDF5Adapter, get_hdf5_attrs, h5open
 from tiled.ndslice import NDBlock, NDSlice
 from tiled.structures.array import ArrayStructure
 
+from beamstream.errors import CodecError
 from beamstream.file_uri import path_of
+from beamstream.sinks.hdf5_reading import does_not_decode
+
+log = logging.getLogger(__name__)
 
 ROWS = "rows"
 """Parameter of a data source: which rows it has, as pairs of start and stop; without it, the first ones."""
@@ -87,18 +93,49 @@ class Rows(ArrayAdapter):
     def _read(self, data: Any, index: tuple[Any, ...]) -> NDArray[Any]:
         """Return what an index means, in the order of the file."""
         if self._rows is None:
-            return data[index]
+            return decodable(data, index)
         rows = self._rows[index[0]]
         if isinstance(index[0], int):
-            return data[int(rows), *index[1:]]
+            return decodable(data, (int(rows), *index[1:]))
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
-        parts = [data[int(run[0]) : int(run[-1]) + 1, *index[1:]] for run in runs if run.size]
+        parts = [decodable(data, (np.s_[int(run[0]) : int(run[-1]) + 1], *index[1:])) for run in runs if run.size]
         return np.concatenate(parts) if parts else data[(np.s_[0:0], *index[1:])]
 
     def read_block(self, block: NDBlock, slice: NDSlice = _EVERYTHING) -> NDArray[Any]:
         """Return a slice of a block."""
         whole = self.read(NDSlice(*block.slice_from_chunks(self._structure.chunks)))
         return whole[tuple(slice)] if slice else whole
+
+
+def decodable(data: Any, index: tuple[Any, ...]) -> NDArray[Any]:
+    """Return part of a dataset; a frame whose bytes are damaged is 0, NaN where there is one, and fails no other."""
+    try:
+        return data[index]
+    except (OSError, CodecError) as error:
+        if not does_not_decode(error):
+            raise
+    first, rest = index[0], index[1:]
+    rows = range(data.shape[0])[first]
+    frames = [_frame(data, row, rest) for row in ([rows] if isinstance(rows, int) else rows)]
+    return frames[0] if isinstance(rows, int) else np.stack(frames)
+
+
+def _frame(data: Any, row: int, rest: tuple[Any, ...]) -> NDArray[Any]:
+    try:
+        return data[(row, *rest)]
+    except (OSError, CodecError) as error:
+        if not does_not_decode(error):
+            raise
+        _warn_once(data.file.filename, row)
+        shape = np.broadcast_to(np.zeros(()), data.shape[1:])[rest].shape
+        return np.full(shape, np.nan if data.dtype.kind in "fc" else 0, data.dtype)
+
+
+@lru_cache(1000)
+def _warn_once(path: str, row: int) -> None:
+    log.warning(
+        "archive: %s: frame %d does not decode, it is served as 0 or NaN; it was recorded as it came", path, row
+    )
 
 
 def _is_plain(data: Any, structure: ArrayStructure) -> bool:

@@ -1,66 +1,25 @@
 """InterruptedRun: what the documents of a killed session still lack, judged by its files."""
 
-import json
 import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from beamstream.archive import recovered_files
+from beamstream.archive.announced import HDF5, AnnouncedArray, AnnouncedRun, AnnouncedStream
 from beamstream.archive.documents import COPY_PLAN, Document
 from beamstream.archive.recovered_ledger import STREAM as LEDGER
 from beamstream.archive.recovered_ledger import ledger_documents, ledger_of
 from beamstream.errors import ArchiveError
 from beamstream.file_uri import path_of
 
-HDF5 = "application/x-hdf5"
-RECORDINGS = "beamstream_recordings"
-"""Key of the start document that names the files of the detectors; in events of one detector ``<name>_recorded_to``."""
-
-
-@dataclass(slots=True)
-class _Resource:
-    """One array of a recorded file and how much of it was announced."""
-
-    doc: dict[str, Any]
-    stream: str = ""  # the latest that has rows of it
-    rows: list[tuple[int, int]] = field(default_factory=list)  # announced, in any stream
-
-    @property
-    def stop(self) -> int:
-        return self.rows[-1][1] if self.rows else 0
-
-    def announce(self, start: int, stop: int) -> None:
-        if self.rows and self.rows[-1][1] == start:
-            start = self.rows.pop()[0]
-        self.rows.append((start, stop))
-
-    @property
-    def path(self) -> Path:
-        return path_of(self.doc.get("uri", ""))
-
-
-@dataclass(slots=True)
-class _Stream:
-    descriptor: dict[str, Any]
-    events: int = 0
-    resources: dict[str, _Resource] = field(default_factory=dict)  # the latest, by data key
-    next_seq_nums: dict[str, int] = field(default_factory=dict)  # of what was announced, by data key
-
-    @property
-    def external(self) -> list[str]:
-        return [key for key, about in self.descriptor["data_keys"].items() if "external" in about]
-
 
 class InterruptedRun:
     """Find out what a run without a stop document recorded, and compose the documents that it lacks.
-
-    Of its documents only descriptors, resources and counters are kept.
 
     Parameters
     ----------
@@ -70,8 +29,6 @@ class InterruptedRun:
     Attributes
     ----------
     start : dict
-    ended : bool
-        Whether there is a stop document.
     notes : list of str
         What could not be found out.
 
@@ -87,55 +44,40 @@ class InterruptedRun:
         if first is None or first.name != "start":
             raise ArchiveError("journal: it does not begin with a whole start document")
         self.start = first.doc
-        self.ended = False
         self.notes: list[str] = []
         self.frames_added = Counter[str]()
         """Frames that are in the documents of `missing` alone, by data key."""
-        self._streams: dict[str, _Stream] = {}
-        self._names: dict[str, str] = {}  # of streams, by the uid of their descriptors
-        self._resources: dict[str, _Resource] = {}
+        self._run = AnnouncedRun(self.start)
         self._rows: dict[str, int] = {}  # in the files, by the uid of the resource
-        self._named: dict[str, dict[str, Any]] = {}  # recordings, by URI
-        for recording in self.start.get(RECORDINGS, ()):
-            self._named[recording["uri"]] = recording
         for document in unread:
-            self._take(document)
+            self._run.add(document)
 
-    def _take(self, document: Document) -> None:
-        self.ended = document.name == "stop"
-        take = getattr(self, f"_{document.name}", None)
-        if take is None:
-            return
-        try:
-            take(document.doc)
-        except KeyError as missing:
-            raise ArchiveError(
-                f"journal: {document.name} {document.doc.get('uid')} refers to {missing}, which is not there; "
-                "look at its session's log"
-            ) from missing
+    @property
+    def ended(self) -> bool:
+        """Whether there is a stop document."""
+        return self._run.ended
 
     @property
     def files(self) -> list[Path]:
         """The HDF5 files of the run that are on this machine."""
-        paths = dict.fromkeys(r.path for r in self._resources.values() if r.doc.get("mimetype") == HDF5)
-        return [path for path in paths if path.is_file()]
+        return [path for path in dict.fromkeys(map(path_of, self._run.files)) if path.is_file()]
 
     @property
     def only_named(self) -> list[str]:
         """URIs of files that nothing but the start document names: another run may have used the detector."""
-        used = {resource.doc.get("uri") for resource in self._resources.values()}
-        return [uri for uri in self._named if uri not in used]
+        used = {array.doc.get("uri") for array in self._run.arrays.values()}
+        return [uri for uri in self._run.recordings if uri not in used]
 
     def forget(self, uri: str) -> None:
         """Leave a file to another run."""
-        self._named.pop(uri, None)
+        self._run.recordings.pop(uri, None)
 
     @property
     def num_events(self) -> dict[str, int]:
         """Events, or frames where there are no events, by stream."""
         return {
             name: stream.events or max(stream.next_seq_nums.values(), default=1) - 1
-            for name, stream in self._streams.items()
+            for name, stream in self._run.streams.items()
         }
 
     def missing(self, ended: float) -> list[Document]:
@@ -154,61 +96,18 @@ class InterruptedRun:
         for documents in (self._unnamed(), self._going_on(), self._left(), self._account(ended)):
             for document in documents:
                 missing.append(document)
-                self._take(document)
+                self._run.add(document)
         return missing
 
     def unannounced(self) -> list[dict[str, Any]]:
         """Return stream_datum documents for frames with which the streams of the run go on."""
         return [document.doc for document in self._going_on()]
 
-    # what there is
-
-    def _descriptor(self, doc: dict[str, Any]) -> None:
-        name = doc.get("name", "primary")
-        self._names[doc["uid"]] = name
-        if name in self._streams:
-            self._streams[name].descriptor = doc
-        else:
-            self._streams[name] = _Stream(doc)
-
-    def _event(self, doc: dict[str, Any]) -> None:
-        self._streams[self._names[doc["descriptor"]]].events += 1
-        for key, value in doc["data"].items():
-            if key.endswith("_recorded_to") and value:
-                recording = json.loads(value)
-                self._named[recording["uri"]] = recording
-
-    def _event_page(self, doc: dict[str, Any]) -> None:
-        self._streams[self._names[doc["descriptor"]]].events += len(doc["seq_num"])
-
-    def _stream_resource(self, doc: dict[str, Any]) -> None:
-        key = doc["data_key"]
-        resource = self._resources[doc["uid"]] = _Resource(doc)
-        homes = [name for name, stream in self._streams.items() if key in stream.external]
-        if homes:  # the first stream_datum corrects this
-            self._assign(resource, homes[-1])
-
-    def _stream_datum(self, doc: dict[str, Any]) -> None:
-        resource = self._resources[doc["stream_resource"]]
-        name = self._names[doc["descriptor"]]
-        self._assign(resource, name)
-        resource.announce(doc["indices"]["start"], doc["indices"]["stop"])
-        self._streams[name].next_seq_nums[resource.doc["data_key"]] = doc["seq_nums"]["stop"]
-
-    def _assign(self, resource: _Resource, stream: str) -> None:
-        key = resource.doc["data_key"]
-        if resource.stream not in ("", stream) and self._streams[resource.stream].resources.get(key) is resource:
-            del self._streams[resource.stream].resources[key]
-        resource.stream = stream
-        self._streams[stream].resources[key] = resource
-
-    # what is missing
-
     def _unnamed(self) -> Iterator[Document]:
         """Yield stream_resource documents of files that were being recorded and that no document has named yet."""
-        known = {(r.doc.get("uri"), r.doc["data_key"]) for r in self._resources.values()}
-        for uri, recording in self._named.items():
-            path = _Resource({"uri": uri}).path
+        known = {(array.doc.get("uri"), array.key) for array in self._run.arrays.values()}
+        for uri, recording in self._run.recordings.items():
+            path = path_of(uri)
             for array in recording["arrays"]:
                 key, dataset = array["data_key"], array["dataset"]
                 if (uri, key) in known:
@@ -223,42 +122,34 @@ class InterruptedRun:
 
     def _going_on(self) -> Iterator[Document]:
         """Yield stream_datum documents for the frames with which the streams go on."""
-        for stream in list(self._streams.values()):
+        for stream in list(self._run.streams.values()):
             keys = stream.external
-            if stream.events or not keys or any(key not in stream.resources for key in keys):
+            if stream.events or not keys or any(key not in stream.arrays for key in keys):
                 continue
-            end = min(self._available(stream.resources[key]) for key in keys)
+            end = min(self._available(stream.arrays[key]) for key in keys)
             for key in keys:
-                resource = stream.resources[key]
-                if end > resource.stop:
-                    yield self._datum(resource, stream, resource.stop, end)
+                array = stream.arrays[key]
+                if end > array.stop:
+                    yield self._datum(array, stream, array.stop, end)
 
     def _left(self) -> Iterator[Document]:
         """Yield a stream for each file with frames that are in no other, and their stream_datum documents."""
-        for resources in self._files().values():
-            end = min(self._available(resource) for resource in resources)
-            left = _holes([resource.rows for resource in resources], end)
+        for arrays in self._run.files.values():
+            end = min(self._available(array) for array in arrays)
+            left = _holes([array.rows for array in arrays], end)
             if not left:
                 continue
-            descriptor = self._descriptor_of_left(resources)
+            descriptor = self._descriptor_of_left(arrays)
             yield Document("descriptor", descriptor)
-            stream = self._streams[descriptor["name"]]
-            for resource in resources:
+            stream = self._run.streams[descriptor["name"]]
+            for array in arrays:
                 for start, stop in left:
-                    yield self._datum(resource, stream, start, stop)
+                    yield self._datum(array, stream, start, stop)
 
-    def _files(self) -> dict[str, list[_Resource]]:
-        """Return the arrays of each recorded HDF5 file, by its URI."""
-        files: dict[str, list[_Resource]] = {}
-        for resource in self._resources.values():
-            if resource.doc.get("mimetype") == HDF5:
-                files.setdefault(resource.doc["uri"], []).append(resource)
-        return files
-
-    def _descriptor_of_left(self, resources: list[_Resource]) -> dict[str, Any]:
-        keys = {resource.doc["data_key"]: self._about(resource) for resource in resources}
-        detector = self._detector(resources[0])
-        configuration = self._configuration(resources[0]) or {"data": {}, "timestamps": {}, "data_keys": {}}
+    def _descriptor_of_left(self, arrays: list[AnnouncedArray]) -> dict[str, Any]:
+        keys = {array.key: self._run.data_key(array) for array in arrays}
+        detector = self._run.detector(arrays[0])
+        configuration = self._run.configuration(arrays[0]) or {"data": {}, "timestamps": {}, "data_keys": {}}
         return {
             "uid": str(uuid4()),
             "run_start": self.start["uid"],
@@ -270,18 +161,30 @@ class InterruptedRun:
             "hints": {},
         }
 
+    def _datum(self, array: AnnouncedArray, stream: AnnouncedStream, start: int, stop: int) -> Document:
+        number = stream.next_seq_nums.get(array.key, 1)
+        self.frames_added[array.key] += stop - start
+        doc = {
+            "uid": f"{array.doc['uid']}/recovered-{uuid4()}",
+            "stream_resource": array.doc["uid"],
+            "descriptor": stream.descriptor["uid"],
+            "indices": {"start": start, "stop": stop},
+            "seq_nums": {"start": number, "stop": number + stop - start},
+        }
+        return Document("stream_datum", doc)
+
     def _account(self, ended: float) -> Iterator[Document]:
         """Yield the ledger of the detectors, unless the session made one."""
-        known = self._streams.get(LEDGER)
+        known = self._run.streams.get(LEDGER)
         if (known is not None and known.events) or self.start.get("plan_name") == COPY_PLAN:
             return
         accounts: dict[str, dict[str, Any]] = {}
-        detectors: dict[str, list[tuple[_Resource, int]]] = {}
-        for resources in self._files().values():
-            ids = [r for r in resources if r.doc["data_key"].endswith("_unique_id")]
-            if ids and not self._is_derived(resources[0]) and ids[0].path.is_file():
-                rows = min(self._available(resource) for resource in resources)
-                detectors.setdefault(self._detector(ids[0]), []).append((ids[0], rows))
+        detectors: dict[str, list[tuple[AnnouncedArray, int]]] = {}
+        for arrays in self._run.files.values():
+            ids = [array for array in arrays if array.key.endswith("_unique_id")]
+            if ids and not self._run.is_derived(arrays[0]) and ids[0].path.is_file():
+                rows = min(self._available(array) for array in arrays)
+                detectors.setdefault(self._run.detector(ids[0]), []).append((ids[0], rows))
         for detector, ids in detectors.items():
             try:
                 accounts[detector] = self._account_of(detector, ids)
@@ -291,81 +194,30 @@ class InterruptedRun:
             documents = ledger_documents(self.start["uid"], accounts, ended, known.descriptor if known else None)
             yield from (Document(*document) for document in documents)
 
-    def _account_of(self, detector: str, ids: list[tuple[_Resource, int]]) -> dict[str, Any]:
-        pieces = (
-            piece
-            for resource, rows in ids
-            for piece in recovered_files.stored_ids(resource.path, resource.doc["parameters"]["dataset"], rows)
-        )
-        steps = any(self._has_points(resource) for resource, _ in ids)
+    def _account_of(self, detector: str, ids: list[tuple[AnnouncedArray, int]]) -> dict[str, Any]:
+        pieces = (piece for array, rows in ids for piece in recovered_files.stored_ids(array.path, array.dataset, rows))
+        steps = any(self._run.has_points(array) for array, _ in ids)
         return ledger_of(detector, sum(rows for _, rows in ids), pieces, steps=steps)
 
-    # what is known of an array
-
-    def _datum(self, resource: _Resource, stream: _Stream, start: int, stop: int) -> Document:
-        key = resource.doc["data_key"]
-        number = stream.next_seq_nums.get(key, 1)
-        self.frames_added[key] += stop - start
-        doc = {
-            "uid": f"{resource.doc['uid']}/recovered-{uuid4()}",
-            "stream_resource": resource.doc["uid"],
-            "descriptor": stream.descriptor["uid"],
-            "indices": {"start": start, "stop": stop},
-            "seq_nums": {"start": number, "stop": number + stop - start},
-        }
-        return Document("stream_datum", doc)
-
-    def _available(self, resource: _Resource) -> int:
+    def _available(self, array: AnnouncedArray) -> int:
         """Return the number of frames in the file."""
-        key = resource.doc["data_key"]
-        if resource.doc["uid"] in self._rows:
-            return self._rows[resource.doc["uid"]]
-        available = resource.stop
-        if resource.doc.get("mimetype") != HDF5:
-            self.notes.append(f"{key}: {resource.path} is not HDF5, nothing beyond what was announced is counted")
-        else:
-            try:
-                dataset = resource.doc["parameters"]["dataset"]
-                each = math.prod(self._about(resource)["shape"]) or 1
-                available = recovered_files.stored_elements(resource.path, dataset) // each
-            except (OSError, KeyError) as error:
-                self.notes.append(f"{key}: {resource.path} cannot be read: {error}")
-        if available < resource.stop:
-            self.notes.append(f"{key}: {resource.stop} frames were announced, {resource.path} holds {available}")
-        self._rows[resource.doc["uid"]] = available
-        return available
+        uid = array.doc["uid"]
+        if uid not in self._rows:
+            self._rows[uid] = available = self._stored(array)
+            if available < array.stop:
+                self.notes.append(f"{array.key}: {array.stop} frames were announced, {array.path} holds {available}")
+        return self._rows[uid]
 
-    def _described(self, resource: _Resource) -> _Stream | None:
-        """Return a stream that describes an array: the one that it is in, or another."""
-        key = resource.doc["data_key"]
-        streams = [self._streams[resource.stream]] if resource.stream else []
-        streams += self._streams.values()
-        return next((stream for stream in streams if key in stream.descriptor["data_keys"]), None)
-
-    def _about(self, resource: _Resource) -> dict[str, Any]:
-        stream = self._described(resource)
-        if stream is not None:
-            return stream.descriptor["data_keys"][resource.doc["data_key"]]
-        return recovered_files.array_data_key(resource.path, resource.doc["parameters"]["dataset"], resource.doc["uri"])
-
-    def _detector(self, resource: _Resource) -> str:
-        key = resource.doc["data_key"]
-        stream = self._described(resource)
-        objects = stream.descriptor.get("object_keys", {}) if stream is not None else {}
-        named = self._named.get(resource.doc["uri"], {}).get("detector")
-        return next((name for name, keys in objects.items() if key in keys), named or key.rpartition("_")[0])
-
-    def _configuration(self, resource: _Resource) -> dict[str, Any] | None:
-        stream = self._described(resource)
-        return stream and stream.descriptor.get("configuration", {}).get(self._detector(resource))
-
-    def _is_derived(self, resource: _Resource) -> bool:
-        return "derived_from" in (self._configuration(resource) or {}).get("data", {})
-
-    def _has_points(self, resource: _Resource) -> bool:
-        """Return whether a file's frames were taken one by one; where no stream has them, the first was not saved."""
-        stream = self._described(resource)
-        return stream is None or stream.events > 0
+    def _stored(self, array: AnnouncedArray) -> int:
+        if not array.is_hdf5:
+            self.notes.append(f"{array.key}: {array.path} is not HDF5, nothing beyond what was announced is counted")
+            return array.stop
+        try:
+            each = math.prod(self._run.data_key(array)["shape"]) or 1
+            return recovered_files.stored_elements(array.path, array.dataset) // each
+        except (OSError, KeyError) as error:
+            self.notes.append(f"{array.key}: {array.path} cannot be read: {error}")
+            return array.stop
 
 
 def _holes(arrays: list[list[tuple[int, int]]], end: int) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Work that is written down aside: nobody waits for more than that, and nothing of it can fail a run."""
+"""Work in the background: documents are only queued for it, and nothing of it can fail a run."""
 
 import logging
 import queue
@@ -13,7 +13,7 @@ _MOST = 256  # that are taken at once: each time counts as progress
 
 
 class AsideWork(Generic[T]):
-    """Take what documents announce of one run, in a thread; subclasses say what becomes of it.
+    """Take what documents announce of one run, in a thread; subclasses define what becomes of it.
 
     Documents come in the RunEngine's thread, which only puts into a queue what they announce. What goes wrong is
     said once, counted, and in the account.
@@ -34,7 +34,7 @@ class AsideWork(Generic[T]):
         self._written = threading.Event()
         self._thread: threading.Thread | None = None
 
-    # what subclasses say, in the thread
+    # what subclasses define, in the thread
 
     def take(self, todo: list[T]) -> None:
         """Write down what came, in its order."""
@@ -53,12 +53,12 @@ class AsideWork(Generic[T]):
             self._thread.start()
 
     def over(self) -> None:
-        """Hear that the run has stopped; does not wait."""
+        """Note that the run has stopped; returns at once."""
         if self._thread is not None:
             self._todo.put(None)
 
     def fail(self, error: Exception, what: str) -> None:
-        """Count what went wrong; say it when it is the first."""
+        """Count what went wrong; log it when it is the first."""
         self.failures.append(str(error))
         if len(self.failures) == 1:
             log.warning("%s: %s: %s", self.name, what, error)
@@ -97,7 +97,7 @@ class AsideWork(Generic[T]):
         return 0, 0
 
     def finish(self) -> None:
-        """Hear that nothing more is announced; does not wait."""
+        """Mark the run's documents as complete; returns at once."""
         if self._thread is None:
             self._written.set()
         else:

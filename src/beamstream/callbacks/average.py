@@ -62,7 +62,7 @@ class AverageWork(FrameWork):
             self._last[source.data_key] = frame.timestamp
 
     def ended(self) -> None:
-        """Keep the averages, and tell of them; none where frames are undone."""
+        """Keep the averages, and emit their documents; none where frames are undone."""
         if not self.complete:
             return
         wanted = self.start.get("num")

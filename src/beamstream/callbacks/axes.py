@@ -1,4 +1,4 @@
-"""What documents say about values: where those of spectra lie, how large a pixel is, what is kept beside them."""
+"""What documents hold about values: where those of spectra lie, how large a pixel is, what is kept beside them."""
 
 from collections.abc import Mapping
 from numbers import Real
@@ -10,7 +10,7 @@ from beamstream.sinks.hdf5_layout import SCALARS, Column
 
 
 def axes_of(descriptor: Mapping[str, Any], data_key: str) -> Axes | None:
-    """Return where the values of spectra lie; None of what are none, or do not say it."""
+    """Return where the values of spectra lie; None for other arrays, or where it is not in the documents."""
     about = descriptor["data_keys"][data_key]
     frequency = settings_of(descriptor, data_key).get("frequency", ())
     return Axes.of(tuple(about["shape"]), tuple(about.get("dims", ())), frequency, about.get("units", ""))
@@ -19,12 +19,12 @@ def axes_of(descriptor: Mapping[str, Any], data_key: str) -> Axes | None:
 def settings_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:
     """Return the configuration of the detector that a data key is of, by name without the detector's."""
     name = object_name(descriptor, data_key)
-    said = descriptor.get("configuration", {}).get(name, {}).get("data", {})
-    return {key.removeprefix(f"{name}_"): value for key, value in said.items()}
+    settings = descriptor.get("configuration", {}).get(name, {}).get("data", {})
+    return {key.removeprefix(f"{name}_"): value for key, value in settings.items()}
 
 
 def pixel_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:
-    """Return how large a pixel is, where the data key or the detector's configuration says it."""
+    """Return how large a pixel is, where the data key or the detector's configuration holds it."""
     about, settings = descriptor["data_keys"][data_key], settings_of(descriptor, data_key)
     size = about.get("pixel_size", settings.get("pixel_size"))
     units = about.get("pixel_units", settings.get("pixel_units"))
@@ -35,13 +35,13 @@ def pixel_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:
 
 
 def treatment_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:
-    """Return what a spectrometer was told to record of each spectrum; nothing for others."""
+    """Return what a spectrometer was configured to record of each spectrum; nothing for others."""
     settings = settings_of(descriptor, data_key)
     return {key: settings[key] for key in ("polarization", "channel_averaging") if key in settings}
 
 
 def columns_of(descriptor: Mapping[str, Any], data_key: str) -> tuple[Column, ...]:
-    """Return which numbers are in the file beside the frames, those aside that every file has."""
+    """Return which numbers are in the file beside the frames, other than those that every file has."""
     name = object_name(descriptor, data_key)
     known = {column.name for column in SCALARS}
     found = []

@@ -99,10 +99,10 @@ class Chain:
         """Return what the callbacks do for an open run, for a plan that waits for it; None if there is no such run."""
         return self._runs.get(uid or "")
 
-    def told(self, uid: str) -> list[dict[str, Any]]:
+    def report(self, uid: str) -> list[dict[str, Any]]:
         """Return what the callbacks of an open run have done so far: ``name``, ``words``, ``ok``; from any thread."""
         run = self.run(uid)
-        return [] if run is None else run.told()
+        return [] if run is None else run.report()
 
     # a run
 

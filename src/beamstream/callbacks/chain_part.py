@@ -71,7 +71,7 @@ class Part:
         if words := missing_frames(self.progress, self.account):
             raise CallbackFailed(words)
 
-    def told(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         """Return ``name``, ``words`` and ``ok``: how far it is, or why it does not go on."""
         self.gather()
         done, announced = self.progress

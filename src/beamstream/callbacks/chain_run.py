@@ -93,9 +93,9 @@ class ChainRun:
         counts = [part.progress for part in self._parts]
         return sum(done for done, _ in counts), sum(announced for _, announced in counts)
 
-    def told(self) -> list[dict[str, Any]]:
+    def report(self) -> list[dict[str, Any]]:
         """Return of each callback ``name``, ``words`` and ``ok``: how far it is, or why it does not go on."""
-        return [part.told() for part in self._parts]
+        return [part.report() for part in self._parts]
 
     # the end of the run
 

@@ -22,10 +22,10 @@ _CHANNEL = {ColorMode.RGB1: -1, ColorMode.RGB2: -2, ColorMode.RGB3: -3}
 
 
 class Derive:
-    """Apply an op to every frame of a run; what it makes is kept, told of and served like what was recorded.
+    """Apply an op to every frame of a run; what it makes is kept, documented and served like what was recorded.
 
     The stream ``<stream>_<name>`` has the data keys ``<detector>_<name>_image``, ``…_unique_id``, ``…_timestamp`` and
-    ``…_received``; its descriptor says what was done. A frame that the op fails at is missing there, counted in the
+    ``…_received``; what was done is in its descriptor. A frame that the op fails at is missing there, counted in the
     run's account, and still in the raw stream.
 
     Parameters
@@ -110,7 +110,7 @@ class DeriveWork(FrameWork):
         made.stream.write(fresh)
 
     def caught_up(self, source: Source) -> None:
-        """Tell at once what is kept: who reads it finds it in the ring."""
+        """Emit documents of what is kept at once: readers find it in the ring."""
         made = self._made.get(source.data_key)
         if made is not None and made.stream is not None:
             made.stream.publish()

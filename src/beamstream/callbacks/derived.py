@@ -23,7 +23,7 @@ _PUBLISH = 0.5  # s between two sets of documents
 
 
 class DerivedStream:
-    """Keep frames that were made of others, and tell of them.
+    """Keep frames that were made of others, and emit their documents.
 
     The stream is named ``<stream>_<name>``, its data keys and its ring begin with ``<detector>_<name>``. To be used
     from one thread.
@@ -84,7 +84,7 @@ class DerivedStream:
             emit("descriptor", self._descriptor)
 
     def write(self, frames: list[Frame]) -> None:
-        """Keep frames, and tell of them when it is time."""
+        """Keep frames, and emit their documents when it is time."""
         if self._ring is not None:
             frames = [replace(frame, ring_index=self._ring.put(frame)) for frame in frames]
         self.kept = self._sink.write(frames)
@@ -92,14 +92,14 @@ class DerivedStream:
             self.publish()
 
     def publish(self) -> None:
-        """Tell of what is kept."""
+        """Emit documents of what is kept."""
         self._published = time.monotonic()
         if self._emit is not None:
             for name, doc in self._documents.up_to(self.kept, self._descriptor):
                 self._emit(name, doc)
 
     def close(self, *, complete: bool = True) -> None:
-        """Tell of the rest, and finish the file; `complete` says whether all frames are in it."""
+        """Emit documents of the rest, and finish the file; `complete`: whether all frames are in it."""
         try:
             self.publish()
         finally:
@@ -138,7 +138,7 @@ class Closable(Protocol):
     """What a run ends with."""
 
     def close(self, *, complete: bool) -> None:
-        """Finish; `complete` says whether everything is in it."""
+        """Finish; `complete`: whether everything is in it."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A stream of numbers that are made of the frames of another one: a row a frame, told of in batches."""
+"""A stream of numbers that are made of the frames of another one: a row a frame, documented in batches."""
 
 import math
 import time
@@ -14,11 +14,11 @@ from beamstream.sinks.hdf5_table import Hdf5Table, TableColumn
 
 _PUBLISH = 2.0  # s between two sets of documents: each is a request to the archive for each column
 MADE = "made"
-"""Key in a stream's configuration that says what its numbers are: ``"intensity"`` or ``"strip"``."""
+"""Key in a stream's configuration that names what its numbers are: ``"intensity"`` or ``"strip"``."""
 
 
 class DerivedTable:
-    """Keep numbers of each frame in a file beside the recorded one, and tell of them.
+    """Keep numbers of each frame in a file beside the recorded one, and emit their documents.
 
     The stream is named ``<stream>_<name>``, the file ``<recorded file>_<name>.h5``, a data key
     ``<detector>_<column>``. To be used from one thread.
@@ -72,19 +72,19 @@ class DerivedTable:
         emit("descriptor", self._descriptor)
 
     def append(self, rows: Mapping[str, ArrayLike]) -> None:
-        """Keep rows, and tell of them when it is time."""
+        """Keep rows, and emit their documents when it is time."""
         self._table.append(rows)
         if time.monotonic() - self._published > _PUBLISH:
             self.publish()
 
     def publish(self) -> None:
-        """Tell of what is kept."""
+        """Emit documents of what is kept."""
         self._published = time.monotonic()
         for name, doc in self._documents.up_to(self._table.kept, self._descriptor):
             self._emit(name, doc)
 
     def close(self, *, complete: bool = True) -> None:
-        """Tell of the rest, and finish the file; `complete` says whether all frames are in it."""
+        """Emit documents of the rest, and finish the file; `complete`: whether all frames are in it."""
         try:
             self.publish()
         finally:

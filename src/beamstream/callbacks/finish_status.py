@@ -1,4 +1,4 @@
-"""A status that says how far the callbacks of a run are, for progress bars."""
+"""A status that reports how far the callbacks of a run are, for progress bars."""
 
 import time
 from collections.abc import Callable

@@ -35,7 +35,7 @@ class FlatField(Derive):
     output : {"float32", "raw"}
         ``"raw"`` rounds and clips back to the type of the raw frames.
     dead_value : float
-        What pixels become that the flat says nothing about; how many, the descriptor says.
+        What pixels become that the flat has no value for; how many there are is in the descriptor.
     max_age : float, optional
         Oldest reference that ``"latest"`` may find, s.
     required : bool
@@ -71,7 +71,7 @@ class FlatField(Derive):
         self._max_age = max_age
 
     def check(self, descriptor: Mapping[str, Any], data_key: str) -> None:
-        """Find the references, or say which are missing, before a frame comes."""
+        """Find the references, or raise an error that names the missing ones, before a frame comes."""
         about = descriptor["data_keys"][data_key]
         mode = ColorMode(about.get("color_mode", ColorMode.MONO))
         geometry = Geometry(tuple(about["shape"]), about.get("dtype_numpy", "<f8"), mode)
@@ -142,7 +142,7 @@ def geometry_of(image: NDArray[Any]) -> Geometry:
 
 
 def exposure_of(descriptor: Mapping[str, Any], data_key: str) -> float | None:
-    """Return the exposure that a stream's configuration tells of, s; None if it does not."""
+    """Return the exposure in a stream's configuration, s; None if it has none."""
     about = descriptor.get("configuration", {}).get(object_name(descriptor, data_key), {})
     for key, value in about.get("data", {}).items():
         if key.endswith("_acquire_time") and isinstance(value, int | float) and math.isfinite(value):

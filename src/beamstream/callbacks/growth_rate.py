@@ -21,12 +21,12 @@ _HINTED = ("growth_rate", "growth_rate_sigma")
 
 
 class GrowthRate:
-    """Tell how fast layers grow, with the uncertainty, about once a second.
+    """Publish how fast layers grow, with the uncertainty, about once a second.
 
     Events of the stream ``<stream>_growth`` have for each region ``<detector>_<region>_growth_rate`` and
     ``…_growth_rate_sigma`` (1/s: oscillations, that is monolayers, a second) and ``…_growth_amplitude`` (counts); NaN
     while there is no oscillation. Rate and sigma are hinted: bluesky's BestEffortCallback plots them when it is in the
-    same chain. How they are found, and what counts as an oscillation, `beamstream.ops.growth_rate` says.
+    same chain. How they are found, and what counts as an oscillation: `beamstream.ops.growth_rate`.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class GrowthWork(FrameWork):
         refuse_outside(self.name, self._of.regions, descriptor, data_key)
 
     def take(self, source: Source, frames: list[Frame]) -> None:
-        """Tell of the rates, when it is time."""
+        """Publish the rates, when it is time."""
         curves = self._curves.get(source.data_key)
         if curves is None:
             curves = self._curves[source.data_key] = _Curves(self._of, source, frames[0].timestamp)
@@ -114,8 +114,8 @@ class GrowthWork(FrameWork):
             curves.descriptor = self._describe(source, curves)
             self.emit("descriptor", curves.descriptor)
         data = {f"{source.name}_{key}": value for key, value in curves.numbers().items()}
-        curves.told += 1
-        event = event_of(curves.descriptor, curves.told, data)
+        curves.published += 1
+        event = event_of(curves.descriptor, curves.published, data)
         event["timestamps"] = dict.fromkeys(data, curves.end)
         self.emit("event", event)
 
@@ -135,14 +135,14 @@ class GrowthWork(FrameWork):
 
 
 class _Curves:
-    """The intensities of one detector's regions, as long as the window, and when to tell of them."""
+    """The intensities of one detector's regions, as long as the window, and when to publish them."""
 
     def __init__(self, of: GrowthRate, source: Source, first: float) -> None:
         self.descriptor: dict[str, Any] | None = None
-        self.told = 0
+        self.published = 0
         self.end = first
-        said = settings_of(source.descriptor, source.data_key).get("rotations_per_min")
-        speed = of.rotations_per_min if of.rotations_per_min is not None else said
+        configured = settings_of(source.descriptor, source.data_key).get("rotations_per_min")
+        speed = of.rotations_per_min if of.rotations_per_min is not None else configured
         self.ignore: Sequence[float] = rotation_harmonics(float(speed or 0.0))
         self._of = of
         self._due = first + of.period
@@ -150,7 +150,7 @@ class _Curves:
         self._values = {name: np.empty(0) for name in of.regions}
 
     def due(self, times: list[float]) -> list[int]:
-        """Return after how many frames to tell, each counted from the one before."""
+        """Return after how many frames to publish, each counted from the one before."""
         found, begin = [], 0
         for number, time in enumerate(times, 1):
             if time < self._due - 2 * self._of.period:  # the clock was set back

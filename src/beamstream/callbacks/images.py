@@ -1,4 +1,4 @@
-"""What documents say about images: which streams have them, who made them, where they are kept."""
+"""What documents hold about images: which streams have them, who made them, where they are kept."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from beamstream.recorded import RecordedFrames
 
 Emit = Callable[[str, dict[str, Any]], None]
 DERIVED = "derived_from"
-"""Key in a stream's configuration that says which data key it was made of."""
+"""Key in a stream's configuration that names the data key it was made of."""
 
 
 class Source:

@@ -56,7 +56,7 @@ class Journal:
     document first. Each line is standard JSON; numpy scalars and arrays become numbers and lists, and the
     three floats that JSON does not know become ``{"$float": "NaN"}``, ``{"$float": "Infinity"}`` and
     ``{"$float": "-Infinity"}``. The file is locked (``flock``) from before its name appears until after the
-    stop document, so anybody can tell a living owner from a dead one. Half a megabyte of the disk is held for each
+    stop document, so that a living owner is known from a dead one. Half a megabyte of the disk is held for each
     open run: when the disk is full the run fails, and its account and its stop document still fit. After a document
     that the disk did not take, only the account follows: others might refer to it. Such a run gets its stop document,
     and what names the frames of its files, from `beamstream recover`.
@@ -228,7 +228,7 @@ class Journal:
         else:
             owner = next((doc[k] for k in ("descriptor", "stream_resource", "resource") if k in doc), None)
             run = next((r for r in self._runs.values() if owner in r.names), None)
-            if owner is None and len(self._runs) == 1:  # old resource documents do not say whose they are
+            if owner is None and len(self._runs) == 1:  # old resource documents do not name their run
                 (run,) = self._runs.values()
         if run is None:
             raise ArchiveError(

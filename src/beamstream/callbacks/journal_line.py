@@ -1,4 +1,4 @@
-"""A document as a line of a journal, and what in a document an archive could not give back as it was."""
+"""A document as a line of a journal, and what in a document an archive could not return as it was."""
 
 import json
 import math
@@ -36,7 +36,7 @@ def encode(name: str, doc: Mapping[str, Any]) -> bytes:
 
 
 def require_archivable(doc: Mapping[str, Any]) -> None:
-    """Refuse a start document that the archive could not give back as it is, before anything has moved.
+    """Refuse a start document that the archive could not return as it is, before anything has moved.
 
     Raises
     ------

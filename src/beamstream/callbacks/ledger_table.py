@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STREAM = "ledger"
 CALLBACKS = "callbacks"
 _MOST_GAPS = 5
-_SHORT = 2.0  # s; the rate of a shorter run would tell how long arming takes
+_SHORT = 2.0  # s; the rate of a shorter run would mostly measure how long arming takes
 _BAD = {"lost": "bold red", "malformed": "bold red", "restarts": "bold red", "repeated": "yellow"}
 _ORDER = ("recorded", "lost", *(c for c in COLUMNS if c not in ("recorded", "lost")))
 
@@ -82,7 +82,7 @@ def _gaps(detector: str, gaps: Any) -> Iterator[Text]:
 
 
 def _worked(name: str, account: Mapping[str, Any]) -> Text | None:
-    """Say in a line what a callback did; None where that is nothing that counts."""
+    """Return a line on what a callback did; None where that is nothing that counts."""
     words = [f"{account[key]} {key}" for key in ("frames", "drawn", "dropped", "uploaded", "backlog") if key in account]
     missing = [f"{account[key]} {key}" for key in ("undone", "failed") if account.get(key)]
     error = account.get("error", "")

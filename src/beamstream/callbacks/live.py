@@ -30,9 +30,9 @@ class LiveImage(LivePlot):
         Which part of the pixels is darker than the darkest colour, and than the brightest, per cent.
     flat_field : beamstream.callbacks.flatfield.FlatField, optional
         Correct what is shown, as this callback would; it need not be in the chain. Where references are missing the
-        raw frame is shown, and the picture says so.
+        raw frame is shown, with a note in the picture.
     pipeline : path-like, optional
-        A pipeline file; processors that fail are left out, and the picture says so.
+        A pipeline file; processors that fail are left out, with a note in the picture.
     name : str, optional
         ``"live_image"``, with the name of the stream: of the callback in the run's account.
     """

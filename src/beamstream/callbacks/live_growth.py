@@ -80,27 +80,27 @@ class GrowthLook(LiveWork):
     def __init__(self, of: LiveGrowth, *args: Any) -> None:
         super().__init__(of, *args)
         self._detectors = of.detectors
-        self._tables: dict[str, dict[str, Any]] = {}  # by the data key that says when the rows are
+        self._tables: dict[str, dict[str, Any]] = {}  # by the data key of the times of the rows
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Pass on what a document tells of tables; does not wait."""
+        """Pass on the tables that a document names; returns at once."""
         match name:
             case "descriptor":
                 for group, about in doc.get("configuration", {}).items():
-                    said = about["data"]
-                    if MADE in said and (self._detectors is None or said["detector"] in self._detectors):
-                        self._describe(said, doc["object_keys"][group])
+                    made = about["data"]
+                    if MADE in made and (self._detectors is None or made["detector"] in self._detectors):
+                        self._describe(made, doc["object_keys"][group])
             case "stream_resource" if doc["data_key"] in self._tables:
                 self._resources[doc["uid"]] = doc
             case "stream_datum" if doc["stream_resource"] in self._resources:
                 self._announce(self._resources[doc["stream_resource"]], doc["indices"]["stop"])
 
-    def _describe(self, said: Mapping[str, Any], keys: list[str]) -> None:
-        detector = said["detector"]
+    def _describe(self, made: Mapping[str, Any], keys: list[str]) -> None:
+        detector = made["detector"]
         columns = [key.removeprefix(f"{detector}_") for key in keys]
-        self._tables[keys[-1]] = {"ring": detector, "made": said[MADE], "columns": columns}
-        if said[MADE] == "intensity":
-            speed = said.get("rotations_per_min", 0.0)
+        self._tables[keys[-1]] = {"ring": detector, "made": made[MADE], "columns": columns}
+        if made[MADE] == "intensity":
+            speed = made.get("rotations_per_min", 0.0)
             self._tell({"do": "source", "ring": detector, "correction": {"rotations_per_min": speed}})
 
     def _announce(self, resource: Mapping[str, Any], stop: int) -> None:

@@ -13,16 +13,16 @@ _NUMBERS = ("mean", "max", "total", "centroid_row", "centroid_col")
 
 
 class LiveStats:
-    """Tell mean, maximum, sum, centroid and sums of regions of the newest frame, as events of the same run.
+    """Publish mean, maximum, sum, centroid and sums of regions of the newest frame, as events of the same run.
 
     They are the stream ``<stream>_live``, hinted, so that bluesky's LiveTable and BestEffortCallback show them when
-    they are in the same chain. Frames that came between two looks are skipped and counted: each time that documents
-    tell of frames, the newest is looked at.
+    they are in the same chain. Each time that documents announce frames, the newest is measured; the others are
+    skipped and counted.
 
     Parameters
     ----------
     regions : Mapping of str to (first row, first column, rows, columns), optional
-        Sums of these are told as ``<detector>_live_<name>``; pixels.
+        Sums of these are published as ``<detector>_live_<name>``; pixels.
     stream : str
         ``"raw"``, or the name of what is derived in the same run, like ``"corrected"``.
     detectors : collection of str, optional
@@ -67,7 +67,7 @@ class StatsWork(FrameWork):
         self._told: dict[str, int] = {}
 
     def take(self, source: Source, frames: list[Frame]) -> None:
-        """Tell of the newest frame."""
+        """Publish the numbers of the newest frame."""
         data = self._numbers(source, frames[-1])
         descriptor = self._descriptors_out.get(source.data_key)
         if descriptor is None:

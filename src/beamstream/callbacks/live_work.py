@@ -41,7 +41,7 @@ class LiveWork:
         )
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Pass on what a document tells of frames; does not wait."""
+        """Pass on the frames that a document announces; returns at once."""
         match name:
             case "descriptor":
                 for data_key in image_keys(doc):
@@ -80,7 +80,7 @@ class LiveWork:
         return 0, 0
 
     def finish(self) -> None:
-        """Hear that nothing more is announced; does not wait."""
+        """Mark the run's documents as complete; returns at once."""
         if self._asked is None:
             self._asked = time.monotonic()
             self._process.end(self._uid)
@@ -107,11 +107,11 @@ class LiveWork:
 
         ``dropped`` frames were recorded, and not drawn.
         """
-        said = self._process.account(self._uid)
-        drawn = int(said.get("drawn", 0))
+        account = self._process.account(self._uid)
+        drawn = int(account.get("drawn", 0))
         return {
             "drawn": drawn,
             "dropped": max(0, sum(self._announced.values()) - drawn),
-            "errors": int(said.get("errors", 0)),
-            "error": str(said.get("error", "")),
+            "errors": int(account.get("errors", 0)),
+            "error": str(account.get("error", "")),
         }

@@ -55,7 +55,7 @@ class FrameProgress:
         _harmless(self._follow_state)(new)
 
     def document(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Show runs that are not waited for: the plan sleeps, the documents tell how far it is."""
+        """Show runs that are not waited for: the plan sleeps, its progress is known from documents."""
         _harmless(self._follow)(name, doc)
 
     def _wait(self, statuses: Collection[Any] | None) -> None:

@@ -67,7 +67,7 @@ class ReadingsUploader:
         self.keeper = keeper or Keeper()
 
     def begin(self, start: Mapping[str, Any], _emit: Emit) -> "ReadingsWork | None":
-        """Begin with a run; not with one that takes darks or flats, or that says ``md={"upload": False}``."""
+        """Begin with a run; not with one that takes darks or flats, or that has ``md={"upload": False}``."""
         if start.get("purpose") == "reference" or start.get("upload") is False:
             return None
         return ReadingsWork(self, start)
@@ -170,7 +170,7 @@ class ReadingsWork(AsideWork[list[str]]):
         self._of.keeper.keep(self._job)
 
     def ended(self) -> None:
-        """Say how many there are."""
+        """Write down how many there are."""
         try:
             if self._file is not None:
                 self._file.close()

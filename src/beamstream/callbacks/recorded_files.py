@@ -1,4 +1,4 @@
-"""Which recorded files of grey images the documents of a run tell of, and how many frames are in each."""
+"""Which recorded files of grey images the documents of a run announce, and how many frames are in each."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from beamstream.sinks.hdf5 import MIMETYPE
 
 @dataclass(slots=True)
 class RecordedFile:
-    """One file, and the frames in it that were told of so far."""
+    """One file, and the frames in it that were announced so far."""
 
     what: Recorded
     announced: int = 0
@@ -51,7 +51,7 @@ class RecordedFiles:
         self._ledger: dict[str, int] = {}  # frames recorded, by detector
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> RecordedFile | None:
-        """Note what a document says; return the file that it is the first to tell of."""
+        """Follow a document; return the file that it is the first to announce."""
         match name:
             case "descriptor":
                 self._describe(doc)
@@ -70,7 +70,7 @@ class RecordedFiles:
         return list(self._files.values())
 
     def frames(self, file: RecordedFile) -> int:
-        """Return how many frames a file has: those told of, or more where a plan ended before it told of all."""
+        """Return how many frames a file has: those announced, or more where a plan ended before it announced all."""
         detector = file.what.detector
         alone = sum(other.what.detector == detector for other in self._files.values()) == 1
         return max(file.announced, self._ledger.get(detector, 0) if alone else 0)
@@ -91,7 +91,7 @@ class RecordedFiles:
         name = object_name(descriptor, data_key)
         path = path_of(resource["uri"])
         if any(path == file.what.path for file in self._files.values()):
-            return None  # told of for another stream
+            return None  # announced for another stream
         file = self._files[resource["uid"]] = RecordedFile(
             Recorded(
                 start=self._start,

@@ -1,4 +1,4 @@
-"""Record frames a second time, in the format that somebody's programs read."""
+"""Record frames a second time, in the format that other programs read."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -58,7 +58,7 @@ class Recorder:
     label : str
         Put behind the detector in file names: what `op_for` makes.
     publish : bool
-        Whether the archive is told of the files; they must lie where it may read.
+        Whether documents name the files, so that the archive serves them; they must lie where it may read.
     required : bool
         Whether a failure, a full disk for example, or a frame that is left undone fails the run.
 
@@ -130,7 +130,7 @@ class RecorderWork(FrameWork):
     """What `Recorder` does for one run."""
 
     def __init__(self, of: Recorder, start: Mapping[str, Any], emit: Emit | None) -> None:
-        super().__init__(of.name, start, emit or _nobody, wanted(of.stream, of.detectors))
+        super().__init__(of.name, start, emit or _drop, wanted(of.stream, of.detectors))
         self.paths: list[Path] = []
         self._of = of
         self._emit = emit
@@ -160,14 +160,7 @@ class RecorderWork(FrameWork):
         of = self._of
         path = self.place(source)
         self.paths.append(path)
-        about: dict[str, Any] = {"format": of.format.name, "stride": of.stride}
-        if of.region is not None:
-            about["region"] = list(of.region)
-        if of.window is not None:
-            about["window"] = list(of.window)
-        if kept.op is not None:
-            about |= described(kept.op)
-        kept.about = about
+        about = kept.about = self.about(source, kept.op)
         attributes = {
             "run": self.start["uid"],
             "scan_id": self.start.get("scan_id", 0),
@@ -180,8 +173,18 @@ class RecorderWork(FrameWork):
         sink = of.format.make(path, self._wanted(source, geometry, attributes))
         return DerivedStream(self.start, source, of.format.name.replace("-", "_"), sink, about, self._emit)
 
+    def about(self, source: Source, op: Op | None) -> dict[str, Any]:
+        """Return what is done to the frames of a source, in values that JSON can carry."""
+        of = self._of
+        about: dict[str, Any] = {"format": of.format.name, "stride": of.stride}
+        if of.region is not None:
+            about["region"] = list(of.region)
+        if of.window is not None:
+            about["window"] = list(of.window)
+        return about if op is None else about | described(op)
+
     def _wanted(self, source: Source, geometry: Geometry, attributes: Mapping[str, Any]) -> Wanted:
-        """Say what is to be kept; where the values of spectra lie as well, unless an op made something else of them."""
+        """Return what is to be kept; also where the values of spectra lie, unless an op made something else of them."""
         axes, region = axes_of(source.descriptor, source.data_key), self._of.region
         if axes is not None:
             whole = np.broadcast_to(False, source.descriptor["data_keys"][source.data_key]["shape"])
@@ -250,5 +253,5 @@ def _place(image: NDArray[Any], region: Region, color_mode: str) -> tuple[slice,
     return tuple(whole)
 
 
-def _nobody(_name: str, _doc: dict[str, Any]) -> None:
-    """Documents that nobody wants."""
+def _drop(_name: str, _doc: dict[str, Any]) -> None:
+    """Drop a document."""

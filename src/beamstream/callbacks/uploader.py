@@ -66,7 +66,7 @@ class RheedUploader:
         self.keeper = keeper or Keeper()
 
     def begin(self, start: Mapping[str, Any], _emit: Emit) -> "UploadWork | None":
-        """Begin with a run; not with one that takes darks or flats, or that says ``md={"upload": False}``."""
+        """Begin with a run; not with one that takes darks or flats, or that has ``md={"upload": False}``."""
         if start.get("purpose") == "reference" or start.get("upload") is False:
             return None
         return UploadWork(self, start)
@@ -119,7 +119,7 @@ class UploadWork(AsideWork[RecordedFile]):
             self._refuse()
 
     def _refuse(self) -> None:
-        """Say which images are no RHEED."""
+        """Warn of images that are no RHEED."""
         for data_key, what in self._files.not_grey.items():
             error = UploadError(f"images are {what}, RHEED is grey; name the detectors that are to be uploaded")
             self.fail(error, f"{data_key} is not uploaded")

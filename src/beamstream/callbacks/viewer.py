@@ -20,20 +20,20 @@ _MOST_PLACES = 500  # in one message
 
 
 class Viewer:
-    """Show the images of runs in napari, as far as they, or the configuration, say so.
+    """Show the images of runs in napari, where they or the configuration ask for it.
 
-    A run says it by ``viewer`` in its start document: see `plans.viewer.viewer`. The viewer is a process of its
+    A run asks for it by ``viewer`` in its start document: see `plans.viewer.viewer`. The viewer is a process of its
     own that outlives runs and sessions; where none runs it is started, if there is a display. When it is not
-    there, dies or hangs, that is said once, and runs go on.
+    there, dies or hangs, that is logged once, and runs go on.
 
     Parameters
     ----------
     runs : {"declared", "all"}
         Which runs: those that declare it, or all but darks and flats.
     only : {"", "recorded"}
-        Show only what is archived, of runs that do not say it themselves.
+        Show only what is archived, of runs that do not choose themselves.
     streams : collection of str
-        What is derived and shown beside the raw images, of runs that do not say it themselves.
+        What is derived and shown beside the raw images, of runs that do not choose themselves.
     detectors : collection of str, optional
         Whose images; all by default.
     start : bool
@@ -64,7 +64,7 @@ class Viewer:
         _open.add(self)
 
     def begin(self, start: Mapping[str, Any], _emit: Emit) -> "ViewerWork | None":
-        """Begin with a run; None if nobody wants to see it."""
+        """Begin with a run; None if it is not to be shown."""
         asked = self._asked(start)
         return None if asked is None else ViewerWork(self, start, asked)
 
@@ -73,8 +73,8 @@ class Viewer:
         if declared is False:
             return None
         if declared == "napari" or (isinstance(declared, Mapping) and "napari" in declared):
-            said = declared["napari"] if isinstance(declared, Mapping) else None
-            return {**self._default, **said} if isinstance(said, Mapping) else self._default
+            own = declared["napari"] if isinstance(declared, Mapping) else None
+            return {**self._default, **own} if isinstance(own, Mapping) else self._default
         return self._default if self._all and start.get("purpose") != "reference" else None
 
     def link(self) -> ViewerLink:
@@ -90,11 +90,11 @@ class Viewer:
 
     @property
     def pid(self) -> int | None:
-        """Of the viewer that takes what is told; None if there is none."""
+        """Of the viewer that receives the messages; None if there is none."""
         return None if self._link is None or self._link.over else self._link.pid
 
     def _say(self, words: str) -> None:
-        """Say what is wrong, once: every run would otherwise."""
+        """Log what is wrong, once: every run would otherwise."""
         if words != self._said:
             self._said = words
             log.warning("%s", words)
@@ -107,7 +107,7 @@ class Viewer:
 
 
 class ViewerWork:
-    """What `Viewer` does for one run: pass on what documents tell, without waiting for anything."""
+    """What `Viewer` does for one run: pass on what documents hold, without waiting for anything."""
 
     error: Exception | None = None  # never: a viewer is not worth a run
     moved = 0.0
@@ -123,10 +123,10 @@ class ViewerWork:
         self._shown: dict[str, Mapping[str, Any]] = {}  # descriptor by data key
         self._resources: dict[str, Mapping[str, Any]] = {}
         self._marks: dict[str, str] = {}  # data key that it was derived from, by descriptor
-        self._places: dict[str, Places] = {}  # by descriptor, of those whose events say where they are
+        self._places: dict[str, Places] = {}  # by descriptor, of those whose events have their places
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Pass on what a document tells; does not wait."""
+        """Pass on what a document holds; returns at once."""
         match name:
             case "descriptor":
                 self._describe(doc)
@@ -142,7 +142,7 @@ class ViewerWork:
             case "stop":
                 self._tell("end", words=str(doc.get("exit_status", "")))
 
-    # what is told
+    # messages
 
     def _tell(self, do: str, *, replace: object = None, **fields: Any) -> None:
         if self._link is not None:
@@ -222,7 +222,7 @@ class ViewerWork:
                 self._link.tell(lambda key=data_key: self._drain(places, key), (self._uid, "places", data_key))
 
     def _drain(self, places: "Places", data_key: str) -> dict[str, Any] | None:
-        """Return what is to be said of places now, in the thread of the link."""
+        """Return the message about places now, in the thread of the link."""
         some = places.take(data_key, _MOST_PLACES)
         if places.waiting(data_key):
             self._tell_places(places)
@@ -236,14 +236,14 @@ class ViewerWork:
         return 0, 0
 
     def finish(self) -> None:
-        """Hear that nothing more is announced."""
+        """Mark the run's documents as complete."""
 
     def wait(self, _timeout: float) -> bool:
         """Return that there is nothing to wait for."""
         return True
 
     def give_up(self) -> None:
-        """Wait no longer: nobody does."""
+        """Return at once: a viewer is not waited for."""
 
     @property
     def account(self) -> dict[str, Any]:

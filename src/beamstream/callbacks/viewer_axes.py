@@ -1,4 +1,4 @@
-"""What a start document says about the dimensions of a run, and where in them an event is."""
+"""What a start document holds about the dimensions of a run, and where in them an event is."""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -10,7 +10,7 @@ TIME = "time"
 
 
 class RunAxes:
-    """Say which axes the images of a run have: the motors of a scan, or time.
+    """Return which axes the images of a run have: the motors of a scan, or time.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class RunAxes:
         self._snaking = snaking if isinstance(snaking, Sequence) and len(snaking) == len(self._shape) else ()
 
     def placed(self, descriptor: Mapping[str, Any]) -> bool:
-        """Return whether events of a stream say where its images belong."""
+        """Return whether events of a stream have the places of its images."""
         return bool(self._dimensions) and all(field in descriptor["data_keys"] for field in self.fields)
 
     @property

@@ -15,10 +15,10 @@ class Places:
         self._axes = axes
         self._lock = threading.Lock()
         self._read: dict[int, dict[str, float]] = {}
-        self._rows: dict[str, dict[int, int]] = {}  # by data key, then by seq_num, of those not told yet
+        self._rows: dict[str, dict[int, int]] = {}  # by data key, then by seq_num, of those not returned yet
 
     def rows(self, data_key: str, seq_nums: Mapping[str, int], indices: Mapping[str, int]) -> None:
-        """Hear which rows belong to which events; of several a event the last one."""
+        """Note which rows belong to which events; of several an event the last one."""
         count = seq_nums["stop"] - seq_nums["start"]
         if count < 1:
             return
@@ -29,18 +29,18 @@ class Places:
                 rows[seq_nums["start"] + i] = indices["start"] + (i + 1) * each - 1
 
     def values(self, seq_num: int, data: Mapping[str, Any]) -> None:
-        """Hear what was read."""
+        """Note what was read."""
         read = {field: float(data[field]) for field in self._axes.fields if is_finite(data.get(field))}
         with self._lock:
             self._read[seq_num] = read
 
     def waiting(self, data_key: str) -> bool:
-        """Return whether there is something to be told."""
+        """Return whether there is something new."""
         with self._lock:
             return any(seq_num in self._read for seq_num in self._rows.get(data_key, ()))
 
     def take(self, data_key: str, most: int) -> list[dict[str, Any]]:
-        """Return what was not told yet."""
+        """Return what was not returned yet."""
         with self._lock:
             rows = self._rows.get(data_key, {})
             ready = [seq_num for seq_num in rows if seq_num in self._read][:most]

@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from beamstream.callbacks.images import Emit, Source, image_keys
@@ -14,13 +15,12 @@ from beamstream.sinks.hdf5 import MIMETYPE
 log = logging.getLogger(__name__)
 
 _TAKE = 0.25  # s that one call of `take` may last, where a frame takes less: so often is progress counted
-_ALONE = 64  # frames that are read one by one behind one that does not decode
 
 
 class FrameWork:
-    """Take the frames of one run as documents announce them; subclasses say what becomes of them.
+    """Take the frames of one run as documents announce them; subclasses define what becomes of them.
 
-    Documents come in the RunEngine's thread, which only writes down what they announce. The thread of this
+    Documents come in the RunEngine's thread, which only notes what they announce. The thread of this
     object reads the frames, from the ring or, when it is late, from the file. Everything that it does not
     manage is in its account.
 
@@ -67,10 +67,10 @@ class FrameWork:
         self._cancelled = False
         self._thread: threading.Thread | None = None
 
-    # what subclasses say
+    # what subclasses define
 
     def described(self, descriptor: Mapping[str, Any], data_key: str) -> None:
-        """Hear of images that will come; in the RunEngine's thread, so only to refuse what cannot work."""
+        """Refuse images that cannot be worked on, before they come; in the RunEngine's thread."""
 
     def take(self, source: Source, frames: list[Frame]) -> None:
         """Work on frames, in order; they are valid until this returns.
@@ -80,7 +80,7 @@ class FrameWork:
         raise NotImplementedError
 
     def caught_up(self, source: Source) -> None:
-        """Hear that all that was announced of a source was taken, for now."""
+        """Called when all that was announced of a source is processed, for now."""
 
     def ended(self) -> None:
         """Finish: every frame was taken, or `error` says why not."""
@@ -88,7 +88,7 @@ class FrameWork:
     # documents, in the RunEngine's thread
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Write down what a document announces; does not wait."""
+        """Note what a document announces; returns at once."""
         match name:
             case "descriptor":
                 for data_key in image_keys(doc):
@@ -110,7 +110,7 @@ class FrameWork:
             if not self._select(descriptor, resource["data_key"]):  # others of the same event
                 return
             source = Source(descriptor, resource)
-        self._tell_of_several(source, doc["descriptor"])
+        self._warn_of_several(source, doc["descriptor"])
         with self._lock:
             self._sources[doc["stream_resource"]] = source
             source.announced = max(source.announced, doc["indices"]["stop"])
@@ -119,8 +119,8 @@ class FrameWork:
                 self._thread.start()
             self._lock.notify_all()
 
-    def _tell_of_several(self, source: Source, descriptor: str) -> None:
-        """Say once that frames of several streams, darks among images, are worked on as if they were of the first."""
+    def _warn_of_several(self, source: Source, descriptor: str) -> None:
+        """Warn once that frames of several streams, darks among images, are worked on as if they were of the first."""
         stream = self._descriptors.get(descriptor, source.descriptor).get("name", "primary")
         streams = self._streams.setdefault(source.data_key, [stream])
         if stream not in streams:
@@ -144,7 +144,7 @@ class FrameWork:
             return list(self._sources.values())
 
     def finish(self) -> None:
-        """Hear that nothing more is announced; does not wait."""
+        """Mark the run's documents as complete; returns at once."""
         with self._lock:
             self._ending = True
             self._lock.notify_all()
@@ -214,7 +214,8 @@ class FrameWork:
         if self._newest:
             self.skipped += stop - 1 - source.done
             source.done = stop - 1
-        for batch in self._readable(source, stop):
+        unreadable = partial(self._leave_out, source)
+        for batch in source.frames.read_decodable(source.done, stop, unreadable):
             while batch:
                 if self._cancelled:
                     return
@@ -222,20 +223,8 @@ class FrameWork:
                 self._take_measured(source, frames)
         self.caught_up(source)
 
-    def _readable(self, source: Source, stop: int) -> Iterator[list[Frame]]:
-        """Yield batches of frames; one that does not decode is left out and counted as failed."""
-        alone = 0  # frames up to here are read one by one
-        while source.done < stop:
-            first = source.done
-            try:
-                yield from source.frames.read(first, stop if first >= alone else first + 1)
-            except CodecError as error:
-                if source.done < alone:
-                    self._leave_out(source, error)
-                else:
-                    alone = source.done + _ALONE
-
-    def _leave_out(self, source: Source, error: CodecError) -> None:
+    def _leave_out(self, source: Source, _row: int, error: CodecError) -> None:
+        """Count a frame that does not decode as failed."""
         self.failed += 1
         source.done += 1
         self.moved = time.monotonic()

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from beamstream.cli.console import err, out, print_json, progress, size, table
+from beamstream.cli.console import LOST_AND_MARKED, err, out, print_json, progress, size, table
 from beamstream.cli.sources import recorded_into
 
 if TYPE_CHECKING:
     from beamstream.archive.documents import Document
     from beamstream.callbacks.recorder import Recorder
     from beamstream.config import Config
-    from beamstream.export import ExportResult
+    from beamstream.export import ExportedFile, ExportResult
 
 To = Literal["tiff", "bigtiff", "ome-tiff", "hdf5", "dxchange", "zarr", "npy", "npz", "csv", "mkv", "mp4"]
 _CORRECTED = "corrected"
+_MOST_NAMED = 20  # frames, in one line
 
 
 def export(
@@ -50,10 +51,11 @@ def export(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Write the frames of a recorded run in another format, every one of them or nothing.
+    """Write the frames of a recorded run in another format, every one of them that decodes or nothing.
 
     Needs no server, but the recorded files on this machine. What is being written is hidden until it is complete;
-    nothing is ever overwritten. Examples:
+    nothing is ever overwritten. Frames whose recorded bytes are damaged are left out and named, in the files as well;
+    the exit status is 3 then. Examples:
 
     `beamstream export -1 --to tiff --out ~/frames`
 
@@ -93,6 +95,8 @@ def export(
         print_json(_plain(result))
     else:
         _show(result)
+    if any(file.undecoded for file in result.files):
+        raise typer.Exit(LOST_AND_MARKED)
 
 
 def _run(documents: "list[Document]", recorder: "Recorder") -> "ExportResult":
@@ -169,6 +173,12 @@ def _window(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
+def _undecoded(file: "ExportedFile") -> str:
+    named = ", ".join(map(str, file.undecoded[:_MOST_NAMED])) + (", …" if len(file.undecoded) > _MOST_NAMED else "")
+    number = len(file.undecoded)
+    return f"{file.detector}: {number} frames do not decode and are left out, those of unique_id {named}"
+
+
 def _plain(result: "ExportResult") -> dict[str, Any]:
     plain = asdict(result)
     return plain | {"seconds": round(result.seconds, 3), "bytes_per_second": round(_rate(result))}
@@ -189,4 +199,6 @@ def _show(result: "ExportResult") -> None:
         names = [str(file.about[key]) for key in ("flat_name", "dark_name") if file.about.get(key)]
         if names:
             console.print(f"{file.detector} corrected with {', '.join(names)}", markup=False)
+        if file.undecoded:
+            err().print(f"beamstream: {_undecoded(file)}", style="yellow", markup=False)
     console.print(f"{result.seconds:.1f} s, {size(_rate(result))}/s")

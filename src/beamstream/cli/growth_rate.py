@@ -76,6 +76,7 @@ def _measured(
         "detector": curve.detector,
         "region": curve.region,
         "frames": len(curve.times),
+        "undecoded": curve.undecoded,
         "first": first,
         "seconds": [round(t - first, 6) for t in times.tolist()],
         "rate": [_known(rate) for rate in rates.tolist()],
@@ -88,7 +89,8 @@ def _known(value: float) -> float | None:
 
 
 def _table(curve: dict[str, Any]) -> Any:
-    title = f"{curve['detector']} {curve['region']}, {curve['frames']} frames"
+    lacking = f", {curve['undecoded']} more do not decode" if curve["undecoded"] else ""
+    title = f"{curve['detector']} {curve['region']}, {curve['frames']} frames{lacking}"
     columns = ("until (s)", "rate (1/s)", "sigma (1/s)")
     made = table(*columns, right=columns, title=title)
     for second, rate, sigma in zip(curve["seconds"], curve["rate"], curve["sigma"], strict=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from beamstream.cli.console import INTERRUPTED, err, out, print_json, progress, table
+from beamstream.cli.console import INTERRUPTED, LOST_AND_MARKED, err, out, print_json, progress, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,7 +45,8 @@ def upload(
     """Upload a recorded run, and follow it to the end.
 
     The upload is done by a process of its own: Ctrl-C ends the following, not the upload. What is uploaded already
-    is not uploaded again. What is not said here, `[callbacks.rheed_uploader]` says. Examples:
+    is not uploaded again. Frames whose recorded bytes are damaged are black there, and named; the exit status is 3
+    then. What is not said here, `[callbacks.rheed_uploader]` says. Examples:
 
     `beamstream upload -1`
 
@@ -74,6 +75,8 @@ def upload(
         out().print(_table(found))
     if any(status["phase"] == "failed" for status in found):
         raise typer.Exit(1)
+    if any(status["undecoded"] for status in found):
+        raise typer.Exit(LOST_AND_MARKED)
 
 
 def uploads(

@@ -1,4 +1,4 @@
-"""Recorded runs, written once more in the format that somebody's programs read."""
+"""Recorded runs, written once more in the format that other programs read."""
 
 from beamstream.export.finding import find_journal, read_run
 from beamstream.export.run import ExportedFile, ExportResult, count_frames, export_run

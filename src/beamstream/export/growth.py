@@ -31,7 +31,9 @@ class IntensityCurve:
     values : ndarray of float64
         Counts.
     rotations_per_min : float
-        Of the sample, as the run says it; 0 otherwise.
+        Of the sample, where the run holds it; 0 otherwise.
+    undecoded : int
+        Frames that are not in the curve because their recorded bytes do not decode.
     """
 
     detector: str
@@ -39,6 +41,7 @@ class IntensityCurve:
     times: NDArray[np.float64]
     values: NDArray[np.float64]
     rotations_per_min: float = 0.0
+    undecoded: int = 0
 
 
 def kept_curves(documents: Documents, *, detectors: Collection[str] | None = None) -> list[IntensityCurve]:
@@ -54,12 +57,12 @@ def kept_curves(documents: Documents, *, detectors: Collection[str] | None = Non
     found: list[IntensityCurve] = []
     for descriptor, rows in _announced(documents):
         for group, about in descriptor.get("configuration", {}).items():
-            said = about["data"]
-            if said.get(MADE) == "intensity" and (detectors is None or said["detector"] in detectors):
+            settings = about["data"]
+            if settings.get(MADE) == "intensity" and (detectors is None or settings["detector"] in detectors):
                 keys = [key for key in descriptor["object_keys"][group] if key in rows]
-                found += _read(said, {key: rows[key] for key in keys})
+                found += _read(settings, {key: rows[key] for key in keys})
     if not found:
-        raise ArchiveError("growth rate: the run kept no intensities; say where to look with a region")
+        raise ArchiveError("growth rate: the run kept no intensities; give a region")
     return found
 
 
@@ -98,24 +101,25 @@ def measured_curve(
                 refuse_outside("growth rate", {"region": region}, descriptor, key)
                 sources.append((Source(descriptor, rows[key][0]), rows[key][1]))
     if not sources:
-        raise ArchiveError("growth rate: the run recorded no such frames; `beamstream runs show` says what it has")
+        raise ArchiveError("growth rate: the run recorded no such frames; `beamstream runs show` lists what it has")
     done, announced = 0, sum(stop for _, stop in sources)
     found = []
     for source, stop in sources:
         times: list[float] = []
         values: list[float] = []
         with RecordedFrames(source.path, dataset=source.dataset) as recorded:
-            for frames in recorded.read(0, stop):
+            for frames in recorded.read_decodable(0, stop, lambda *_: None):
                 times += [frame.timestamp for frame in frames]
                 values += intensities(frames, {"region": region})["region"]
                 done += len(frames)
                 progress(done, announced)
-        found.append(IntensityCurve(source.name, "region", np.array(times), np.array(values), _speed(source)))
+        curve = np.array(times), np.array(values)
+        found.append(IntensityCurve(source.name, "region", *curve, _speed(source), stop - len(times)))
     return found
 
 
 def _announced(documents: Documents) -> Iterator[tuple[Mapping[str, Any], dict[str, tuple[Mapping[str, Any], int]]]]:
-    """Yield each descriptor, and of its data keys in HDF5 files the resource and how many rows were told of."""
+    """Yield each descriptor, and of its data keys in HDF5 files the resource and how many rows were announced."""
     descriptors: dict[str, Mapping[str, Any]] = {}
     resources: dict[str, Mapping[str, Any]] = {}
     rows: dict[str, dict[str, tuple[Mapping[str, Any], int]]] = {}
@@ -131,10 +135,10 @@ def _announced(documents: Documents) -> Iterator[tuple[Mapping[str, Any], dict[s
         yield descriptors[uid], of_keys
 
 
-def _read(said: Mapping[str, Any], rows: Mapping[str, tuple[Mapping[str, Any], int]]) -> list[IntensityCurve]:
+def _read(settings: Mapping[str, Any], rows: Mapping[str, tuple[Mapping[str, Any], int]]) -> list[IntensityCurve]:
     import h5py
 
-    detector, when = said["detector"], f"{said['detector']}_intensity_time"
+    detector, when = settings["detector"], f"{settings['detector']}_intensity_time"
     resource, stop = rows[when]
     path = path_of(resource["uri"])
     with explained("growth rate", "read the intensities of", path), h5py.File(path, "r", swmr=True) as file:
@@ -149,7 +153,7 @@ def _read(said: Mapping[str, Any], rows: Mapping[str, tuple[Mapping[str, Any], i
                 key.removeprefix(f"{detector}_").removesuffix("_intensity"),
                 column(when),
                 column(key),
-                said.get("rotations_per_min", 0.0),
+                settings.get("rotations_per_min", 0.0),
             )
             for key in rows
             if key != when

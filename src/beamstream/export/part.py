@@ -13,7 +13,7 @@ from beamstream.sinks.disk import explained, sync_directory
 
 
 class Part:
-    """Give a hidden directory beside `target`; what is made in it appears at once, at the end, or never.
+    """Make a hidden directory beside `target`; what is made in it appears at once, at the end, or never.
 
     What a killed process of this user left of the same target is removed. To be used in ``with``; without `publish`
     everything goes away again.
@@ -49,20 +49,32 @@ class Part:
                 self._refuse_existing(self.target)
                 for stale in self.target.parent.glob(f"{_escaped(self.target.name)}.part-*"):
                     if stale.lstat().st_uid == os.geteuid() and not stale.is_symlink():
-                        shutil.rmtree(stale)  # whoever made it is dead: its lock is ours
+                        shutil.rmtree(stale)  # its maker is dead: its lock is ours
                 self._directory.mkdir()
             except BaseException:
                 self._unlock()
                 raise
         return self
 
-    def publish(self) -> None:
-        """Let it appear.
+    def clear(self) -> None:
+        """Remove what was made so far, to begin anew.
 
         Raises
         ------
         SinkError
-            Somebody else put something there meanwhile; that is left alone.
+            It cannot be removed.
+        """
+        with explained("export", "begin anew", self.target):
+            shutil.rmtree(self._directory)
+            self._directory.mkdir()
+
+    def publish(self) -> None:
+        """Make it appear under its name.
+
+        Raises
+        ------
+        SinkError
+            Something was put there meanwhile; that is left alone.
         """
         with explained("export", "create", self.target):
             made = sorted(self._directory.iterdir(), key=lambda path: path == self.path)  # the target last

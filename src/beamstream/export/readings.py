@@ -1,4 +1,4 @@
-"""What the events of a run say beside each frame: where the motor stood, what the point detector read."""
+"""What the events of a run hold beside each frame: where the motor stood, what the point detector read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -28,7 +28,7 @@ class Readings:
         self._spans: dict[str, list[tuple[int, int, int, str]]] = {}  # rows, what to add for a seq_num, descriptor
 
     def take(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Note what one document says."""
+        """Follow one document."""
         match name:
             case "descriptor":
                 self._about[doc["uid"]] = doc["data_keys"]
@@ -66,7 +66,7 @@ class RowReadings:
     ----------
     columns : tuple of Column
     rows : dict
-        What the event of each row says.
+        What the event of each row holds.
     """
 
     def __init__(self, columns: tuple[Column, ...], rows: Mapping[int, Mapping[str, Any]]) -> None:

@@ -97,7 +97,7 @@ class Presence:
         run = next(reversed(tuple(self._runs.values())), None)
         if run is None and self._said == (state, ""):
             return state != "idle"
-        self._file.write(state, None if run is None else run.told(self._devices, self._chain))
+        self._file.write(state, None if run is None else run.report(self._devices, self._chain))
         self._said = state, "" if run is None else run.uid
         return run is not None or state != "idle"
 
@@ -136,7 +136,7 @@ class _Run:
             case "stream_datum" if doc["descriptor"] in self._names:
                 self._announced[self._names[doc["descriptor"]]] = int(doc["indices"]["stop"])
 
-    def told(self, devices: Mapping[str, Any], chain: "Chain") -> dict[str, Any]:
+    def report(self, devices: Mapping[str, Any], chain: "Chain") -> dict[str, Any]:
         """Return what `PresenceFile` says of a run."""
         start = self._start
         detectors = {name: self._detector(name, devices.get(name)) for name in self._detectors}
@@ -153,7 +153,7 @@ class _Run:
             "unit": unit,
             "seconds": start.get("seconds"),
             "detectors": detectors,
-            "callbacks": chain.told(self.uid),
+            "callbacks": chain.report(self.uid),
         }
 
     def _progress(self, detectors: Mapping[str, dict[str, Any]]) -> tuple[int, int | None, str]:

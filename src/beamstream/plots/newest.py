@@ -1,13 +1,15 @@
 """The newest frame of a run: from shared memory while it is there, from the recorded file otherwise."""
 
+from contextlib import suppress
 from pathlib import Path
 
-from beamstream.errors import RingError
+from beamstream.errors import CodecError, RingError
 from beamstream.frames import Frame
 from beamstream.readers import Latest, RingView
 from beamstream.recorded import RecordedFrames
 
 _RATE_FRAMES = 32
+_MOST_BACK = 16  # frames that are tried, where the last ones do not decode
 
 
 class Newest:
@@ -51,7 +53,7 @@ class Newest:
 
         Raises
         ------
-        SinkError
+        SinkError, CodecError
             The file had to be read, and cannot.
         """
         frame = self._from_ring()
@@ -60,18 +62,19 @@ class Newest:
         return self._once(frame)
 
     def read_last_row(self) -> Frame | None:
-        """Return the last frame of the file, None if that was the last one returned.
+        """Return the last frame of the file that decodes, None if that was the last one returned.
 
         Raises
         ------
         SinkError
             The file cannot be read.
+        CodecError
+            None of its last frames decodes.
         """
         if self._path is None or not self.announced:
             return None
         with RecordedFrames(self._path, ring=self._ring, dataset=self._dataset) as file:
-            (frames,) = file.read(self.announced - 1, self.announced)
-        return self._once(frames[-1])
+            return self._once(_last(file, self.announced))
 
     def _once(self, frame: Frame | None) -> Frame | None:
         if frame is None:
@@ -115,3 +118,14 @@ class Newest:
     def close(self) -> None:
         """Let go of the ring."""
         self._let_go()
+
+
+def _last(file: RecordedFrames, stop: int) -> Frame:
+    """Return the last frame before `stop` that decodes."""
+    first = max(0, stop - _MOST_BACK)
+    for row in range(stop - 1, first, -1):
+        with suppress(CodecError):
+            ((frame,),) = file.read(row, row + 1)
+            return frame
+    ((frame,),) = file.read(first, first + 1)
+    return frame

@@ -1,8 +1,9 @@
-"""What the worker knows of its upload, kept on disk; a full disk holds it up, and loses nothing."""
+"""The state of an upload, kept on disk by its worker; a full disk holds it up, and loses nothing."""
 
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ log = logging.getLogger(__name__)
 _AGAIN = 1.0  # s until a disk that refused is tried again
 _LOG_EVERY = 5.0  # s; a storm of a night is to leave a log that can be read
 _LAST = ("done", "failed")
+_MOST_NAMED = 100  # frames that do not decode
 
 
 class UploadBooks:
@@ -29,7 +31,7 @@ class UploadBooks:
         self.directory = directory
         self.state = directory.state
         self.words = ""
-        """What the disk says, if it does not take the state."""
+        """Why the disk does not take the state; empty if it does."""
         self._owed = False
         self._logged, self._said = ("waiting", ""), 0.0
 
@@ -48,6 +50,19 @@ class UploadBooks:
         if state != self.state:
             self.state = replace(state, uploaded=_frames(state))
             self._save()
+
+    def undecoded(self, rows: Sequence[int]) -> None:
+        """Note that some rows do not decode, and are black at the service."""
+        self.update(undecoded=tuple(sorted({*self.state.undecoded, *rows}))[:_MOST_NAMED])
+
+    @property
+    def undecoded_words(self) -> str:
+        """Which frames do not decode; empty if all do."""
+        if not (rows := self.state.undecoded):
+            return ""
+        number = f"{len(rows)}{' or more' if len(rows) == _MOST_NAMED else ''}"
+        which = ", ".join(map(str, rows))
+        return f"upload: {number} frames of {self.directory.job.path} do not decode and are black, rows {which}"
 
     def update(self, **changes: Any) -> None:
         """Change what must not be forgotten."""

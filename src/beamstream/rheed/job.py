@@ -20,7 +20,7 @@ from beamstream.sinks.disk import sync_directory
 Kind = Literal["rheed", "timeseries"]
 Phase = Literal["waiting", "uploading", "offline", "refused", "finalizing", "done", "failed"]
 """``offline``: the service does not answer. ``refused``: it does, with a no that may change (key, stream, conflict).
-``failed``: only a person can help; `State.error` says how."""
+``failed``: only a person can help; how is in `State.error`."""
 
 
 _CLOCK = 60.0  # s; the kernel's time of a start moves when the clock is set
@@ -28,7 +28,7 @@ _CLOCK = 60.0  # s; the kernel's time of a start moves when the clock is set
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Name the process that records, for a person who reads. That it lives is told by a lock, see `JobDirectory`."""
+    """Name the process that records, for people. Whether it lives is known by a lock, see `JobDirectory`."""
 
     pid: int
     started: float
@@ -40,7 +40,7 @@ class Owner:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs, as far as its number tells: for jobs of versions without a lock."""
+        """Whether it still runs, as far as its number shows: for jobs of versions without a lock."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.started) < _CLOCK
         except psutil.Error:
@@ -54,7 +54,7 @@ def _owner(_process: Process) -> Owner:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Say what is uploaded, and as what; never changes.
+    """Define what is uploaded, and as what; never changes.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Job:
     owner : Owner, optional
         Who records; None: it was recorded before.
     chunk_seconds : float
-        How long a chunk is where `chunk_size` says nothing.
+        How long a chunk is where `chunk_size` is None.
     key_file : str, optional
         Where the key of the service is, see `beamstream.rheed.key`; the key itself stands nowhere here.
     """
@@ -126,7 +126,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Say how far an upload is; replaced as a whole, on disk before anybody acts on it.
+    """Describe how far an upload is; replaced as a whole, on disk before it is acted on.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class State:
     beyond : tuple of int
         Later chunks that are there as well.
     frames : int
-        Frames on disk, when somebody looked last.
+        Frames on disk, when they were counted last.
     uploaded : int
         Frames at the service.
     error : str
@@ -151,6 +151,8 @@ class State:
         Answers that a bare client would have taken for the end of a chunk.
     since : float
         When the phase was entered, s since 1970-01-01 UTC.
+    undecoded : tuple of int
+        Rows whose recorded bytes do not decode, and that are black at the service; the first 100 of them.
     """
 
     phase: Phase = "waiting"
@@ -165,6 +167,7 @@ class State:
     error: str = ""
     refusals: int = 0
     since: float = 0.0
+    undecoded: tuple[int, ...] = ()
 
     def with_confirmed(self, chunk: int) -> Self:
         """Return the state after one more chunk has arrived; the same one again changes nothing."""
@@ -262,7 +265,7 @@ class JobDirectory:
         except FileNotFoundError:
             return State()
         known = {f.name for f in fields(State)}
-        values: dict[str, Any] = {k: tuple(v) if k == "beyond" else v for k, v in doc.items() if k in known}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in doc.items() if k in known}
         return State(**values)
 
     def save(self, state: State, *, durable: bool = True) -> None:
@@ -296,7 +299,7 @@ class JobDirectory:
 
     @property
     def is_recording(self) -> bool:
-        """Whether somebody lives who may record more: by locks, which hold across clocks and containers."""
+        """Whether a process lives that may record more: by locks, which hold across clocks and containers."""
         job = self.job
         if job.owner is None:
             return False

@@ -1,4 +1,4 @@
-"""One worker an upload: the lock that says so, and who has it."""
+"""One worker an upload: its lock, and who has it."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ _TRIES = 10
 
 @contextlib.contextmanager
 def locked(directory: JobDirectory) -> Iterator[None]:
-    """Keep other workers off; the file tells them who this is.
+    """Keep other workers off; the file names this one to them.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def locked(directory: JobDirectory) -> Iterator[None]:
     """
     fd = _lock(directory)
     try:
-        with contextlib.suppress(OSError):  # a full disk: then it does not tell whose it is
+        with contextlib.suppress(OSError):  # a full disk: then its owner is not in it
             os.ftruncate(fd, 0)
             os.pwrite(fd, json.dumps(asdict(Owner.this())).encode(), 0)
         yield

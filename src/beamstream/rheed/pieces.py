@@ -28,12 +28,15 @@ class Piece:
         When its first frame was taken, ms since 1970-01-01 UTC.
     black : bool
         Whether all of it is 0.
+    undecoded : tuple of int
+        Rows whose recorded bytes do not decode: they are 0, so that all others keep their places and times.
     """
 
     chunk: int
     images: NDArray[np.uint8]
     start_ms: int
     black: bool
+    undecoded: tuple[int, ...] = ()
 
 
 def read_piece(rows: RecordedRows, rule: EightBit, chunk: int, start: int, stop: int) -> Piece:
@@ -44,9 +47,11 @@ def read_piece(rows: RecordedRows, rule: EightBit, chunk: int, start: int, stop:
     SinkError
         They cannot be read.
     """
-    images = rule.apply(rows.read(start, stop))
+    recorded, undecoded = rows.read(start, stop)
+    images = rule.apply(recorded)
+    images[[row - start for row in undecoded]] = 0  # whatever the rule makes of 0
     start_ms = round(1000 * rows.times(start, start + 1)[0])
-    return Piece(chunk, images, start_ms, not (images[0].any() or images.any()))
+    return Piece(chunk, images, start_ms, not (images[0].any() or images.any()), tuple(undecoded))
 
 
 def rule_of(job: Job) -> EightBit:
@@ -55,7 +60,7 @@ def rule_of(job: Job) -> EightBit:
     Raises
     ------
     Cannot
-        The job says nothing that is a rule.
+        The job has no such rule.
     """
     try:
         return EightBit.parse(job.rule)

@@ -19,11 +19,11 @@ _UNDER_WAY_BYTES = 1 << 30
 _AHEAD_BYTES = 256 << 20  # a chunk larger than that is not read before its turn
 _POLL = 0.1  # s
 _AGAIN = 1.0  # s
-_REPORT = 1.0  # s; a word at least, so that the worker knows that we live
+_REPORT = 1.0  # s; a report at least, so that the worker knows that we live
 
 
 class PushingFrames:
-    """Push what is on disk and not at the service; say what has arrived.
+    """Push what is on disk and not at the service; report what has arrived.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class PushingFrames:
         Of the cloud's client.
     directory : JobDirectory
     first : Mapping
-        What the worker said first: relay, key, state.
+        The worker's first message: relay, key, state.
     orders, say
         From and to the worker.
     """
@@ -56,7 +56,7 @@ class PushingFrames:
         self._reported = (0.0, {})
 
         def make(**spool: Any) -> Any:
-            verbosity = max(2, self._job.verbosity)  # from 2 on it says what is wrong
+            verbosity = max(2, self._job.verbosity)  # from 2 on it prints what is wrong
             return streamers.RHEEDStreamer(first["key"], first["relay"], verbosity, **spool)
 
         self._spool = Spool(make, self._begin, Path(first["spool"]))
@@ -89,13 +89,13 @@ class PushingFrames:
             try:
                 return RecordedRows(self._path, self._job.dataset)
             except SinkError as error:
-                self._abandon_if_nobody_writes(error)
+                self._abandon_if_not_recorded(error)
                 self._say({"trouble": str(error)})
                 self._obey(_AGAIN)
 
-    def _abandon_if_nobody_writes(self, error: SinkError) -> None:
+    def _abandon_if_not_recorded(self, error: SinkError) -> None:
         if not self._directory.is_recording and not self._path.exists():
-            raise Cannot(f"{error}; and whoever recorded is gone")
+            raise Cannot(f"{error}; and its recorder has ended")
 
     def _settle(self) -> bool:
         """Find out rate and length of a chunk, once, and both hold to the end; False if there are no frames at all."""
@@ -139,7 +139,7 @@ class PushingFrames:
                 self._obey(_AGAIN)
 
     def _obey(self, timeout: float) -> bool:
-        """Do what the worker says; return whether the stream has ended."""
+        """Act on the worker's messages; return whether the stream has ended."""
         for order in self._orders.take(timeout):
             match order["do"]:
                 case "renew" if self._spool.data_id:
@@ -169,6 +169,8 @@ class PushingFrames:
             return False
         self._ahead = None
         self._done_with(piece.chunk)
+        if piece.undecoded:
+            self._say({"undecoded": piece.undecoded})
         if piece.black:
             self._black.add(piece.chunk)
             self._say({"black": {"chunk": piece.chunk, "dims": piece.images.shape, "start_ms": piece.start_ms}})
@@ -216,7 +218,7 @@ class PushingFrames:
                 self._next += 1
 
     def _look(self) -> None:
-        """Find out what has arrived and what has been recorded, and say it."""
+        """Find out what has arrived and what has been recorded, and report it."""
         look = self._spool.look()
         if look.given_up:
             self._insist(lambda: self._spool.start(empty=True))
@@ -231,19 +233,19 @@ class PushingFrames:
         self._report()
 
     def _note(self) -> str:
-        """Return what is to be said of a file that has less than it should."""
-        said = self._directory.total
-        if said is None or self._total is None or said <= self._total:
+        """Return a note on a file that has less than it should."""
+        counted = self._directory.total
+        if counted is None or self._total is None or counted <= self._total:
             return ""
         return (
-            f"upload: whoever recorded {self._path} counted {said} frames, it holds {self._total}; these are uploaded, "
-            "the others are nowhere"
+            f"upload: the recorder of {self._path} counted {counted} frames, it holds {self._total}; these are "
+            "uploaded, the others are lost"
         )
 
     def _report(self) -> None:
-        """Say how much there is, when it has changed, and now and then."""
+        """Report how much there is, when it has changed, and now and then."""
         report = {"rows": len(self._rows), "total": self._total, "waiting": self._spool.waiting}
-        said, last = self._reported
-        if report["total"] != last.get("total", 0) or time.monotonic() - said > _REPORT:
+        when, last = self._reported
+        if report["total"] != last.get("total", 0) or time.monotonic() - when > _REPORT:
             self._reported = time.monotonic(), report
             self._say(report | {"note": self._note()})

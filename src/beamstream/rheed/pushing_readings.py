@@ -81,7 +81,7 @@ class PushingReadings:
             except OSError as error:
                 words = f"upload: {self._job.path} cannot be read: {error.strerror}"
                 if not self._directory.is_recording and not (self._directory.path / self._job.path).exists():
-                    raise Cannot(f"{words}; and whoever recorded is gone") from error
+                    raise Cannot(f"{words}; and its recorder has ended") from error
                 self._say({"trouble": words})
                 self._obey(_AGAIN)
 

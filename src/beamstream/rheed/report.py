@@ -35,8 +35,9 @@ def status_of(directory: JobDirectory) -> dict[str, Any]:
         ``words`` (what that means, and what is in the way), ``error``, ``running`` (whether a worker lives),
         ``frames`` (recorded), ``complete`` (whether these are all), ``uploaded``, ``backlog`` (frames),
         ``backlog_seconds`` (of the recording; None where the rate is not known yet), ``bytes_per_second`` (from the
-        beginning until now or the end; None where nobody knows), ``refusals``, ``began`` and ``since`` (s since
-        1970-01-01 UTC). Of time series, readings are counted in the place of frames.
+        beginning until now or the end; None where not known), ``refusals``, ``undecoded`` (frames that are black
+        because their recorded bytes do not decode; 100 at most), ``began`` and ``since`` (s since 1970-01-01 UTC).
+        Of time series, readings are counted in the place of frames.
     """
     try:
         job, state, total = directory.job, directory.state, directory.total
@@ -66,6 +67,7 @@ def status_of(directory: JobDirectory) -> dict[str, Any]:
         "backlog_seconds": round(backlog / fps, 3) if fps else None,
         "bytes_per_second": _rate(directory, job, state, began),
         "refusals": state.refusals,
+        "undecoded": len(state.undecoded),
         "began": began,
         "since": state.since or began,
     }
@@ -73,10 +75,10 @@ def status_of(directory: JobDirectory) -> dict[str, Any]:
 
 def _words(state: State, cared_for: bool) -> str:
     words = _WORDS.get(state.phase, state.phase)
-    if state.error and state.phase != "done":
+    if state.error:  # of one that is done: what its file lacks
         words = state.error if state.phase == "failed" else f"{words}: {state.error}"
     if not cared_for and state.phase not in OVER:
-        words = f"nobody works on it (beamstream uploads --resume); it was: {words}"
+        words = f"no worker is at it (beamstream uploads --resume); it was: {words}"
     return words
 
 
@@ -118,7 +120,7 @@ def _written(path: Path) -> float:
 def _unreadable(directory: JobDirectory, error: Exception) -> dict[str, Any]:
     began = _written(directory.path / "job.json")
     empty = dict.fromkeys(("kind", "run", "detector", "stream", "endpoint", "data_id"), "")
-    numbers = dict.fromkeys(("frames", "uploaded", "backlog", "refusals"), 0)
+    numbers = dict.fromkeys(("frames", "uploaded", "backlog", "refusals", "undecoded"), 0)
     unknown = dict.fromkeys(("backlog_seconds", "bytes_per_second"))
-    said = {"phase": "failed", "words": str(error), "error": str(error), "running": False, "complete": False}
-    return {"upload": directory.path.name, **empty, **said, **numbers, **unknown, "began": began, "since": began}
+    failed = {"phase": "failed", "words": str(error), "error": str(error), "running": False, "complete": False}
+    return {"upload": directory.path.name, **empty, **failed, **numbers, **unknown, "began": began, "since": began}

@@ -7,13 +7,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream.errors import SinkError
+from beamstream.errors import CodecError, SinkError
 from beamstream.frames import ColorMode
 from beamstream.sinks.disk import explained
 from beamstream.sinks.hdf5_layout import SCALARS
 from beamstream.sinks.hdf5_reading import row_reader
 
-_EPOCH_AT_LEAST = 1e9  # s; a timestamp before 2001 is a clock that nobody has set
+_EPOCH_AT_LEAST = 1e9  # s; a timestamp before 2001 is of a clock that was never set
 
 
 class RecordedRows:
@@ -77,8 +77,8 @@ class RecordedRows:
             times = self._scalars["timestamp"][start:stop]
             return times if len(times) and times[0] >= _EPOCH_AT_LEAST else self._scalars["received"][start:stop]
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return rows ``start:stop`` in memory of their own.
+    def read(self, start: int, stop: int) -> tuple[NDArray[Any], list[int]]:
+        """Return rows ``start:stop`` in memory of their own, and those of them that do not decode, which are 0.
 
         Raises
         ------
@@ -86,10 +86,15 @@ class RecordedRows:
             The file has not so many rows, or cannot be read.
         """
         images = np.empty((stop - start, *self.shape), self.dtype)
+        undecoded: list[int] = []
         with explained("upload", f"read frames {start}:{stop} of", self.path):
             for row in range(start, stop):
-                self._pixels.read(row, stop, images[row - start])
-        return images
+                try:
+                    self._pixels.read(row, stop, images[row - start])
+                except CodecError:
+                    images[row - start] = 0
+                    undecoded.append(row)
+        return images, undecoded
 
 
 def frames_per_second(times: NDArray[np.float64]) -> float:
@@ -103,6 +108,6 @@ def frames_per_second(times: NDArray[np.float64]) -> float:
     span = float(times[-1] - times[0]) if len(times) > 1 else 0.0
     if not span > 0:
         raise SinkError(
-            f"upload: the rate of {len(times)} frames asked for, they span {span:g} s; say fps in the configuration"
+            f"upload: the rate of {len(times)} frames asked for, they span {span:g} s; set fps in the configuration"
         )
     return float(f"{(len(times) - 1) / span:.4g}")

@@ -1,4 +1,4 @@
-"""Which chunks have arrived: told from what the cloud's client counts and what it keeps on disk."""
+"""Which chunks have arrived: concluded from what the cloud's client counts and what it keeps on disk."""
 
 import re
 import shutil
@@ -15,13 +15,13 @@ _ENTRY = re.compile(r"-c(\d+)\.zarr$")
 _RETENTION = 1e8  # s; the recorded file is never too old
 _LEAVE_FREE = 64 << 20  # bytes that the spool leaves on its disk
 _MOST_BYTES = 1 << 40  # how much is in it, we decide
-_DOUBTS = 20  # looks in a row that do not add up
-_UNCLEAR = 30.0  # s that files and counts differ: the client does not try again to delete a file
+_DOUBTS = 20  # polls in a row that do not add up
+_UNCLEAR = 10.0  # s that files and counts differ: the client does not try again to delete a file
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Say what became of chunks since the last look.
+    """What became of chunks since the last call.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Look:
     lost : tuple of int
         Not known to have arrived, nor waiting any more; they have to be pushed again.
     reason : str
-        Why the last of them is lost, as the client says it.
+        Why the last of them is lost, in the client's words.
     given_up : bool
         The client wants no more of this stream: it has to be started with an empty spool.
     """
@@ -55,9 +55,9 @@ class _Account:
 class Spool:
     """Run one streamer of the cloud's client for one stream, and know what it has done.
 
-    The client says how many chunks have arrived, not which. A chunk's file is gone before the client counts it; so when
-    as many files are there as the client counted as waiting before we looked, then every other chunk is either listed
-    as lost or has arrived. Otherwise nothing is believed until the next look. One thread.
+    The client counts how many chunks have arrived, not which. A chunk's file is gone before the client counts it; when
+    as many files are there as the client counted as waiting just before, then every other chunk is either listed
+    as lost or has arrived. Otherwise nothing is concluded until the next call. One thread.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class Spool:
         self._account.under_way.add(chunk)
 
     def look(self) -> Look:
-        """Return what is known since the last look."""
+        """Return what became known since the last call."""
         if self._missing:
             lost, self._missing = tuple(sorted(self._missing)), set()
             return Look(lost=lost)
@@ -150,7 +150,7 @@ class Spool:
         return Look(tuple(sorted(gone - lost)), tuple(sorted(lost)), reason)
 
     def finish(self) -> None:
-        """Tell the service that the stream has ended.
+        """Report to the service that the stream has ended.
 
         Raises
         ------

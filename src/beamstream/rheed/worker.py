@@ -1,4 +1,4 @@
-"""The worker of one upload: it keeps the client's process alive, and the books."""
+"""The worker of one upload: it keeps the client's process alive, and the state of the upload."""
 
 import asyncio
 import logging
@@ -69,7 +69,7 @@ class Worker:
             ticking = asyncio.create_task(self._tick())
             try:
                 await self._keep_client()
-                self._end("done", self._note)
+                self._end("done", self._notes)
             except Cannot as error:
                 self._end("failed", str(error))
                 raise
@@ -134,17 +134,17 @@ class Worker:
             self._finishing = None
         self._client = client = await ClientProcess.start(first, self._output)
         try:
-            async for words in client.words():
-                self._hear(words)
+            async for message in client.words():
+                self._receive(message)
                 if self._finished:
                     break
         finally:
             status = await client.kill()
         return status
 
-    def _hear(self, said: dict[str, Any]) -> None:
-        """Do what something that the client said asks for."""
-        match said:
+    def _receive(self, message: dict[str, Any]) -> None:
+        """Act on a message of the client."""
+        match message:
             case {"cannot": words}:
                 raise Cannot(words)
             case {"trouble": words}:
@@ -160,14 +160,16 @@ class Worker:
                 self._wake_if_a_storm_is_over(chunks)
             case {"black": black}:
                 self._black.send(BlackChunk(black["chunk"], tuple(black["dims"]), black["start_ms"]), self._about())
+            case {"undecoded": rows}:
+                self._books.undecoded(rows)
             case {"rows": rows, "total": total}:
-                self._rows, self._total, self._note = rows, total, said.get("note", "")
+                self._rows, self._total, self._note = rows, total, message.get("note", "")
             case {"finished": True}:
                 self._finished = True
         self._finish_if_all_arrived()
 
     def _about(self) -> dict[str, Any]:
-        """Return what the service is told of every chunk."""
+        """Return what is sent to the service with every chunk."""
         state, rotating = self._books.state, self._job.rotations_per_min > 0
         return {"data_id": state.data_id, "fps": state.fps, "chunk_size": state.chunk_size, "rotating": rotating}
 
@@ -214,7 +216,7 @@ class Worker:
             self._show()
             client = self._client
             if client and not self._finishing and time.monotonic() - client.heard > _SILENCE:
-                log.warning("the cloud's client has said nothing for %.0f s; it is started again", _SILENCE)
+                log.warning("the cloud's client sent nothing for %.0f s; it is started again", _SILENCE)
                 await client.kill()
 
     def _show(self) -> None:
@@ -224,8 +226,13 @@ class Worker:
             phase = trouble.phase
         elif self._finishing:
             phase = "finalizing"
-        words = trouble.words if trouble else self._books.words or self._words or self._failing() or self._note
+        words = trouble.words if trouble else self._books.words or self._words or self._failing() or self._notes
         self._books.show(phase, words, frames=self._rows, refusals=self._service.refusals)
+
+    @property
+    def _notes(self) -> str:
+        """What is wrong with the file, and in nothing's way."""
+        return "; ".join(filter(None, [self._note, self._books.undecoded_words]))
 
     def _failing(self) -> str:
         """Return words on a chunk whose sending fails again and again."""

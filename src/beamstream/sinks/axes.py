@@ -12,7 +12,7 @@ from beamstream.frames import Frame
 POLARIZATIONS = ("XX", "YY", "XY_real", "XY_imag")
 """What the four polarisations of a spectrum are, in order."""
 TIME = "last_block_time"
-"""The attribute of a spectrum that says when its last sample was taken, s since 1970-01-01 UTC."""
+"""The attribute of a spectrum: when its last sample was taken, s since 1970-01-01 UTC."""
 
 
 @dataclass(frozen=True, slots=True)

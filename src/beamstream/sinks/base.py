@@ -21,7 +21,7 @@ class StoredArray:
         Of the part that belongs to one frame; ``()`` for a number.
     units : str
     parameters : Mapping
-        What the reader of this format has to be told; tiled's consolidators know the keys.
+        What the reader of this format needs; tiled's consolidators know the keys.
     color_mode : str
         Of images: a name of `beamstream.frames.ColorMode`.
     first : int
@@ -55,7 +55,7 @@ class Stored(Protocol):
 
     @property
     def uri(self) -> str:
-        """Where it is, as a stream_resource document says it: ``file://localhost/…``."""
+        """Where it is, as it stands in a stream_resource document: ``file://localhost/…``."""
         ...
 
     @property
@@ -85,7 +85,7 @@ class Sink(Stored, Protocol):
     ring: str
 
     def __enter__(self) -> Self:
-        """Open; what cannot be opened says so here, before anything moves."""
+        """Open; what cannot be opened raises here, before anything moves."""
         ...
 
     def __exit__(

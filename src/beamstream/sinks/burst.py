@@ -1,7 +1,7 @@
 """Write a burst at the speed of memory, and a long run at the speed of the disk.
 
 Through the page cache a frame costs one copy if the memory behind it was used before, and several times as much as the
-disk itself needs if it was not. Nobody can know which it is, but it shows at the first frame. So the first frames of a
+disk itself needs if it was not. Which it is shows at the first frame. So the first frames of a
 run go through the page cache as long as that is fast, and the others around it, or are dropped from it.
 """
 
@@ -14,11 +14,11 @@ from beamstream.sinks.direct import Bytes, PlacedWriter
 
 _BURST = 512 << 20  # bytes of a run that may stay in the page cache
 _FAST = 1.5e9  # bytes/s; slower than this, the memory is new, and the disk is not slower
-_COUNTS = 1 << 20  # bytes; less tells about the system call, not about memory
+_COUNTS = 1 << 20  # bytes; less would measure the system call, not the memory
 
 
 class Burst:
-    """Say whether the next bytes of a run should stay in the page cache."""
+    """Decide whether the next bytes of a run should stay in the page cache."""
 
     def __init__(self) -> None:
         self.left = _BURST
@@ -58,7 +58,7 @@ class BurstWriter:
         Raises
         ------
         OSError
-            As the system says it; a part may be written.
+            As the system raises it; a part may be written.
         """
         nbytes = sum(piece.size for piece in pieces)
         if nbytes > self._burst.left:
@@ -75,7 +75,7 @@ class BurstWriter:
         write_at(self._fd, data, offset)
 
     def truncate(self, size: int) -> None:
-        """Give back what lies behind `size`."""
+        """Cut off what lies behind `size`."""
         os.ftruncate(self._fd, size)
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from beamstream.sinks.hdf5_layout import Column
 from beamstream.sinks.one_run import OneRun
 
 MIMETYPE = "text/csv"
-"""What a stream_resource document would call this format; tiled is told nothing of it."""
+"""What a stream_resource document would call this format; tiled has no reader for it."""
 
 MOST_VALUES = 100_000
 """In one line: a spectrum of any instrument, an image of 300 × 300."""
@@ -31,7 +31,7 @@ class CsvSink(OneRun):
 
     The columns are ``time`` (ISO 8601, UTC, of a spectrum's last sample), ``unique_id``, then one for each channel,
     headed by its frequency: ``14.35546875 MHz``. Where there are several beams or polarisations a spectrum has a line
-    for each, and says in the columns ``beam`` and ``polarization`` which: the header stays one of frequencies, and
+    for each, and names it in the columns ``beam`` and ``polarization``: the header stays one of frequencies, and
     a table is filtered by these columns. Images have one line each, and a column a pixel: ``row_column``.
 
     Numbers have as many digits as bring them back bit by bit. A killed writer may leave the beginning of a line behind
@@ -141,7 +141,7 @@ class CsvSink(OneRun):
 
 
 def _labels(axes: Axes | None, shape: tuple[int, ...]) -> Iterator[bytes]:
-    """Yield what each line of a frame says about its beam and polarisation."""
+    """Yield the beam and polarisation columns of each line of a frame."""
     if axes is None:
         yield b""
         return

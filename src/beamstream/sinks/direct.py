@@ -149,7 +149,7 @@ class PlacedWriter:
         Raises
         ------
         OSError
-            As the system says it; a part may be written.
+            As the system raises it; a part may be written.
         """
         nbytes = sum(piece.size for piece in pieces)
         if not self.direct or nbytes < self._direct_from or offset % PAGE:

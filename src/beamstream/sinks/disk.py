@@ -12,7 +12,7 @@ from beamstream.errors import DiskFull, SinkError
 
 _ROOM = 64 << 20  # bytes; more than a filesystem keeps back
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_ERRNO = re.compile(r"errno = (\d+)")  # how HDF5 says it
+_ERRNO = re.compile(r"errno = (\d+)")  # how HDF5 writes it
 
 
 @contextlib.contextmanager

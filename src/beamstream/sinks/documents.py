@@ -18,7 +18,7 @@ class SinkDocuments:
     sink : Stored
         A sink, open or closed.
     name : str
-        Of who keeps frames there: ``cam`` has the data keys ``cam_image``, ``cam_unique_id``, …
+        Of the detector: ``cam`` has the data keys ``cam_image``, ``cam_unique_id``, …
     start : dict, optional
         The run; a RunEngine puts its own in, elsewhere it is needed.
     pixels : str
@@ -33,7 +33,7 @@ class SinkDocuments:
         self._start = start
         self.arrays = {f"{name}_{pixels if key == 'data' else key}": array for key, array in sink.arrays.items()}
         self._bundles: dict[str, ComposeStreamResourceBundle] = {}
-        self.told = 0
+        self.announced = 0
         """Rows that documents were made of."""
         self.is_broken = False
         """Whether documents of some arrays were emitted and of others not: their stream cannot go on."""
@@ -41,7 +41,7 @@ class SinkDocuments:
         self._latest: list[tuple[int, list[dict[str, Any]]]] = []  # rows before it, stream_datum documents of a step
 
     def recording_json(self) -> str:
-        """Name the file and its arrays, for those who find it when its writer is dead: HDF5 only."""
+        """Name the file and its arrays, so that it can be found when its writer is dead: HDF5 only."""
         arrays = [{"data_key": key, "dataset": a.parameters["dataset"]} for key, a in self.arrays.items()]
         return json.dumps({"detector": self._name, "uri": self._sink.uri, "arrays": arrays})
 
@@ -52,7 +52,7 @@ class SinkDocuments:
     @property
     def emitted(self) -> int:
         """Rows whose documents a RunEngine has emitted, of all arrays."""
-        return next((told for told, datums in self._latest if not all(d["descriptor"] for d in datums)), self.told)
+        return next((rows for rows, datums in self._latest if not all(d["descriptor"] for d in datums)), self.announced)
 
     def withdraw_unused(self) -> None:
         """Forget documents that a RunEngine took and never emitted: it was paused, or failed, before an event's end.
@@ -61,12 +61,12 @@ class SinkDocuments:
         a subscriber raises ends that.
         """
         self.is_broken |= any(len({bool(d["descriptor"]) for d in datums}) > 1 for _, datums in self._latest)
-        self.told = self.emitted
+        self.announced = self.emitted
         self._latest.clear()
         self._bundles = {key: b for key, b in self._bundles.items() if self._resources[key].get("run_start")}
 
     def up_to(self, stop: int, descriptor: EventDescriptor | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the documents for the rows that were not told of yet, up to `stop`.
+        """Yield the documents for the rows that were not announced yet, up to `stop`.
 
         Parameters
         ----------
@@ -74,21 +74,21 @@ class SinkDocuments:
         descriptor : EventDescriptor, optional
             Of the stream that the rows are events of; a RunEngine puts its own in, elsewhere it is needed.
         """
-        if stop <= self.told or not self.arrays:
+        if stop <= self.announced or not self.arrays:
             return
         for key in [key for key in self.arrays if key not in self._bundles]:
             self._bundles[key] = self._resource(key)
             self._resources[key] = dict(self._bundles[key].stream_resource_doc)
             yield "stream_resource", self._resources[key]
-        told, self.told = self.told, stop
-        seq_nums = None if descriptor is None else {"start": told + 1, "stop": stop + 1}
+        start, self.announced = self.announced, stop
+        seq_nums = None if descriptor is None else {"start": start + 1, "stop": stop + 1}
         datums: list[dict[str, Any]] = []
         for key, array in self.arrays.items():
-            rows = {"start": told + array.first, "stop": stop + array.first}
+            rows = {"start": start + array.first, "stop": stop + array.first}
             datum = self._bundles[key].compose_stream_datum(rows, seq_nums, descriptor)  # pyright: ignore[reportArgumentType]
             datums.append(dict(datum))
         if descriptor is None:
-            self._latest.append((told, datums))
+            self._latest.append((start, datums))
         yield from (("stream_datum", datum) for datum in datums)
 
     def _resource(self, key: str) -> ComposeStreamResourceBundle:

@@ -1,4 +1,4 @@
-"""Bring what a sink writes to the disk behind its writer, and see that it is still where documents say."""
+"""Bring what a sink writes to the disk behind its writer, and check that it is still where documents name it."""
 
 import os
 import stat
@@ -10,8 +10,8 @@ from beamstream.errors import BeamstreamError, SinkError
 from beamstream.sinks.disk import explained, still_there, sync_directory, sync_file
 
 _PERIOD = 1.0  # s between two syncs; what a power cut may cost
-_ENDS = 60.0  # s that the last sync may take once nobody waits for it any more
-_rescued: list[int] = []  # descriptors of deleted files: what is in them lives as long as somebody has them open
+_ENDS = 60.0  # s that the last sync may take once it is not waited for any more
+_rescued: list[int] = []  # descriptors of deleted files: what is in them lives as long as they are open
 
 Files = Callable[[int, int], Iterable[Path]]
 
@@ -19,7 +19,7 @@ Files = Callable[[int, int], Iterable[Path]]
 class Durable:
     """Sync the files of one sink once a second in a thread of its own, so that its writer never waits for it.
 
-    What takes a write may still be unable to keep it: a thin volume, a disk that fails. Only a sync says so. Its error
+    What takes a write may still be unable to keep it: a thin volume, a disk that fails. Only a sync shows it. Its error
     is kept, and raised by `check`, `sync` and everything that comes after.
 
     Parameters

@@ -71,7 +71,7 @@ class DxchangeSink(Hdf5Sink):
         super().__init__(path, geometry, name=name, attributes=attributes, direct=direct, layout=layout)
 
     def set_angles(self, degrees: ArrayLike) -> None:
-        """Say at which angle each frame was taken; the last call before closing counts.
+        """Set at which angle each frame was taken; the last call before closing counts.
 
         Parameters
         ----------

@@ -21,7 +21,7 @@ def safe_name(text: str, what: str) -> str:
     Raises
     ------
     ValueError
-        It says which character, or what else, is wrong.
+        The message names the character, or what else is wrong.
     """
     if wrong := _wrong(text):
         raise ValueError(f"{what}: {text!r} asked for, {wrong}; use letters, digits, _ and - for it")
@@ -29,7 +29,7 @@ def safe_name(text: str, what: str) -> str:
 
 
 def _wrong(text: str) -> str:
-    """Say what is wrong with a name; nothing if nothing is."""
+    """Return what is wrong with a name; nothing if nothing is."""
     refused = [c for c in text if not c.isalnum() and c not in _PUNCTUATION]
     checks = {
         "it is empty": not text,

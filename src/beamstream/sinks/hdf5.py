@@ -35,8 +35,8 @@ class Hdf5Sink(OneRun):
     `frames_kept` counts them.
 
     Compressed frames stay compressed, and h5py with hdf5plugin decodes them (``blosc``, ``lz4``, ``bslz4``,
-    ``zlib``). HDF5 has no filter for ``jpeg``: these frames are decoded and stored as pixels; the
-    dataset says so.
+    ``zlib``). HDF5 has no filter for ``jpeg``: these frames are decoded and stored as pixels, as an attribute
+    of the dataset notes.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Hdf5Sink(OneRun):
         self._file = file
 
     def _start(self, file: Any) -> None:
-        """Let readers in, and take the room that the books need from the disk while there is some."""
+        """Let readers in, and reserve the room on the disk that HDF5's metadata needs while there is some."""
         import h5py
 
         file.swmr_mode = True

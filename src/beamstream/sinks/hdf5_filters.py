@@ -38,7 +38,7 @@ def stored_codec(codec: str) -> str:
 
 
 def declare(dcpl: Any, codec: str) -> None:
-    """Tell a dataset creation property list how its chunks are compressed."""
+    """Set in a dataset creation property list how its chunks are compressed."""
     import h5py
 
     if codec == "zlib":
@@ -74,7 +74,7 @@ def keeps_bytes(frame: Frame) -> bool:
 def as_chunk(frame: Frame) -> tuple[int, Any]:
     """Return a filter mask and the bytes that HDF5 keeps for a frame of a compressed dataset.
 
-    A mask of 1 says that this chunk is plain pixels: those of a frame that had to be decoded.
+    A mask of 1 marks this chunk as plain pixels: those of a frame that had to be decoded.
     """
     codec, payload, nbytes = frame.geometry.codec, np.ascontiguousarray(frame.payload), frame.geometry.nbytes
     if not codec:

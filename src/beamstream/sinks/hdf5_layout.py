@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SCALAR_CHUNK = 4096
 # Metadata goes into blocks of its own. Never a multiple of a frame's place, so that the growth of the file
-# tells whether a batch of frames, and nothing else, was appended to it (see `hdf5_pixels`).
+# shows whether a batch of frames, and nothing else, was appended to it (see `hdf5_pixels`).
 _METADATA_BLOCK = (1 << 20) + 512
 
 
@@ -139,7 +139,7 @@ def create_file(
     Raises
     ------
     OSError
-        As the system says it; FileExistsError if the file exists.
+        As the system raises it; FileExistsError if the file exists.
     """
     import h5py
 

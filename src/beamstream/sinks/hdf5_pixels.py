@@ -1,8 +1,8 @@
 """Two ways to put pixels into a growing HDF5 dataset: at their place, or chunk by chunk.
 
-Plain frames go to their place: HDF5 only keeps the books (where each chunk lies), the pixels are written from
+Plain frames go to their place: HDF5 only keeps the index (where each chunk lies), the pixels are written from
 the frame's own memory to that place of the file. It costs a tenth of the processor time of a write through
-HDF5. Compressed frames have sizes that nobody knows before, and frames of less than a page share pages: these
+HDF5. Compressed frames have sizes that are not known before, and frames of less than a page share pages: these
 go through HDF5's own direct chunk write.
 """
 
@@ -62,7 +62,7 @@ class _Placed:
     """At their place: extended by HDF5, written by us.
 
     HDF5 finds the place of a chunk by walking through all of them, which grows with the run. But new chunks
-    are appended to the file, so its growth tells their places: if it is just what the frames need, they lie
+    are appended to the file, so its growth shows their places: if it is just what the frames need, they lie
     there and nowhere else (metadata blocks have a size that no number of frames has, and nothing of a frame's
     size is ever freed). If it is not, because a block of metadata was appended as well, HDF5 is asked. It is
     also asked each time when the run is half as long again, which costs next to nothing, and would stop the

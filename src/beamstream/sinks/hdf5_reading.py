@@ -118,7 +118,7 @@ class _Decoded:
             if not (self._codec and self._decode(row, out)):
                 self._dataset.read_direct(out, np.s_[row])
         except (OSError, CodecError) as error:
-            if isinstance(error, OSError) and "filter" not in str(error):  # how HDF5 names a chunk that does not decode
+            if not does_not_decode(error):
                 raise
             path = self._dataset.file.filename
             raise CodecError(f"{path}: frame {row} does not decode: {error}; it was recorded as it came") from error
@@ -140,3 +140,8 @@ class _Decoded:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def does_not_decode(error: Exception) -> bool:
+    """Whether an error of reading says that a frame's bytes are damaged, and not that the file cannot be read."""
+    return isinstance(error, CodecError) or "filter" in str(error)  # how HDF5 names a chunk that does not decode
