@@ -7,19 +7,36 @@ such that any other tiled server reads them as well, but for files that several 
 from collections.abc import Sequence
 from typing import Any
 
+import h5py
 import numpy as np
+from fastapi import HTTPException
 from numpy.typing import NDArray
 from tiled.adapters.array import ArrayAdapter
-from tiled.adapters.hdf5 import HDF5Adapter, get_hdf5_attrs, h5open
+import tiled.adapters.hdf5
+from tiled.adapters.hdf5 import HDF5Adapter, get_hdf5_attrs
 from tiled.ndslice import NDBlock, NDSlice
 from tiled.structures.array import ArrayStructure
 
 from beamstream.file_uri import path_of
+from beamstream.sinks.hdf5_checked import checked
 
 ROWS = "rows"
 """Parameter of a data source: which rows it has, as pairs of start and stop; without it, the first ones."""
 _EVERYTHING = NDSlice(...)
 _OPENING = {"swmr", "locking", "libver"}
+
+
+class h5open(tiled.adapters.hdf5.h5open):  # noqa: N801  # as tiled's
+    """Open a file as tiled does; a dataset of compressed frames is read by us."""
+
+    def __enter__(self) -> Any:
+        node = super().__enter__()
+        return checked(node) if isinstance(node, h5py.Dataset) else node
+
+
+def check_frames() -> None:
+    """Have tiled in this process read the compressed frames of any HDF5 file the same way."""
+    vars(tiled.adapters.hdf5)["h5open"] = h5open
 
 
 class RecordedHdf5(HDF5Adapter):
@@ -72,12 +89,12 @@ class Rows(ArrayAdapter):
         super().__init__(nothing, structure, **about)
         self._place = path_of(uri), dataset
         self._opening = opening
-        self._rows = None if rows is None else np.concatenate([np.arange(*part) for part in rows])
+        self._rows = None if rows is None else _numbers(rows, structure.shape[0])
 
     def read(self, slice: NDSlice = _EVERYTHING) -> NDArray[Any]:
         """Return a slice of the rows that the catalogue knows."""
         shape = tuple(self._structure.shape)
-        index = tuple((slice or _EVERYTHING).expand_for_shape(shape))
+        index = tuple((NDSlice(*slice) if slice else _EVERYTHING).expand_for_shape(shape))
         forward = [_forward(part, size) for part, size in zip(index, shape, strict=True)]
         data: Any
         with h5open(*self._place, **self._opening) as data:
@@ -99,6 +116,13 @@ class Rows(ArrayAdapter):
         """Return a slice of a block."""
         whole = self.read(NDSlice(*block.slice_from_chunks(self._structure.chunks)))
         return whole[tuple(slice)] if slice else whole
+
+
+def _numbers(rows: Sequence[tuple[int, int]], count: int) -> NDArray[np.int64]:
+    """Return the numbers of rows; `rows` came over HTTP."""
+    if sum(max(0, stop - start) for start, stop in rows) != count or any(start < 0 for start, _ in rows):
+        raise HTTPException(422, f"archive: the array has {count} rows, its parameter {ROWS!r} names others")
+    return np.concatenate([np.arange(start, stop) for start, stop in rows])
 
 
 def _is_plain(data: Any, structure: ArrayStructure) -> bool:

@@ -130,7 +130,7 @@ class Streams:
                 "run": stream.told.item.run,
                 "chunks": len(stream.frames),
                 "consecutive": stream.consecutive,
-                "frames": sum(stream.frames.values()),
+                "frames": stream.total,
                 "rows": stream.rows,
                 "again": int(again),
                 "ended": stream.item.ended,
@@ -174,7 +174,7 @@ class Streams:
         if stream.first is not None:
             stream.files.publish(stream.first, stream.rows, durable=True)
             documents = StreamDocuments(stream.told.item, stream.files, stream.first)
-            stream.told.more(documents.account(sum(stream.frames.values()), stream.rows))
+            stream.told.more(documents.account(stream.total, stream.rows))
             num_events = {"primary": stream.rows, "ledger": 1}
         stream.told.end(ended, stream.reason(), num_events)
         self._catalogue.set_told(stream.item.data_id)

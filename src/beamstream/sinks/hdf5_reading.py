@@ -31,7 +31,9 @@ def row_reader(path: Path, dataset: Any, *, live: bool) -> RowReader:
     ours = dataset.file.attrs.get("creator", "") == _WRITER
     if plain and ours and dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])) >= PAGE:
         return _Placed(path, dataset, live)
-    return _Decoded(dataset)
+    from beamstream.sinks.hdf5_checked import checked, checked_codec
+
+    return _Compressed(checked(dataset)) if checked_codec(dataset) else _Decoded(dataset)
 
 
 class _Placed:
@@ -94,8 +96,23 @@ class _Placed:
             os.close(fd)
 
 
+class _Compressed:
+    """Frames that were compressed elsewhere, decoded by us."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def read(self, row: int, stop: int, out: NDArray[Any]) -> None:
+        if row >= self._dataset.shape[0]:
+            self._dataset.refresh()
+        np.copyto(out, self._dataset.frame(row))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class _Decoded:
-    """Compressed chunks, chunks of less than a page, and files of others, read by HDF5."""
+    """Chunks of less than a page, and files of others, read by HDF5."""
 
     def __init__(self, dataset: Any) -> None:
         import hdf5plugin  # noqa: F401  # registers its filters

@@ -1,0 +1,103 @@
+"""tiled's readers of files, each with its files checked before it opens them, and its answers bounded before it reads."""
+
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
+from typing import Any
+
+from fastapi import HTTPException
+from tiled.ndslice import NDBlock, NDSlice
+from tiled.storage import DirectoryContainer
+from tiled.structures.array import ArrayStructure
+
+from beamstream.archive.served_files import ServedFiles
+
+_EVERYTHING = NDSlice(...)
+
+
+class ServedAdapters(Mapping[str, Any]):
+    """The readers by media type, as the catalogue asks for them.
+
+    Parameters
+    ----------
+    adapters : Mapping
+        Classes of tiled, or ours.
+    files : ServedFiles
+    largest : int
+        Bytes of pixels that a request may ask for.
+    """
+
+    def __init__(self, adapters: Mapping[str, Any], files: ServedFiles, largest: int) -> None:
+        self._adapters, self._files, self._largest = adapters, files, largest
+
+    def __getitem__(self, mimetype: str) -> Any:
+        return _Guarded(self._adapters[mimetype], self._files, self._largest)
+
+    def __contains__(self, mimetype: object) -> bool:
+        return mimetype in self._adapters
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._adapters)
+
+    def __len__(self) -> int:
+        return len(self._adapters)
+
+
+class _Guarded:
+    """A class of readers; everything but how one is made is the class's own."""
+
+    def __init__(self, adapter: Any, files: ServedFiles, largest: int) -> None:
+        self._adapter, self._files, self._largest = adapter, files, largest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    def from_catalog(self, data_source: Any, node: Any, /, **parameters: Any) -> Any:
+        self._files.check(data_source, parameters)
+        reader = self._adapter.from_catalog(data_source, node, **parameters)
+        if isinstance(getattr(reader, "_container", None), DirectoryContainer):
+            reader._container = _OwnFiles(reader._container.directory)
+        if isinstance(data_source.structure, ArrayStructure):
+            _bound(reader, data_source.structure, self._largest)
+        return reader
+
+
+class _OwnFiles(DirectoryContainer):
+    """The buffers of an awkward array: tiled 0.2.20 takes their names from clients, and paths with them."""
+
+    def __getitem__(self, key: str) -> bytes:
+        return super().__getitem__(_plain(key))
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        super().__setitem__(_plain(key), value)
+
+
+def _plain(name: str) -> str:
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise HTTPException(422, f"archive: a buffer of the name {name!r} asked for; names of buffers are no paths")
+    return name
+
+
+def _bound(reader: Any, structure: ArrayStructure, largest: int) -> None:
+    """Have a reader refuse what does not fit an answer before it reads it: tiled 0.2.20 reads first."""
+    shape, itemsize = tuple(structure.shape), structure.data_type.to_numpy_dtype().itemsize
+    read: Callable[..., Any] = reader.read
+    read_block: Callable[..., Any] = reader.read_block
+
+    def check(asked: tuple[int, ...]) -> None:
+        if prod(asked) * itemsize > largest:
+            raise HTTPException(
+                400,
+                f"archive: {' × '.join(map(str, asked))} of {itemsize} bytes asked for, an answer has at most "
+                f"{largest} bytes; ask for a smaller slice, ?slice=0:10",
+            )
+
+    def bounded_read(slice: Any = _EVERYTHING) -> Any:
+        wanted = NDSlice(*slice) if slice else _EVERYTHING  # its routes for Zarr hand on a plain tuple
+        check(wanted.shape_after_slice(shape))
+        return read(wanted)
+
+    def bounded_read_block(block: NDBlock, slice: Any = _EVERYTHING) -> Any:
+        check(block.shape_from_chunks(structure.chunks))
+        return read_block(block, slice)
+
+    reader.read, reader.read_block = bounded_read, bounded_read_block
