@@ -5,11 +5,13 @@ from math import prod
 from typing import Any
 
 from fastapi import HTTPException
+from tiled.mimetypes import ZARR_MIMETYPE
 from tiled.ndslice import NDBlock, NDSlice
 from tiled.storage import DirectoryContainer
 from tiled.structures.array import ArrayStructure
 
 from beamstream.archive.served_files import ServedFiles
+from beamstream.errors import CodecError
 
 _EVERYTHING = NDSlice(...)
 
@@ -30,6 +32,10 @@ class ServedAdapters(Mapping[str, Any]):
         self._adapters, self._files, self._largest = adapters, files, largest
 
     def __getitem__(self, mimetype: str) -> Any:
+        if mimetype == ZARR_MIMETYPE:  # importing zarr-python takes half a second
+            from beamstream.archive.zarr_checked import check_zstd
+
+            check_zstd()
         return _Guarded(self._adapters[mimetype], self._files, self._largest)
 
     def __contains__(self, mimetype: object) -> bool:
@@ -80,24 +86,25 @@ def _plain(name: str) -> str:
 def _bound(reader: Any, structure: ArrayStructure, largest: int) -> None:
     """Have a reader refuse what does not fit an answer before it reads it: tiled 0.2.20 reads first."""
     shape, itemsize = tuple(structure.shape), structure.data_type.to_numpy_dtype().itemsize
-    read: Callable[..., Any] = reader.read
-    read_block: Callable[..., Any] = reader.read_block
+    read, read_block = reader.read, reader.read_block
 
-    def check(asked: tuple[int, ...]) -> None:
+    def bounded_read(slice: Any = _EVERYTHING) -> Any:
+        wanted = NDSlice(*slice) if slice else _EVERYTHING  # its routes for Zarr hand on a plain tuple
+        return answer(wanted.shape_after_slice(shape), read, wanted)
+
+    def bounded_read_block(block: NDBlock, slice: Any = _EVERYTHING) -> Any:
+        return answer(block.shape_from_chunks(structure.chunks), read_block, block, slice)
+
+    def answer(asked: tuple[int, ...], reading: Callable[..., Any], *what: Any) -> Any:
         if prod(asked) * itemsize > largest:
             raise HTTPException(
                 400,
                 f"archive: {' × '.join(map(str, asked))} of {itemsize} bytes asked for, an answer has at most "
                 f"{largest} bytes; ask for a smaller slice, ?slice=0:10",
             )
-
-    def bounded_read(slice: Any = _EVERYTHING) -> Any:
-        wanted = NDSlice(*slice) if slice else _EVERYTHING  # its routes for Zarr hand on a plain tuple
-        check(wanted.shape_after_slice(shape))
-        return read(wanted)
-
-    def bounded_read_block(block: NDBlock, slice: Any = _EVERYTHING) -> Any:
-        check(block.shape_from_chunks(structure.chunks))
-        return read_block(block, slice)
+        try:
+            return reading(*what)
+        except CodecError as error:
+            raise HTTPException(422, f"archive: {error}; fetch the file itself for its bytes") from error
 
     reader.read, reader.read_block = bounded_read, bounded_read_block

@@ -120,6 +120,6 @@ def _listed(directory: Path) -> list[str]:
     """Return the files below a directory; links are left out, they may lead anywhere."""
     found = []
     for parent, _, names in os.walk(directory):
-        paths = (os.path.join(parent, name) for name in names)
-        found += [os.path.relpath(path, directory) for path in paths if os.path.isfile(path) and not os.path.islink(path)]
+        paths = (Path(parent, name) for name in names)
+        found += [str(path.relative_to(directory)) for path in paths if path.is_file() and not path.is_symlink()]
     return sorted(found)

@@ -9,10 +9,10 @@ from typing import Any
 
 import h5py
 import numpy as np
+import tiled.adapters.hdf5
 from fastapi import HTTPException
 from numpy.typing import NDArray
 from tiled.adapters.array import ArrayAdapter
-import tiled.adapters.hdf5
 from tiled.adapters.hdf5 import HDF5Adapter, get_hdf5_attrs
 from tiled.ndslice import NDBlock, NDSlice
 from tiled.structures.array import ArrayStructure
@@ -52,6 +52,8 @@ class RecordedHdf5(HDF5Adapter):
             uri = uris.pop()
             with h5open(path_of(uri), dataset, **options) as data:
                 plain = _is_plain(data, data_source.structure)
+                if rows is not None:
+                    _expect_rows(rows, data.shape[0])
             if plain or rows is not None:
                 metadata = {**node.metadata_, **get_hdf5_attrs(uri, dataset, **options)}
                 about = {"metadata": metadata, "specs": node.specs}
@@ -89,7 +91,7 @@ class Rows(ArrayAdapter):
         super().__init__(nothing, structure, **about)
         self._place = path_of(uri), dataset
         self._opening = opening
-        self._rows = None if rows is None else _numbers(rows, structure.shape[0])
+        self._rows = None if rows is None else np.concatenate([np.arange(*part) for part in rows])
 
     def read(self, slice: NDSlice = _EVERYTHING) -> NDArray[Any]:
         """Return a slice of the rows that the catalogue knows."""
@@ -118,11 +120,10 @@ class Rows(ArrayAdapter):
         return whole[tuple(slice)] if slice else whole
 
 
-def _numbers(rows: Sequence[tuple[int, int]], count: int) -> NDArray[np.int64]:
-    """Return the numbers of rows; `rows` came over HTTP."""
-    if sum(max(0, stop - start) for start, stop in rows) != count or any(start < 0 for start, _ in rows):
-        raise HTTPException(422, f"archive: the array has {count} rows, its parameter {ROWS!r} names others")
-    return np.concatenate([np.arange(start, stop) for start, stop in rows])
+def _expect_rows(rows: Sequence[tuple[int, int]], count: int) -> None:
+    """Refuse numbers of rows that a dataset has not got: they came over HTTP."""
+    if sum(stop - start for start, stop in rows) > count or any(not 0 <= a <= b <= count for a, b in rows):
+        raise HTTPException(422, f"archive: the dataset has {count} rows, the array's parameter {ROWS!r} names others")
 
 
 def _is_plain(data: Any, structure: ArrayStructure) -> bool:

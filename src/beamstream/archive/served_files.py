@@ -139,11 +139,11 @@ def _checked(method: Any) -> Any:
 def _resolved(path: str, parents: dict[str, str]) -> str:
     """Return a path without links; `parents` remembers directories."""
     directory, _, name = path.rpartition("/")
-    if name in _ANOTHER_PLACE or os.path.islink(path):
+    if name in _ANOTHER_PLACE or os.path.islink(path):  # noqa: PTH114, thousands of files
         return os.path.realpath(path)
     if directory not in parents:
         parents[directory] = os.path.realpath(directory or "/")
-    return os.path.join(parents[directory], name)
+    return f"{parents[directory].rstrip('/')}/{name}"
 
 
 def _is_below(path: str, root: str) -> bool:
