@@ -1,4 +1,4 @@
-"""tiled's readers of files, each with its files checked before it opens them, and its answers bounded before it reads."""
+"""tiled's readers of files: the files are checked before they are opened, the answer is bounded before it is read."""
 
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
