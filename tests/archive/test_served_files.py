@@ -213,3 +213,32 @@ def test_an_array_larger_than_an_answer_is_refused_before_it_is_read(archive):
     assert high_water() - before < 100 << 10  # KiB
     answer = archive.get(f"/array/full/{key}?slice=7,0:2,0:3", headers={"Accept": "application/octet-stream"})
     assert answer.content == bytes(6)
+
+
+def test_the_name_that_a_file_is_sent_under_is_no_path_and_ends_no_header(archive, directory):
+    path, *_ = directory
+    for name in ("../../x", "a%0d%0aSet-Cookie: a=b", 'a"b', "%00", "%E2%82%AC"):
+        answer = archive.get(f"/array/full/{path}?slice=0&format=application/octet-stream&filename={name}")
+        assert answer.status_code == 400, name
+    answer = archive.get(f"/array/full/{path}?slice=0&format=application/octet-stream&filename=frame.raw")
+    assert 'filename="frame.raw"' in answer.headers["Content-Disposition"]
+
+
+def test_chunks_and_places_that_a_client_claims_take_no_memory(archive):
+    large = {**ARRAY, "shape": [10**10], "chunks": [[10**10]]}
+    source = {
+        "structure_family": "array",
+        "structure": large,
+        "mimetype": "application/x-zarr",
+        "management": "writable",
+    }
+    body = {"structure_family": "array", "metadata": {}, "data_sources": [source], "specs": []}
+    assert post(archive, "/metadata/", body).status_code == 422
+    source["structure"] = {**ARRAY, "shape": [1], "chunks": [[1]]}
+    key = post(archive, "/metadata/", body).raise_for_status().json()["id"]
+    headers = {"Authorization": f"Apikey {archive.key}", "Content-Type": "application/octet-stream"}
+    url = f"{archive.url}/api/v1/array/full/{key}"
+    for offset, status in ((10**12, 422), (3, 200)):
+        query = {"offset": offset, "shape": 1, "extend": True}
+        assert httpx.patch(url, params=query, content=b"7", headers=headers, timeout=30).status_code == status
+    assert archive.get(f"/array/full/{key}", headers={"Accept": "application/octet-stream"}).content[-1:] == b"7"

@@ -1,6 +1,7 @@
 """Zarr clients over HTTP: with a key they read runs bit by bit, without one they read nothing."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import bluesky.plans as bp
@@ -131,8 +132,8 @@ def asked(archive, path: str) -> httpx.Response:
 
 def test_a_chunk_outside_of_an_array_is_not_there_and_takes_no_memory(archive, run):
     def high_water() -> int:
-        with open(f"/proc/{archive.pid}/status") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+        status = Path(f"/proc/{archive.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
     before = high_water()
     for path in (f"v2/{run}/primary/cam_image/{10**8}.0.0", f"v3/{run}/primary/cam_image/c/0/{10**8}/0"):

@@ -14,6 +14,7 @@ from beamstream.archive.served_files import ServedFiles
 from beamstream.errors import CodecError
 
 _EVERYTHING = NDSlice(...)
+_MOST_CHUNKS = 1_000_000  # of an array along one axis: tiled lists all of them in its catalogue
 
 
 class ServedAdapters(Mapping[str, Any]):
@@ -107,4 +108,12 @@ def _bound(reader: Any, structure: ArrayStructure, largest: int) -> None:
         except CodecError as error:
             raise HTTPException(422, f"archive: {error}; fetch the file itself for its bytes") from error
 
+    def bounded_patch(data: Any, offset: tuple[int, ...], extend: bool = False) -> Any:
+        for start, count, chunks in zip(offset, data.shape, structure.chunks, strict=False):
+            if (start + count) // max(1, *chunks, 1) > _MOST_CHUNKS:
+                raise HTTPException(422, f"archive: {count} rows at {start} to be written, that is too far outside")
+        return patch(data, offset, extend)
+
     reader.read, reader.read_block = bounded_read, bounded_read_block
+    if patch := getattr(reader, "patch", None):
+        reader.patch = bounded_patch

@@ -18,17 +18,15 @@ from tiled.storage import get_storage
 
 from beamstream.archive.adapters import ServedAdapters
 from beamstream.archive.asset_routes import AssetRoutes
+from beamstream.archive.file_names import PlainFileNames
 from beamstream.archive.hdf5_rows import RecordedHdf5, check_frames
 from beamstream.archive.layout import Layout
 from beamstream.archive.logs import quiet_logs
-from beamstream.archive.served_files import ServedFiles, check_registrations
+from beamstream.archive.served_files import LARGEST_ANSWER, ServedFiles, check_registrations
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
 from beamstream.archive.uploads_page import UploadsPage
 from beamstream.archive.zarr_routes import ZarrRoutes
 from beamstream.file_uri import uri_of
-
-LARGEST_ANSWER = 300_000_000
-"""Bytes of pixels that a request may ask for."""
 
 
 def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool) -> FastAPI:
@@ -76,6 +74,7 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
     )
     for routes in (AssetRoutes(files).routes, ZarrRoutes(LARGEST_ANSWER).routes):
         _answer_first(app, routes)
+    app.add_middleware(PlainFileNames)
     app.include_router(UploadsPage(layout.directory, key, anonymous).routes)
     return app
 
@@ -144,8 +143,14 @@ def _one_at_a_time(uri: str) -> None:
     who read a table while a run was filed was answered with status 500.
     """
     storage: Any = get_storage(uri)
-    pool = QueuePool(lambda: storage._adbc_connection.adbc_clone(), pool_size=1, max_overflow=0)
-    storage.__dict__["_connection_pool"] = pool
+
+    def connect() -> Any:
+        connection = storage._adbc_connection.adbc_clone()
+        with connection.cursor() as cursor:  # a table of a catalogue may be named like a file, and DuckDB would read it
+            cursor.execute("SET GLOBAL enable_external_access = false")
+        return connection
+
+    storage.__dict__["_connection_pool"] = QueuePool(connect, pool_size=1, max_overflow=0)
 
 
 def _make_catalog(layout: Layout) -> None:

@@ -7,6 +7,7 @@ once more before anything is opened: a catalogue may be older than these rules.
 
 import os
 from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,8 +16,11 @@ import tiled.utils
 from fastapi import HTTPException
 from tiled.catalog.adapter import CatalogNodeAdapter, Context
 from tiled.storage import FileStorage
+from tiled.structures.array import ArrayStructure
 from tiled.structures.data_source import Management
 
+LARGEST_ANSWER = 300_000_000
+"""Bytes of pixels that a request may ask for."""
 _NAMES_FILES = ("data_uri", "data_uris")
 """Parameters of a data source that tiled's readers of file sequences prefer to its assets."""
 _ANOTHER_PLACE = ("", ".", "..")
@@ -130,10 +134,21 @@ def _checked(method: Any) -> Any:
                     f"deleted with the node; register them as external",
                 )
             files.check(data_source)
+            if isinstance(data_source.structure, ArrayStructure):
+                _expect_plausible(data_source.structure)
         return await method(self, *args, **kwargs)
 
     checked.__wrapped__ = method  # pyright: ignore[reportFunctionMemberAccess]
     return checked
+
+
+def _expect_plausible(structure: ArrayStructure) -> None:
+    """Refuse chunks for which a server that writes one pixel would need more memory than an answer may have."""
+    chunk = prod(max(part, default=0) for part in structure.chunks) * structure.data_type.to_numpy_dtype().itemsize
+    if chunk > LARGEST_ANSWER:
+        raise HTTPException(
+            422, f"archive: chunks of {chunk} bytes to be registered, at most {LARGEST_ANSWER} are taken"
+        )
 
 
 def _resolved(path: str, parents: dict[str, str]) -> str:
