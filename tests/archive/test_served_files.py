@@ -142,7 +142,7 @@ def test_a_registered_file_is_external_and_never_deleted_with_its_node(archive):
     source = archive.get(f"/metadata/{key}?include_data_sources=true").json()["data"]["attributes"]["data_sources"][0]
     source["management"] = "writable"
     assert post(archive, f"/data_source/{key}", {"data_source": source}, "PUT").status_code == 403
-    answer = archive.get(f"/array/full/{key}", headers={"Accept": "application/octet-stream"})
+    answer = archive.get(f"/array/full/{key}", params={"format": "application/octet-stream"})
     assert answer.content == bytes(range(len(SECRET)))
     post(archive, f"/metadata/{key}?external_only=false", None, "DELETE").raise_for_status()
     assert inside.exists()
@@ -211,7 +211,7 @@ def test_an_array_larger_than_an_answer_is_refused_before_it_is_read(archive):
     assert archive.get(f"/array/full/{key}").status_code == 400
     assert archive.get(f"/array/block/{key}?block=0,0,0").status_code == 400
     assert high_water() - before < 100 << 10  # KiB
-    answer = archive.get(f"/array/full/{key}?slice=7,0:2,0:3", headers={"Accept": "application/octet-stream"})
+    answer = archive.get(f"/array/full/{key}?slice=7,0:2,0:3&format=application/octet-stream")
     assert answer.content == bytes(6)
 
 
@@ -241,4 +241,4 @@ def test_chunks_and_places_that_a_client_claims_take_no_memory(archive):
     for offset, status in ((10**12, 422), (3, 200)):
         query = {"offset": offset, "shape": 1, "extend": True}
         assert httpx.patch(url, params=query, content=b"7", headers=headers, timeout=30).status_code == status
-    assert archive.get(f"/array/full/{key}", headers={"Accept": "application/octet-stream"}).content[-1:] == b"7"
+    assert archive.get(f"/array/full/{key}", params={"format": "application/octet-stream"}).content[-1:] == b"7"

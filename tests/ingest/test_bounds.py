@@ -97,6 +97,7 @@ def test_a_frame_that_does_not_say_how_large_it_is_or_grows_is_refused(shared, s
     [
         ({"dims": "1,99999,42000", "chunk_size": "1"}, "smaller frames"),
         ({"dims": "1,65536,65536", "chunk_size": "1"}, "smaller"),
+        ({"chunk_size": "100001"}, "smaller chunk_size"),
         ({"raw_frame_rate": "1e-300"}, "raw_frame_rate"),
         ({"start_unix_ms_utc": "-1"}, "start_unix_ms_utc"),
         ({"end_unix_ms_utc": str(1 << 52)}, "end_unix_ms_utc"),

@@ -11,6 +11,8 @@ MOST_FRAME = 1 << 28
 """Bytes of pixels that one frame may hold: who reads it needs that much memory, however little was sent."""
 _SHARD_NAME = re.compile(r"frames\.zarr/frames/c/(0|[1-9][0-9]{0,6})/0/0", re.ASCII)
 _DIMS = re.compile(r"([1-9][0-9]{0,5}),([1-9][0-9]{0,4}),([1-9][0-9]{0,4})", re.ASCII)
+MOST_FRAMES = 100_000
+"""Frames of a chunk: its index has room for all of them, however few come."""
 _LATEST = 8_000_000_000  # s since 1970-01-01 UTC, in the year 2223: numpy's dates in nanoseconds end soon after
 _MOST_MS = 1 << 53  # whole milliseconds that a double knows
 
@@ -94,6 +96,8 @@ class ChunkMessage(Message):
             raise ValueError(f"dims says {frames} frames, chunk_size {self.chunk_size}; send at most chunk_size")
         if self.chunk_size * rows * columns > MOST_PIXELS:
             raise ValueError(f"chunk_size × rows × columns is more than {MOST_PIXELS}; use a smaller chunk_size")
+        if self.chunk_size > MOST_FRAMES:
+            raise ValueError(f"chunk_size is more than {MOST_FRAMES}; use a smaller chunk_size")
         if rows * columns > MOST_FRAME:
             raise ValueError(f"rows × columns is more than {MOST_FRAME}; send smaller frames")
         if self.end_unix_ms_utc < self.start_unix_ms_utc:
