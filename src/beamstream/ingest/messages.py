@@ -9,10 +9,10 @@ MOST_PIXELS = 1 << 32
 """Bytes of pixels that one chunk may hold."""
 MOST_FRAME = 1 << 28
 """Bytes of pixels that one frame may hold: who reads it needs that much memory, however little was sent."""
-_SHARD_NAME = re.compile(r"frames\.zarr/frames/c/(0|[1-9][0-9]{0,6})/0/0", re.ASCII)
-_DIMS = re.compile(r"([1-9][0-9]{0,5}),([1-9][0-9]{0,4}),([1-9][0-9]{0,4})", re.ASCII)
 MOST_FRAMES = 100_000
 """Frames of a chunk: its index has room for all of them, however few come."""
+_SHARD_NAME = re.compile(r"frames\.zarr/frames/c/(0|[1-9][0-9]{0,6})/0/0", re.ASCII)
+_DIMS = re.compile(r"([1-9][0-9]{0,5}),([1-9][0-9]{0,4}),([1-9][0-9]{0,4})", re.ASCII)
 _LATEST = 8_000_000_000  # s since 1970-01-01 UTC, in the year 2223: numpy's dates in nanoseconds end soon after
 _MOST_MS = 1 << 53  # whole milliseconds that a double knows
 
