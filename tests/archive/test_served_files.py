@@ -107,6 +107,24 @@ def test_without_the_key_no_file_is_returned(archive, directory):
         assert answer.status_code == 401
 
 
+def test_the_pages_of_the_browser_interface_are_no_way_to_other_files(archive, secret):
+    up = "%2e%2e/" * 20
+    paths = [
+        f"/ui/{secret}",
+        f"/ui/{up}{str(secret)[1:]}",
+        "/ui//etc/passwd",
+        f"/ui/{up}etc/passwd",
+        "/ui/%2Fetc/passwd",
+    ]
+    paths += [f"/static/{up}etc/passwd", "/static//etc/passwd", f"/uploads/static/{up}etc/passwd", "/ui/%00"]
+    for path in paths:
+        answer = httpx.get(f"{archive.url}{path.replace(' ', '%20')}")
+        assert answer.status_code in (200, 400, 401, 404), path
+        assert SECRET not in answer.content
+        assert b"root:" not in answer.content
+    assert b"<html" in httpx.get(f"{archive.url}/ui/").content.lower()
+
+
 def test_files_outside_of_the_archive_cannot_be_registered(archive, secret):
     inside = archive.layout.recordings
     link = inside / "link to a secret"

@@ -24,6 +24,7 @@ from beamstream.archive.layout import Layout
 from beamstream.archive.logs import quiet_logs
 from beamstream.archive.served_files import LARGEST_ANSWER, ServedFiles, check_registrations
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
+from beamstream.archive.ui_routes import ui_routes
 from beamstream.archive.uploads_page import UploadsPage
 from beamstream.archive.zarr_routes import ZarrRoutes
 from beamstream.file_uri import uri_of
@@ -72,7 +73,7 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
         server_settings={"response_bytesize_limit": LARGEST_ANSWER},
         serialization_registry=formats,
     )
-    for routes in (AssetRoutes(files).routes, ZarrRoutes(LARGEST_ANSWER).routes):
+    for routes in (AssetRoutes(files).routes, ZarrRoutes(LARGEST_ANSWER).routes, ui_routes()):
         _answer_first(app, routes)
     app.add_middleware(PlainFileNames)
     app.include_router(UploadsPage(layout.directory, key, anonymous).routes)

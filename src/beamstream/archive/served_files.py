@@ -62,7 +62,7 @@ class ServedFiles:
             if urlsplit(uri).scheme != "file":
                 raise HTTPException(403, f"archive: {uri} asked for, only file: URIs of its own directories are served")
             path = _resolved(os.fspath(tiled.utils.path_from_uri(uri)), parents)
-            if not any(_is_below(path, root) for root in roots):
+            if not any(is_below(path, root) for root in roots):
                 raise HTTPException(
                     403,
                     f"archive: {uri} asked for, it is outside of the directories that are served; "
@@ -80,7 +80,7 @@ class ServedFiles:
             403: it is not in there. 404: there is no such file.
         """
         path = Path(os.path.realpath(directory / relative))
-        if relative.is_absolute() or not _is_below(os.fspath(path), os.fspath(directory)):
+        if relative.is_absolute() or not is_below(os.fspath(path), os.fspath(directory)):
             raise HTTPException(403, f"archive: {relative} asked for, it leads out of the directory of the asset")
         if not path.is_file():
             raise HTTPException(404, f"archive: {relative} asked for, the asset has no such file")
@@ -161,5 +161,6 @@ def _resolved(path: str, parents: dict[str, str]) -> str:
     return f"{parents[directory].rstrip('/')}/{name}"
 
 
-def _is_below(path: str, root: str) -> bool:
+def is_below(path: str, root: str) -> bool:
+    """Return whether a path without links is a directory, or in it."""
     return path == root or path.startswith(root.rstrip("/") + "/")
