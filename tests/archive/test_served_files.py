@@ -10,14 +10,7 @@ import awkward
 import httpx
 import numpy as np
 import pytest
-from archive_session import recorded_run
 
-from beamstream.archive.catalog import wait_for_run
-from beamstream.frames import Geometry
-from beamstream.sinks.contract import made_frames
-from beamstream.sinks.zarr import ZarrSink
-
-GEOMETRY = Geometry((24, 40), "<u2")
 SECRET = b"a secret of the user\n"
 ARRAY = {
     "data_type": {"endianness": "not_applicable", "kind": "u", "itemsize": 1, "dt_units": None},
@@ -37,16 +30,13 @@ def secret(archive) -> Path:
 
 
 @pytest.fixture(scope="module")
-def directory(archive, tmp_path_factory) -> tuple[str, int, Path]:
+def directory(archive) -> tuple[str, int, Path]:
     """An array whose asset is a directory: its path in the catalogue, the asset's id, and where it lies."""
-    where = archive.layout.recordings / tmp_path_factory.mktemp("zarr").name
-    uid = recorded_run(archive.layout.journal, ZarrSink(where, GEOMETRY), made_frames(GEOMETRY, 0, 3))
-    wait_for_run(archive.client, uid)
-    path = f"{uid}/primary/cam_image"
-    asset = archive.get(f"/metadata/{path}?include_data_sources=true").json()
-    (asset,) = asset["data"]["attributes"]["data_sources"][0]["assets"]
+    archive.client.write_array(np.arange(24).reshape(4, 6), key="written")
+    about = archive.get("/metadata/written?include_data_sources=true").json()
+    (asset,) = about["data"]["attributes"]["data_sources"][0]["assets"]
     assert asset["is_directory"]
-    return path, asset["id"], Path(asset["data_uri"].removeprefix("file://localhost"))
+    return "written", asset["id"], Path(asset["data_uri"].removeprefix("file://localhost"))
 
 
 def post(archive, path: str, body: Any, method: str = "POST", **kwargs: Any) -> httpx.Response:

@@ -90,8 +90,8 @@ def _bound(reader: Any, structure: ArrayStructure, largest: int) -> None:
     read, read_block = reader.read, reader.read_block
 
     def bounded_read(slice: Any = _EVERYTHING) -> Any:
-        wanted = NDSlice(*slice) if slice else _EVERYTHING  # its routes for Zarr hand on a plain tuple
-        return answer(wanted.shape_after_slice(shape), read, wanted)
+        asked = NDSlice(*slice) if isinstance(slice, tuple) else NDSlice(slice)  # readers of files ask themselves again
+        return answer(asked.shape_after_slice(shape), read, slice)
 
     def bounded_read_block(block: NDBlock, slice: Any = _EVERYTHING) -> Any:
         return answer(block.shape_from_chunks(structure.chunks), read_block, block, slice)
@@ -115,5 +115,7 @@ def _bound(reader: Any, structure: ArrayStructure, largest: int) -> None:
         return patch(data, offset, extend)
 
     reader.read, reader.read_block = bounded_read, bounded_read_block
+    if not hasattr(reader, "get"):
+        reader.get = lambda _: None  # the catalogue looks for what is below an array, and finds nothing
     if patch := getattr(reader, "patch", None):
         reader.patch = bounded_patch

@@ -134,7 +134,7 @@ def _checked(method: Any) -> Any:
                     f"deleted with the node; register them as external",
                 )
             files.check(data_source)
-            if isinstance(data_source.structure, ArrayStructure):
+            if data_source.management != Management.external and isinstance(data_source.structure, ArrayStructure):
                 _expect_plausible(data_source.structure)
         return await method(self, *args, **kwargs)
 
