@@ -182,6 +182,8 @@ def _problem_of_blocks(fd: int, at: int, end: int, nbytes: int) -> str:
         if kind == 3 or size > _BLOCK:
             return "has a damaged Zstandard block"
         at += 3 + (1 if kind == 1 else size)
+        if at > end:
+            return "ends within its Zstandard blocks"
         if head & 1:
             if at != end:
                 return f"has {end - at} bytes behind its last Zstandard block"
