@@ -16,6 +16,9 @@ from archive_session import recorded_run
 from beamstream.archive.catalog import wait_for_run
 from beamstream.errors import CodecError
 from beamstream.frames import Frame, Geometry
+from beamstream.ingest.files import StreamFiles
+from beamstream.ingest.shard import encode_index
+from beamstream.ingest.tokens import Chunk
 from beamstream.recorded import RecordedFrames
 from beamstream.sinks.hdf5 import Hdf5Sink
 
@@ -136,3 +139,40 @@ def test_a_whole_file_that_somebody_registers_is_read_the_same_way(archive, tmp_
     answer = archive.get(f"{path}?slice=1,::1,::1&format=application/octet-stream")
     assert answer.status_code >= 400 or answer.content == bytes(NBYTES)
     assert archive.get("/").status_code == 200
+
+
+def _growing() -> bytes:
+    """Return 30 kB of Zstandard that say nothing of the gigabyte which comes out of them."""
+    size, count = 1 << 17, 1 << 13
+    blocks = b"".join((size << 3 | 2 | (n == count - 1)).to_bytes(3, "little") + b"\x07" for n in range(count))
+    return b"\x28\xb5\x2f\xfd\x00\x58" + blocks
+
+
+def test_an_uploaded_frame_that_grows_takes_no_memory_and_rows_far_away_are_black(archive, tmp_path):
+    good, rows = imagecodecs.zstd_encode(bytes([9]) * 240), 50_000
+    bodies = [good, _growing(), good]
+    ends = np.cumsum([len(body) for body in bodies])
+    index = np.array([(end - len(body), len(body)) for body, end in zip(bodies, ends, strict=True)], "<u8")
+    chunk, part = Chunk("x", 0, 3, 12, 20, 3, 5.0, 1000, 2400), tmp_path / "part"
+    files = StreamFiles(archive.layout.streams / "taken in before")
+    files.make(chunk, {})
+    part.write_bytes(b"".join(bodies) + encode_index(index))
+    files.put(part, chunk)
+    files.publish(chunk, rows)
+    asset = {"data_uri": f"file://localhost{files.frames}", "is_directory": True, "parameter": "data_uri", "num": None}
+    data_type = {"endianness": "not_applicable", "kind": "u", "itemsize": 1, "dt_units": None}
+    structure = {"data_type": data_type, "shape": [rows, 12, 20], "chunks": [[1] * rows, [12], [20]]}
+    structure |= {"dims": None, "resizable": False}
+    source = {"structure_family": "array", "structure": structure, "mimetype": "application/x-zarr"}
+    source |= {"assets": [asset], "management": "external", "parameters": {}}
+    body = {"structure_family": "array", "metadata": {}, "data_sources": [source], "specs": []}
+    headers = {"Authorization": f"Apikey {archive.key}"}
+    url = f"{archive.url}/api/v1/register/"
+    key = httpx.post(url, json=body, headers=headers, timeout=30).raise_for_status().json()["id"]
+    asked, before = f"/array/full/{key}?format=application/octet-stream&slice=", high_water(archive.pid)
+    assert archive.get(f"{asked}1").status_code == 422
+    assert archive.get(f"{asked}0").content == archive.get(f"{asked}2").content == bytes([9]) * 240
+    assert archive.get(f"{asked}{rows - 1}").content == bytes(240)
+    zarr_chunk = httpx.get(f"{archive.url}/zarr/v3/{key}/c/1/0/0", headers=headers, timeout=30)
+    assert zarr_chunk.status_code == 422
+    assert high_water(archive.pid) - before < 200 << 10  # KiB

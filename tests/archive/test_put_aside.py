@@ -89,7 +89,8 @@ def workers() -> list[int]:
 
 def command(*arguments: str) -> str:
     """Run a command of ours; return what it printed."""
-    done = subprocess.run([sys.executable, "-m", "beamstream", *arguments], capture_output=True, timeout=60, text=True)
+    program = [sys.executable, "-c", "import sys; from beamstream.cli import main; sys.exit(main())"]
+    done = subprocess.run([*program, *arguments], capture_output=True, timeout=60, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
