@@ -1,6 +1,7 @@
 """tiled's readers of files: the files are checked before they are opened, the answer is bounded before it is read."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -87,7 +88,7 @@ def _plain(name: str) -> str:
 def _bound(reader: Any, structure: ArrayStructure, largest: int) -> None:
     """Have a reader refuse what does not fit an answer before it reads it: tiled 0.2.20 reads first."""
     shape, itemsize = tuple(structure.shape), structure.data_type.to_numpy_dtype().itemsize
-    read, read_block = reader.read, reader.read_block
+    read, read_block, patch = reader.read, reader.read_block, getattr(reader, "patch", None)
 
     def bounded_read(slice: Any = _EVERYTHING) -> Any:
         asked = NDSlice(*slice) if isinstance(slice, tuple) else NDSlice(slice)  # readers of files ask themselves again
@@ -108,7 +109,7 @@ def _bound(reader: Any, structure: ArrayStructure, largest: int) -> None:
         except CodecError as error:
             raise HTTPException(422, f"archive: {error}; fetch the file itself for its bytes") from error
 
-    def bounded_patch(data: Any, offset: tuple[int, ...], extend: bool = False) -> Any:
+    def bounded_patch(patch: Callable[..., Any], data: Any, offset: tuple[int, ...], extend: bool = False) -> Any:
         for start, count, chunks in zip(offset, data.shape, structure.chunks, strict=False):
             if (start + count) // max(1, *chunks, 1) > _MOST_CHUNKS:
                 raise HTTPException(422, f"archive: {count} rows at {start} to be written, that is too far outside")
@@ -117,5 +118,5 @@ def _bound(reader: Any, structure: ArrayStructure, largest: int) -> None:
     reader.read, reader.read_block = bounded_read, bounded_read_block
     if not hasattr(reader, "get"):
         reader.get = lambda _: None  # the catalogue looks for what is below an array, and finds nothing
-    if patch := getattr(reader, "patch", None):
-        reader.patch = bounded_patch
+    if patch is not None:
+        reader.patch = partial(bounded_patch, patch)

@@ -36,7 +36,8 @@ class h5open(tiled.adapters.hdf5.h5open):  # noqa: N801  # as tiled's
 
 def check_frames() -> None:
     """Have tiled in this process read the compressed frames of any HDF5 file the same way."""
-    vars(tiled.adapters.hdf5)["h5open"] = h5open
+    module: Any = tiled.adapters.hdf5
+    module.h5open = h5open
 
 
 class RecordedHdf5(HDF5Adapter):

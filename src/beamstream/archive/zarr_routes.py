@@ -125,7 +125,8 @@ class _Grid:
         """Return that of an array; 404 for everything else."""
         _expect(entry, StructureFamily.array)
         structure = entry.structure()
-        chunk = tuple(convert_chunks_for_zarr([part or (0,) for part in structure.chunks]))
+        chunks: Any = [part or (0,) for part in structure.chunks]
+        chunk = tuple(convert_chunks_for_zarr(chunks))
         about = structure.data_type.to_numpy_dtype(), structure.dims, structure.data_type.to_numpy_descr()
         return cls(tuple(structure.shape), chunk, *about)
 
@@ -139,11 +140,11 @@ def _document_3(entry: Any) -> dict[str, Any]:
     """Return what Zarr v3 wants to know of a node."""
     if entry.structure_family in _GROUPS:
         return {"zarr_format": 3, "node_type": "group", "attributes": entry.metadata()}
-    from zarr.dtype import parse_data_type
+    from zarr.core.dtype import parse_data_type
 
     grid = _Grid.of(entry)
     dtype = parse_data_type(grid.dtype.newbyteorder("<"), zarr_format=3)
-    blosc = {key: value for key, value in zarr_codec.get_config().items() if key != "id"}
+    blosc: dict[str, Any] = {key: value for key, value in zarr_codec.get_config().items() if key != "id"}
     blosc |= {"shuffle": _SHUFFLES[blosc["shuffle"]], "typesize": max(1, grid.dtype.itemsize)}
     return {
         "zarr_format": 3,
@@ -169,7 +170,8 @@ def _encoded(array: Any, chunk: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
         whole = np.zeros(chunk, dtype)
         whole[tuple(slice(size) for size in pixels.shape)] = pixels
         pixels = whole
-    return bytes(zarr_codec.encode(np.ascontiguousarray(pixels, dtype).reshape(-1)))
+    encoded: Any = zarr_codec.encode(np.ascontiguousarray(pixels, dtype).reshape(-1))
+    return bytes(encoded)
 
 
 async def _array(finding: Awaitable[Any]) -> Any | None:
