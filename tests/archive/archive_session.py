@@ -16,6 +16,7 @@ from event_model import compose_run, compose_stream_resource
 from ophyd import Component, Device, DeviceStatus, Signal
 
 from beamstream.callbacks.journal import Journal
+from beamstream.sinks.documents import SinkDocuments
 
 SHAPE = (24, 32)
 
@@ -144,6 +145,22 @@ def journaled(directory: Path, events: int) -> str:
         journal("event", stream.compose_event(data={"x": number}, timestamps={"x": time.time()}, validate=False))
     journal("stop", run.compose_stop())
     journal.close()
+    return run.start_doc["uid"]
+
+
+def recorded_run(journal: Path, sink: Any, frames: list[Any]) -> str:
+    """Write frames to a sink and journal their run; return its uid."""
+    run, write = compose_run(metadata={"plan_name": "recorded", "scan_id": 1}), Journal(journal)
+    write("start", run.start_doc)
+    documents = SinkDocuments(sink, "cam", start=run.start_doc)
+    stream = run.compose_descriptor(name="primary", data_keys=documents.data_keys("made up"))
+    write("descriptor", stream.descriptor_doc)
+    with sink:
+        kept = sink.write(frames)
+        for name, doc in documents.up_to(kept, stream.descriptor_doc):
+            write(name, doc)
+    write("stop", {**run.compose_stop(), "num_events": {"primary": kept}})
+    write.close()
     return run.start_doc["uid"]
 
 

@@ -125,10 +125,18 @@ def test_a_shard_that_is_packed_differently_holds_the_same_frames():
             assert not same_frames(one, different, 7, NBYTES)
 
 
-def test_a_frame_that_only_begins_like_one_is_refused_when_it_is_decoded():
+def test_a_frame_that_is_cut_off_is_refused():
     packed = imagecodecs.zstd_encode(FRAMES[0].tobytes(), 3)[:30]
     index = np.array([[0, len(packed)]], "<u8")
-    with Opened(packed + sealed(index), 1) as shard, pytest.raises(Refusal, match="cannot be decoded"):
+    with pytest.raises(Refusal, match="ends within"), Opened(packed + sealed(index), 1):
+        pass
+
+
+def test_a_frame_that_only_looks_like_one_is_refused_when_it_is_decoded():
+    packed = bytearray(imagecodecs.zstd_encode(FRAMES[0].tobytes(), 3))
+    packed[12:24] = b"\xff" * 12
+    index = np.array([[0, len(packed)]], "<u8")
+    with Opened(bytes(packed) + sealed(index), 1) as shard, pytest.raises(Refusal, match="cannot be decoded"):
         shard.decoded(0, NBYTES)
 
 

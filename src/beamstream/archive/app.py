@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from sqlalchemy.pool import QueuePool
 from tiled.catalog import from_uri
 from tiled.config import Authentication, StreamingCacheConfig
@@ -16,11 +16,17 @@ from tiled.media_type_registration import default_serialization_registry
 from tiled.server.app import build_app
 from tiled.storage import get_storage
 
-from beamstream.archive.hdf5_rows import RecordedHdf5
+from beamstream.archive.adapters import ServedAdapters
+from beamstream.archive.asset_routes import AssetRoutes
+from beamstream.archive.file_names import PlainFileNames
+from beamstream.archive.hdf5_rows import RecordedHdf5, check_frames
 from beamstream.archive.layout import Layout
 from beamstream.archive.logs import quiet_logs
+from beamstream.archive.served_files import LARGEST_ANSWER, ServedFiles, check_registrations
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
+from beamstream.archive.ui_routes import ui_routes
 from beamstream.archive.uploads_page import UploadsPage
+from beamstream.archive.zarr_routes import ZarrRoutes
 from beamstream.file_uri import uri_of
 
 
@@ -48,6 +54,11 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
         adapters_by_mimetype={"application/x-hdf5": RecordedHdf5},  # tiled's own takes 1 ms a frame of a slice
         cache_config=StreamingCacheConfig(uri="memory").model_dump(),
     )
+    context = tree.context
+    files = ServedFiles(context)
+    context.adapters_by_mimetype = ServedAdapters(context.adapters_by_mimetype, files, LARGEST_ANSWER)
+    check_registrations()
+    check_frames()
     _one_at_a_time(_tables_uri(layout))
     formats = copy.deepcopy(default_serialization_registry)
     formats.register("BlueskyRun", "application/json-seq", _documents)
@@ -59,8 +70,12 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
             single_user_api_key=key,
             allow_anonymous_access=anonymous,
         ),
+        server_settings={"response_bytesize_limit": LARGEST_ANSWER},
         serialization_registry=formats,
     )
+    for routes in (AssetRoutes(files).routes, ZarrRoutes(LARGEST_ANSWER).routes, ui_routes()):
+        _answer_first(app, routes)
+    app.add_middleware(PlainFileNames)
     app.include_router(UploadsPage(layout.directory, key, anonymous).routes)
     return app
 
@@ -112,6 +127,12 @@ class _Nothing:
     def __exit__(self, *_: object) -> None: ...
 
 
+def _answer_first(app: FastAPI, router: APIRouter) -> None:
+    """Have routes of ours answer before those that tiled has at the same addresses."""
+    app.include_router(router)
+    app.router.routes.insert(0, app.router.routes.pop())
+
+
 def _tables_uri(layout: Layout) -> str:
     return duckdb_uri(layout.tables)
 
@@ -123,8 +144,14 @@ def _one_at_a_time(uri: str) -> None:
     who read a table while a run was filed was answered with status 500.
     """
     storage: Any = get_storage(uri)
-    pool = QueuePool(lambda: storage._adbc_connection.adbc_clone(), pool_size=1, max_overflow=0)
-    storage.__dict__["_connection_pool"] = pool
+
+    def connect() -> Any:
+        connection = storage._adbc_connection.adbc_clone()
+        with connection.cursor() as cursor:  # a table of a catalogue may be named like a file, and DuckDB would read it
+            cursor.execute("SET GLOBAL enable_external_access = false")
+        return connection
+
+    storage.__dict__["_connection_pool"] = QueuePool(connect, pool_size=1, max_overflow=0)
 
 
 def _make_catalog(layout: Layout) -> None:

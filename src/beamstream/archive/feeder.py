@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from beamstream.archive.documents import is_complete
-from beamstream.archive.filing import Filing
+from beamstream.archive.filing import Filing, tell_refusal
+from beamstream.archive.filing_worker import AWAY, REFUSED, FilingWorker
+from beamstream.archive.refused import attempts_of, reason_of
 from beamstream.archive.trouble import ServerInTrouble, TroubleHook, is_trouble
+from beamstream.attempts import Attempts
 from beamstream.errors import ArchiveError
 from beamstream.locks import open_locked, unlock
 
@@ -20,6 +23,7 @@ POLL = 0.1  # s
 LONGEST_PAUSE = 5.0  # s between attempts while the server is away
 LONGEST_WAIT = 15.0  # s between attempts at a run that the server is in trouble with
 ATTEMPTS = 3  # at a run that the server answers with an error of ours
+MOST_ENDED = 2  # processes that may end with a run in hand
 SAYS_NO = (400, 405, 406, 413, 415, 422)  # trying again would not help
 
 
@@ -30,6 +34,9 @@ class Feeder:
     document that the server or TiledWriter refuses moves to ``<journal>/refused``, the reason beside it; it is tried
     once more whenever a feeder starts. While the server is away everything waits in the journal. A run that it
     answers with an error of its own waits, ever longer, while others go on. Nothing is ever deleted.
+
+    A run with which a feeder's process ended is filed by a process of its own the next time, see `FilingWorker`. If
+    that one ends as well, or the archive with it, the run is refused until `retry`; others go on.
 
     Parameters
     ----------
@@ -51,6 +58,8 @@ class Feeder:
         self._refused: dict[Path, str] = {}
         self._attempts: dict[Path, int] = {}
         self._waiting: dict[Path, tuple[float, float]] = {}  # until when (monotonic), and how long the wait is
+        self._marks: Attempts | None = None
+        self._worker: FilingWorker | None = None
         self._filed = 0
         self._pause = POLL
         self._away_since: float | None = None
@@ -63,6 +72,7 @@ class Feeder:
         for directory in (self.journal, self.journal / "filed", self.journal / "refused"):
             directory.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.journal)
+        self._marks = Attempts(attempts_of(self.journal))
         self._take_refused()
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="beamstream-feeder", daemon=True)
@@ -77,6 +87,7 @@ class Feeder:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+            self._end_worker()
             unlock(self._lock)
 
     def __enter__(self) -> "Feeder":
@@ -109,7 +120,7 @@ class Feeder:
         for path in sorted(self.journal.glob("*.jsonl"), key=_age):
             if self._stopping.is_set():
                 break
-            if path in self._refused:
+            if path in self._refused and self._reason(path).exists():
                 self._put_aside(path)
             elif self._waiting.get(path, (0.0, 0.0))[0] > time.monotonic():
                 continue
@@ -145,6 +156,51 @@ class Feeder:
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     def _step(self, path: Path) -> bool:
+        """Work at a run; return whether there was something to do."""
+        assert self._marks is not None
+        self._refused.pop(path, None)
+        ended = self._marks.ended(path.stem)
+        if ended >= MOST_ENDED:
+            self._refuse(path, ArchiveError(f"{ended} processes ended while they filed it"))
+            return True
+        if ended and is_complete(path):
+            return self._step_apart(path)
+        try:
+            with self._marks.working(path.stem):
+                return self._step_here(path)
+        except OSError as error:  # the journal's own disk
+            self._postpone(path, error)
+            return False
+
+    def _step_apart(self, path: Path) -> bool:
+        """Have a process of its own file a run; return whether that has ended."""
+        assert self._marks is not None
+        if self._worker is None:
+            self._marks.begin(path.stem)
+            self._worker = FilingWorker(path, self._client)
+        if self._worker.path != path or self._worker.status is None:
+            return False
+        status, words = self._worker.status, self._worker.words
+        self._end_worker()
+        if status == 0:
+            self._done(path)
+        elif status == REFUSED:
+            self._refuse(path, ArchiveError(words))
+        elif status == AWAY:
+            self._postpone(path, ArchiveError(words))
+        else:
+            self._marks.add(path.stem)
+            self._refuse(path, ArchiveError(f"two processes ended while they filed it, with status {status}: {words}"))
+        return True
+
+    def _end_worker(self) -> None:
+        assert self._marks is not None
+        if self._worker is not None:
+            self._worker.close()
+            self._marks.finish(self._worker.path.stem)
+            self._worker = None
+
+    def _step_here(self, path: Path) -> bool:
         import httpx
 
         try:
@@ -199,12 +255,11 @@ class Feeder:
             return
         self._refused[path] = reason
         log.warning("feeder: run %s is refused and put aside in %s: %s", path.stem, beside.parent, reason)
-        filing = self._filings.pop(path, None)
-        if filing is not None:
-            try:
-                filing.tell_refusal(reason)
-            except Exception as second:  # the reason is on disk already
-                log.warning("feeder: %s could not be marked: %s", path.stem, second)
+        self._filings.pop(path, None)
+        try:
+            tell_refusal(self._client, path.stem, reason)
+        except Exception as second:  # the reason is on disk already
+            log.warning("feeder: %s could not be marked: %s", path.stem, second)
         self._put_aside(path)
 
     def _put_aside(self, path: Path) -> None:
@@ -213,12 +268,15 @@ class Feeder:
 
     def _take_refused(self) -> None:
         """Try again what was refused before: server, network or a version may have been the reason."""
+        assert self._marks is not None
         for path in (self.journal / "refused").glob("*.jsonl"):
+            if self._marks.ended(path.stem) >= MOST_ENDED:
+                continue
             if not (self.journal / path.name).exists():
                 path.replace(self.journal / path.name)
 
     def _reason(self, path: Path) -> Path:
-        return self.journal / "refused" / f"{path.stem}.txt"
+        return reason_of(self.journal, path.stem)
 
     def _done(self, path: Path) -> None:
         self._filings.pop(path, None)
@@ -226,6 +284,8 @@ class Feeder:
         self._waiting.pop(path, None)
         path.replace(self.journal / "filed" / path.name)
         self._reason(path).unlink(missing_ok=True)
+        if self._marks is not None:
+            self._marks.forget(path.stem)
         self._filed += 1
         log.info("feeder: run %s is filed", path.stem)
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from beamstream.archive.accounts import Accounts
 from beamstream.archive.documents import CHUNK, Document, Tail, is_complete
+from beamstream.errors import ArchiveError
 
 LIVE = 1  # documents a request: everybody sees them at once
 BULK = 10_000  # for a run that has ended: 30 ms a request would be minutes
 FAR_BEHIND = 1 << 17  # bytes: some ten seconds of requests, when each event is one
+MOST_ROWS = 10_000_000  # of a stream: tiled names each chunk of them in its catalogue, and in every answer
 SIP = 1 << 13  # bytes a step of a live run, so that being late is noticed and other runs get their turn
 
 
@@ -55,6 +57,7 @@ class Filing:
         for name, doc in merged(self._tail.read(SIP if self._live else CHUNK)):
             some = True
             self._accounts.take(name, doc)
+            _expect_plausible(name, doc)
             if name == "stop":
                 self._tell(self._accounts.metadata())
             for one in self._shares(name, doc):
@@ -65,10 +68,6 @@ class Filing:
                     self._begin()
                     break
         return some
-
-    def tell_refusal(self, reason: str) -> None:
-        """Say in the catalogue why the run is not all there."""
-        self._tell({"refused": reason})
 
     def _begin(self) -> None:
         from bluesky_tiled_plugins import TiledWriter
@@ -117,6 +116,18 @@ def _is_whole(metadata: Any) -> bool:
     """
     twice = any("may be duplicated" in note for note in metadata.get("notes", ()))
     return "stop" in metadata and not twice
+
+
+def tell_refusal(client: Any, uid: str, reason: str) -> None:
+    """Keep in the catalogue why a run is not all there; nothing happens where nothing of it is."""
+    if uid in client:
+        client[uid].update_metadata(metadata={"refused": reason}, drop_revision=True)
+
+
+def _expect_plausible(name: str, doc: dict[str, Any]) -> None:
+    """Refuse rows so many that the catalogue, and everybody who reads the run, would run out of memory."""
+    if name == "stream_datum" and doc["indices"]["stop"] > MOST_ROWS:
+        raise ArchiveError(f"archive: a stream of {doc['indices']['stop']} rows came, at most {MOST_ROWS} are filed")
 
 
 def merged(documents: Iterable[Document]) -> Iterator[Document]:

@@ -9,16 +9,20 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import h5py
 import numpy as np
+import tiled.adapters.hdf5
+from fastapi import HTTPException
 from numpy.typing import NDArray
 from tiled.adapters.array import ArrayAdapter
-from tiled.adapters.hdf5 import HDF5Adapter, get_hdf5_attrs, h5open
+from tiled.adapters.hdf5 import HDF5Adapter, get_hdf5_attrs
 from tiled.ndslice import NDBlock, NDSlice
 from tiled.structures.array import ArrayStructure
 
 from beamstream.errors import CodecError
 from beamstream.file_uri import path_of
-from beamstream.sinks.hdf5_reading import does_not_decode
+from beamstream.sinks.hdf5_checked import checked
+from beamstream.sinks.hdf5_filters import does_not_decode
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +30,20 @@ ROWS = "rows"
 """Parameter of a data source: which rows it has, as pairs of start and stop; without it, the first ones."""
 _EVERYTHING = NDSlice(...)
 _OPENING = {"swmr", "locking", "libver"}
+
+
+class h5open(tiled.adapters.hdf5.h5open):  # noqa: N801  # as tiled's
+    """Open a file as tiled does; a dataset of compressed frames is read by us."""
+
+    def __enter__(self) -> Any:
+        node = super().__enter__()
+        return checked(node) if isinstance(node, h5py.Dataset) else node
+
+
+def check_frames() -> None:
+    """Have tiled in this process read the compressed frames of any HDF5 file the same way."""
+    module: Any = tiled.adapters.hdf5
+    module.h5open = h5open
 
 
 class RecordedHdf5(HDF5Adapter):
@@ -41,6 +59,8 @@ class RecordedHdf5(HDF5Adapter):
             uri = uris.pop()
             with h5open(path_of(uri), dataset, **options) as data:
                 plain = _is_plain(data, data_source.structure)
+                if rows is not None:
+                    _expect_rows(rows, data.shape[0])
             if plain or rows is not None:
                 metadata = {**node.metadata_, **get_hdf5_attrs(uri, dataset, **options)}
                 about = {"metadata": metadata, "specs": node.specs}
@@ -83,7 +103,7 @@ class Rows(ArrayAdapter):
     def read(self, slice: NDSlice = _EVERYTHING) -> NDArray[Any]:
         """Return a slice of the rows that the catalogue knows."""
         shape = tuple(self._structure.shape)
-        index = tuple((slice or _EVERYTHING).expand_for_shape(shape))
+        index = tuple((NDSlice(*slice) if slice else _EVERYTHING).expand_for_shape(shape))
         forward = [_forward(part, size) for part, size in zip(index, shape, strict=True)]
         data: Any
         with h5open(*self._place, **self._opening) as data:
@@ -136,6 +156,12 @@ def _warn_once(path: str, row: int) -> None:
     log.warning(
         "archive: %s: frame %d does not decode, it is served as 0 or NaN; it was recorded as it came", path, row
     )
+
+
+def _expect_rows(rows: Sequence[tuple[int, int]], count: int) -> None:
+    """Refuse numbers of rows that a dataset has not got: they came over HTTP."""
+    if sum(stop - start for start, stop in rows) > count or any(not 0 <= a <= b <= count for a, b in rows):
+        raise HTTPException(422, f"archive: the dataset has {count} rows, the array's parameter {ROWS!r} names others")
 
 
 def _is_plain(data: Any, structure: ArrayStructure) -> bool:

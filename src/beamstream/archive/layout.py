@@ -22,7 +22,7 @@ class Layout:
         <archive>/catalog.db       what runs there are (SQLite)
         <archive>/tables.duckdb    the tables of events
         <archive>/data/            arrays that came inside events
-        <archive>/journal/         documents of open runs; filed/ and refused/ below it
+        <archive>/journal/         documents of open runs; filed/, refused/ and attempts/ below it
         <archive>/recordings/      where detectors record unless told otherwise
         <archive>/ingest/          what clients uploaded: streams/ below it, and their own catalogue
         <archive>/api_key          mode 600

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from beamstream.cli.archive import Archive, at_least, chosen_archive, equal, summary
 from beamstream.cli.console import out, print_json, table
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List and show the runs of an archive.", rich_markup_mode="markdown")
 
 Where = Annotated[str | None, typer.Option("--archive", metavar="DIR|URL", help="Its directory or http://host:port.")]
+Directory = Annotated[Path | None, typer.Option("--archive", metavar="DIR", help="Archive directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COLOURS = {"success": "", "fail": "red", "abort": "yellow", "open": "cyan"}
 
@@ -58,6 +60,47 @@ def list_(
         out().print("no run")
     else:
         _show_list(found)
+
+
+@app.command()
+def refused(archive: Directory = None, as_json: AsJson = False) -> None:
+    """List what the archive could not file, or what ended it, and why; it is kept, and can be tried again.
+
+    Examples:
+
+    `beamstream runs refused --archive data`
+    """
+    from beamstream.archive.layout import Layout
+    from beamstream.archive.refused import refused_items
+
+    items = refused_items(Layout(chosen_archive(archive)))
+    if as_json:
+        print_json([asdict(item) for item in items])
+    elif not items:
+        out().print("nothing is refused")
+    else:
+        made = table("run", "processes ended", "reason", right=("processes ended",))
+        for item in items:
+            made.add_row(item.uid, str(item.ended), escape(item.reason))
+        out().print(made)
+
+
+@app.command()
+def retry(
+    run: Annotated[str, typer.Argument(metavar="UID", help="As `beamstream runs refused` lists it.")],
+    archive: Directory = None,
+) -> None:
+    """Have a refused run or upload tried again, by whoever serves the archive or will.
+
+    Examples:
+
+    `beamstream runs retry 3f9a4c1e-0d0b-4c7a-9d35-7e7c1f0a2b11 --archive data`
+    """
+    from beamstream.archive.layout import Layout
+    from beamstream.archive.refused import retry as again
+
+    again(Layout(chosen_archive(archive)), run)
+    out().print(f"{run} is tried again")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

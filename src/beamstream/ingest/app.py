@@ -7,6 +7,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 MOST_JSON = 32 << 20
 """Bytes of a message; the longest are readings of many channels."""
+_LONG = 1 << 20  # bytes of a message: it becomes ten times as much when it is understood
+_long_messages = asyncio.Semaphore(2)
 _OPEN = ("/gateway/time", "/upload/")
 _LONGEST_ID = 200  # characters
 _SLASHES = re.compile("//+")
@@ -183,7 +186,8 @@ def _heard(model: type[M], answer: Callable[[M, Request], Any]) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         body = await _body(request)
-        return await asyncio.to_thread(lambda: JSONResponse(answer(model.model_validate_json(body), request)))
+        async with _long_messages if len(body) > _LONG else nullcontext():
+            return await asyncio.to_thread(lambda: JSONResponse(answer(model.model_validate_json(body), request)))
 
     return endpoint
 

@@ -172,14 +172,16 @@ class Catalogue:
             404: one of them is not known.
         """
         with self.change() as db:
+            for tag in tags or ():
+                self._known("tags", tag)
+            if sample is not None:
+                self._known("samples", sample)
             for data_id in data_ids:
                 self.item(data_id)
                 if sample is not None:
-                    self._known("samples", sample)
                     db.execute("UPDATE items SET sample = ? WHERE data_id = ?", (sample, data_id))
-                for tag in tags or ():
-                    self._known("tags", tag)
-                    db.execute("INSERT OR IGNORE INTO item_tags VALUES (?, ?)", (data_id, tag))
+                pairs = ((data_id, tag) for tag in tags or ())
+                db.executemany("INSERT OR IGNORE INTO item_tags VALUES (?, ?)", pairs)
 
     def track(self, project: str, sample: str, *, active: bool) -> None:
         """Add a sample to those that a project follows."""

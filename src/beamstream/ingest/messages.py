@@ -7,16 +7,23 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 MOST_PIXELS = 1 << 32
 """Bytes of pixels that one chunk may hold."""
+MOST_FRAME = 1 << 28
+"""Bytes of pixels that one frame may hold: who reads it needs that much memory, however little was sent."""
+MOST_FRAMES = 100_000
+"""Frames of a chunk: its index has room for all of them, however few come."""
 _SHARD_NAME = re.compile(r"frames\.zarr/frames/c/(0|[1-9][0-9]{0,6})/0/0", re.ASCII)
 _DIMS = re.compile(r"([1-9][0-9]{0,5}),([1-9][0-9]{0,4}),([1-9][0-9]{0,4})", re.ASCII)
+_LATEST = 8_000_000_000  # s since 1970-01-01 UTC, in the year 2223: numpy's dates in nanoseconds end soon after
 _MOST_MS = 1 << 53  # whole milliseconds that a double knows
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Text = Annotated[str, StringConstraints(max_length=500)]
 Milliseconds = Annotated[int, Field(ge=-_MOST_MS, le=_MOST_MS)]
+Moment = Annotated[int, Field(ge=0, le=_LATEST * 1000)]
 Number = Annotated[int, Field(ge=0, lt=10_000_000)]
-Rate = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, le=1e9)]
+FrameRate = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
 def _a_cube(dims: str) -> str:
@@ -37,7 +44,7 @@ class NewStream(Message):
     data_item_name: Text = ""
     rotational_period: Rate | None = None
     rotations_per_min: Rate = 0.0
-    fps_capture_rate: Annotated[float, Field(gt=0, le=1e6)]
+    fps_capture_rate: FrameRate
     project_id: Text | None = None
     azimuth_label: Text | None = None
 
@@ -74,13 +81,13 @@ class ChunkMessage(Message):
 
     data_id: Id
     data_stream: Literal["rheed"] = "rheed"
-    raw_frame_rate: Annotated[float, Field(gt=0, le=1e6)]
+    raw_frame_rate: FrameRate
     chunk_size: Annotated[int, Field(ge=1, le=999_999)]
     dims: Annotated[str, AfterValidator(_a_cube)]
-    start_unix_ms_utc: Milliseconds
-    end_unix_ms_utc: Milliseconds
+    start_unix_ms_utc: Moment
+    end_unix_ms_utc: Moment
     clock_offset_ms: Milliseconds | None = None
-    clock_uncertainty_ms: float | None = None
+    clock_uncertainty_ms: Annotated[float, Field(ge=0, le=_MOST_MS)] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -89,6 +96,10 @@ class ChunkMessage(Message):
             raise ValueError(f"dims says {frames} frames, chunk_size {self.chunk_size}; send at most chunk_size")
         if self.chunk_size * rows * columns > MOST_PIXELS:
             raise ValueError(f"chunk_size × rows × columns is more than {MOST_PIXELS}; use a smaller chunk_size")
+        if self.chunk_size > MOST_FRAMES:
+            raise ValueError(f"chunk_size is more than {MOST_FRAMES}; use a smaller chunk_size")
+        if rows * columns > MOST_FRAME:
+            raise ValueError(f"rows × columns is more than {MOST_FRAME}; send smaller frames")
         if self.end_unix_ms_utc < self.start_unix_ms_utc:
             raise ValueError("end_unix_ms_utc lies before start_unix_ms_utc")
         return self
@@ -105,19 +116,20 @@ class NewReadings(Message):
     """Ask for a time series."""
 
     stream_name: Text | None = None
-    synth_source_id: int | None = None
+    synth_source_id: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | None = None
     points_per_chunk: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     project_id: Text | None = None
 
 
 Values = Annotated[list[float | None], Field(max_length=1_000_000)]
 """Null is what JSON makes of NaN."""
+Times = Annotated[list[Annotated[float, Field(ge=0, le=_LATEST)]], Field(max_length=1_000_000)]
 
 
 class Channel(Message):
     """Readings of one channel; times in s since 1970-01-01 UTC."""
 
-    timestamps: Values
+    timestamps: Times
     values: Values
     units: Text | None = None
 
@@ -125,8 +137,6 @@ class Channel(Message):
     def _pairs(self) -> Self:
         if len(self.timestamps) != len(self.values):
             raise ValueError(f"{len(self.timestamps)} timestamps and {len(self.values)} values; send pairs")
-        if None in self.timestamps:
-            raise ValueError("a timestamp is null; every reading has a time")
         return self
 
 

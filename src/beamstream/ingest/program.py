@@ -21,6 +21,8 @@ import uvicorn
 
 from beamstream.archive.address import Address, listen, url_of
 from beamstream.archive.layout import Layout, make_key
+from beamstream.archive.refused import attempts_of
+from beamstream.attempts import Attempts
 from beamstream.errors import BeamstreamError, IngestError
 from beamstream.ingest.app import Service, make_app
 from beamstream.ingest.catalogue import Catalogue
@@ -89,8 +91,9 @@ def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
         with listen(host, port) as listening:
             streams, readings = Streams(layout.streams, catalogue, journal), Readings(catalogue, journal)
             tokens = Tokens(key)
-            streams.resume()
-            readings.resume()
+            attempts = Attempts(attempts_of(layout.ingest))
+            streams.resume(attempts)
+            readings.resume(attempts)
             uploads = Uploads(layout.ingest / "incoming", streams, tokens, largest=LARGEST, at_once=AT_ONCE)
             app = make_app(Service(catalogue, streams, readings, tokens, uploads), key)
             url = url_of(listening)

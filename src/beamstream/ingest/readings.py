@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.attempts import Attempts
 from beamstream.callbacks.derived import descriptor_of
 from beamstream.errors import BeamstreamError
 from beamstream.ingest.catalogue import Catalogue, Item
@@ -78,14 +79,19 @@ class Readings:
         chunks, readings, again = self._catalogue.rows(f"{query} WHERE data_id = ?", data_id)[0]
         return {"data_id": data_id, "chunks": chunks, "readings": readings, "again": again, "ended": item.ended}
 
-    def resume(self) -> None:
-        """Tell the archive what a process before this one could not tell any more."""
+    def resume(self, attempts: Attempts) -> None:
+        """Tell the archive what a process before this one could not tell any more, but what it ended with."""
         for item in self._catalogue.untold():
-            if item.kind == "readings" and item.ended is not None:
-                try:
+            if item.kind != "readings" or item.ended is None:
+                continue
+            if attempts.ended(item.data_id):
+                log.warning("ingest: time series %s ended the service and is left alone", item.data_id)
+                continue
+            try:
+                with attempts.working(item.data_id):
                     self.end(item.data_id)
-                except (OSError, sqlite3.Error, BeamstreamError) as error:
-                    log.warning("ingest: time series %s is not in the archive: %s", item.data_id, error)
+            except (OSError, sqlite3.Error, BeamstreamError) as error:
+                log.warning("ingest: time series %s is not in the archive: %s", item.data_id, error)
 
     def _is_there(self, data_id: str, channel: str, number: int, times: bytes, values: bytes) -> bool:
         query = "SELECT times, readings FROM readings WHERE data_id = ? AND channel = ? AND number = ?"

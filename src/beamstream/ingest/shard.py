@@ -14,6 +14,7 @@ ABSENT = 2**64 - 1
 _WORDS = np.dtype("<u8")
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _LONGEST_HEADER = 18  # bytes of a Zstandard frame
+_BLOCK = 1 << 17  # bytes of pixels that a block of a Zstandard frame has at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +131,7 @@ def check(shard: Shard, nbytes: int) -> None:
         at = int(np.argmax(overlap))
         raise Refusal(422, f"ingest: frames {order[at]} and {order[at + 1]} of the shard overlap")
     for number in there:
-        header = _read(shard.fd, min(_LONGEST_HEADER, int(sizes[number])), int(offsets[number]))
-        problem = _problem(header, nbytes)
+        problem = _problem(shard.fd, int(offsets[number]), int(sizes[number]), nbytes)
         if problem:
             raise Refusal(422, f"ingest: frame {number} of the shard {problem}")
 
@@ -145,22 +145,50 @@ def same_frames(first: Shard, second: Shard, count: int, nbytes: int) -> bool:
     return True
 
 
-def _problem(header: bytes, nbytes: int) -> str:
-    """Return what is wrong with the beginning of a Zstandard frame; RFC 8878, section 3.1.1.1."""
+def _problem(fd: int, offset: int, size: int, nbytes: int) -> str:
+    """Return what is wrong with a Zstandard frame, nothing decoded; RFC 8878, section 3.1.1.
+
+    It has to say how many pixels it holds: readers take as much memory as comes out of one that does not.
+    """
+    header = _read(fd, min(_LONGEST_HEADER, size), offset)
     if header[:4] != _MAGIC or len(header) < 6:
         return "is no Zstandard frame"
     descriptor = header[4]
     single, kind = descriptor & 0x20, descriptor >> 6
     if descriptor & 0x08:
         return "has a reserved bit set in its Zstandard header"
-    at = 5 + (0 if single else 1) + (0, 1, 2, 4)[descriptor & 0x03]
+    if descriptor & 0x03:
+        return "needs a Zstandard dictionary"
+    at = 5 + (0 if single else 1)
     length = (1 if single else 0, 2, 4, 8)[kind]
     if not length:
-        return ""  # it does not say
+        return "does not say how many bytes of pixels it has; compress each frame at once, with its content size"
     if len(header) < at + length:
         return "ends within its Zstandard header"
-    size = int.from_bytes(header[at : at + length], "little") + (256 if kind == 1 else 0)
-    return "" if size == nbytes else f"has {size} bytes of pixels, rows × columns is {nbytes}"
+    pixels = int.from_bytes(header[at : at + length], "little") + (256 if kind == 1 else 0)
+    if pixels != nbytes:
+        return f"has {pixels} bytes of pixels, rows × columns is {nbytes}"
+    return _problem_of_blocks(fd, offset + at + length, offset + size - (4 if descriptor & 0x04 else 0), nbytes)
+
+
+def _problem_of_blocks(fd: int, at: int, end: int, nbytes: int) -> str:
+    """Return what is wrong with the blocks of a Zstandard frame, which are all between `at` and `end`."""
+    most = 64 + nbytes // 1024
+    for blocks in range(1, most + 1):
+        if at + 3 > end:
+            return "ends within its Zstandard blocks"
+        head = int.from_bytes(_read(fd, 3, at), "little")
+        kind, size = head >> 1 & 3, head >> 3
+        if kind == 3 or size > _BLOCK:
+            return "has a damaged Zstandard block"
+        at += 3 + (1 if kind == 1 else size)
+        if at > end:
+            return "ends within its Zstandard blocks"
+        if head & 1:
+            if at != end:
+                return f"has {end - at} bytes behind its last Zstandard block"
+            return "" if blocks * _BLOCK >= nbytes else f"has too few Zstandard blocks for {nbytes} bytes of pixels"
+    return f"has more than {most} Zstandard blocks"
 
 
 def _refuse_if(wrong: NDArray[np.bool_], what: str) -> None:

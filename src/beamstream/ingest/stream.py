@@ -9,6 +9,9 @@ from beamstream.ingest.shard import Shard, check, open_shard, same_frames
 from beamstream.ingest.tokens import Chunk
 from beamstream.ingest.told import ToldRun
 
+MOST_MISSING, MISSING_PER_FRAME = 100_000, 10
+"""Rows of a stream that may never come, and how many more for each frame that came: readers see all of them."""
+
 
 class Stream:
     """Know the chunks of one stream; one thread at a time.
@@ -27,6 +30,8 @@ class Stream:
         self.first: Chunk | None = chunks[0] if chunks else None
         self.frames: dict[int, int] = {}
         """Frames by chunk."""
+        self.total = 0
+        """Frames of all chunks."""
         self.consecutive = 0
         """Chunks without a gap from the first one."""
         self.published = -1
@@ -38,6 +43,7 @@ class Stream:
         """Note that a chunk is stored."""
         self.first = self.first or chunk
         self.frames[chunk.number] = chunk.frames
+        self.total += chunk.frames
         while self.consecutive in self.frames:
             self.consecutive += 1
 
@@ -59,7 +65,8 @@ class Stream:
         Raises
         ------
         Refusal
-            409: it has another geometry, or the stream has ended without it.
+            409: it has another geometry, or the stream has ended without it. 422: it is so far behind the others that
+            nearly all of the stream would be missing.
         """
         first, who = self.first, f"ingest: chunk {chunk.number} of stream {chunk.data_id}"
         if first is not None:
@@ -68,6 +75,15 @@ class Stream:
                 raise Refusal(409, f"{who} is {now}, the stream is {was}; begin another stream")
         if self.item.ended is not None and not self.has(chunk.number):
             raise Refusal(409, f"{who} came after the stream was ended; begin another stream")
+        last, came = max(self.frames, default=0), self.total + chunk.frames
+        missing = max(last, chunk.number) * chunk.chunk_size + chunk.frames - came
+        most = MOST_MISSING + MISSING_PER_FRAME * came
+        if chunk.number > last and missing > most:
+            raise Refusal(
+                422,
+                f"{who} would leave {missing} rows of {missing + came} missing, at most {most} may be; "
+                f"send those before it first",
+            )
 
     def compare(self, chunk: Chunk, came: Shard) -> None:
         """Check that a chunk that came once more is the one that is stored.

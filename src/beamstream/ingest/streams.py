@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from beamstream.attempts import Attempts
 from beamstream.errors import BeamstreamError
 from beamstream.ingest.catalogue import Catalogue
 from beamstream.ingest.documents import StreamDocuments
@@ -38,13 +39,22 @@ class Streams:
         self._lock = threading.RLock()
         self._open: dict[str, Stream] = {}  # those that may still grow
         self._refused: dict[str, str] = {}
+        self._attempts: Attempts | None = None
 
-    def resume(self) -> None:
-        """Bring the archive up to date with what a process before this one had stored."""
+    def resume(self, attempts: Attempts) -> None:
+        """Bring the archive up to date with what a process before this one had stored.
+
+        A stream with which the process ended then is left alone, and its requests are refused, until it is forgotten
+        in `attempts`.
+        """
+        self._attempts = attempts
         for item in self._catalogue.untold():
             if item.kind != "rheed":
                 continue
-            with self._lock:
+            if attempts.ended(item.data_id):
+                log.warning("ingest: stream %s ended the service and is left alone", item.data_id)
+                continue
+            with self._lock, attempts.working(item.data_id):
                 try:
                     self._tell(self._stream(item.data_id))
                 except (OSError, sqlite3.Error, BeamstreamError) as error:
@@ -130,7 +140,7 @@ class Streams:
                 "run": stream.told.item.run,
                 "chunks": len(stream.frames),
                 "consecutive": stream.consecutive,
-                "frames": sum(stream.frames.values()),
+                "frames": stream.total,
                 "rows": stream.rows,
                 "again": int(again),
                 "ended": stream.item.ended,
@@ -140,6 +150,12 @@ class Streams:
     def _stream(self, data_id: str) -> Stream:
         stream = self._open.get(data_id)
         if stream is None:
+            if self._attempts is not None and self._attempts.ended(data_id):
+                raise Refusal(
+                    409,
+                    f"ingest: stream {data_id} is left alone, the service ended when it was resumed; "
+                    f"beamstream runs retry {data_id}",
+                )
             item = self._catalogue.item(data_id, "rheed")
             files = StreamFiles(self.directory / item.data_id)
             told = ToldRun(item, self._journal, self._catalogue)
@@ -174,7 +190,7 @@ class Streams:
         if stream.first is not None:
             stream.files.publish(stream.first, stream.rows, durable=True)
             documents = StreamDocuments(stream.told.item, stream.files, stream.first)
-            stream.told.more(documents.account(sum(stream.frames.values()), stream.rows))
+            stream.told.more(documents.account(stream.total, stream.rows))
             num_events = {"primary": stream.rows, "ledger": 1}
         stream.told.end(ended, stream.reason(), num_events)
         self._catalogue.set_told(stream.item.data_id)

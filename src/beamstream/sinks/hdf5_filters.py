@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from beamstream.errors import CodecError
 from beamstream.frames import Frame, Geometry
 
 _LZ4_HEADER = struct.Struct(">QII")  # decoded bytes, block bytes, compressed bytes of the only block
@@ -84,6 +85,11 @@ def as_chunk(frame: Frame) -> tuple[int, Any]:
     if codec == "bslz4":
         return 0, _BITSHUFFLE_HEADER.pack(nbytes, _bitshuffle_block(frame.geometry)) + payload.tobytes()
     return 0, _LZ4_HEADER.pack(nbytes, nbytes, payload.size) + payload.tobytes()
+
+
+def does_not_decode(error: Exception) -> bool:
+    """Whether an error of reading says that a frame's bytes are damaged, and not that the file cannot be read."""
+    return isinstance(error, CodecError) or "filter" in str(error)  # how HDF5 names a chunk that does not decode
 
 
 def _has_header(frame: Frame) -> bool:

@@ -1,17 +1,18 @@
 """Read the pixels of a recorded HDF5 file row by row, also while it grows."""
 
 import os
-from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream import codecs
 from beamstream.errors import CodecError, SinkError
 from beamstream.sinks.direct import PAGE, page_up
-from beamstream.sinks.hdf5_filters import codec_of
+from beamstream.sinks.hdf5_filters import does_not_decode
+
+if TYPE_CHECKING:
+    from beamstream.sinks.hdf5_checked import CheckedDataset
 
 _WRITER = "beamstream"
 
@@ -34,7 +35,10 @@ def row_reader(path: Path, dataset: Any, *, live: bool) -> RowReader:
     ours = dataset.file.attrs.get("creator", "") == _WRITER
     if plain and ours and dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])) >= PAGE:
         return _Placed(path, dataset, live)
-    return _Decoded(dataset)
+    from beamstream.sinks.hdf5_checked import CheckedDataset, checked
+
+    frames = checked(dataset)
+    return _Compressed(frames) if isinstance(frames, CheckedDataset) else _Decoded(dataset)
 
 
 class _Placed:
@@ -97,51 +101,39 @@ class _Placed:
             os.close(fd)
 
 
-class _Decoded:
-    """Compressed chunks, chunks of less than a page, and files of others, read by HDF5.
+class _Compressed:
+    """Frames that were compressed elsewhere, decoded by us."""
 
-    Its filters for lz4 and bitshuffle (hdf5plugin 7.1) believe the lengths in a chunk, and read beyond its end. So what
-    cameras compressed is decoded by us, which is faster as well. With bslz4 HDF5 is: it gets what was checked.
-    """
-
-    def __init__(self, dataset: Any) -> None:
-        import hdf5plugin  # noqa: F401  # registers its filters
-
-        self._dataset = dataset
-        self._codec = codec_of(dataset)
-        self._rest = (0,) * (len(dataset.shape) - 1)
+    def __init__(self, frames: "CheckedDataset") -> None:
+        self._frames = frames
 
     def read(self, row: int, stop: int, out: NDArray[Any]) -> None:
-        if row >= self._dataset.shape[0]:
-            self._dataset.refresh()
-        try:
-            if not (self._codec and self._decode(row, out)):
-                self._dataset.read_direct(out, np.s_[row])
-        except (OSError, CodecError) as error:
-            if not does_not_decode(error):
-                raise
-            path = self._dataset.file.filename
-            raise CodecError(f"{path}: frame {row} does not decode: {error}; it was recorded as it came") from error
-
-    def _decode(self, row: int, out: NDArray[Any]) -> bool:
-        """Decode a row, or leave it to HDF5."""
-        try:
-            mask, chunk = self._dataset.id.read_direct_chunk((row, *self._rest))
-        except OSError:
-            return False  # it has no chunk: HDF5 fills the row, or names what is wrong
-        if mask:  # plain pixels
-            return False
-        dtype, shape = self._dataset.dtype, self._dataset.shape[1:]
-        if self._codec == "bslz4":
-            codecs.check(chunk, self._codec, prod(shape) * dtype.itemsize, itemsize=dtype.itemsize)
-            return False
-        np.copyto(out, codecs.decode(self._codec, np.frombuffer(chunk, np.uint8), dtype, shape))
-        return True
+        if row >= self._frames.shape[0]:
+            self._frames.refresh()
+        self._frames.read_frame(row, out)
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-def does_not_decode(error: Exception) -> bool:
-    """Whether an error of reading says that a frame's bytes are damaged, and not that the file cannot be read."""
-    return isinstance(error, CodecError) or "filter" in str(error)  # how HDF5 names a chunk that does not decode
+class _Decoded:
+    """Chunks of less than a page, and files of others, read by HDF5."""
+
+    def __init__(self, dataset: Any) -> None:
+        import hdf5plugin  # noqa: F401  # registers its filters
+
+        self._dataset = dataset
+
+    def read(self, row: int, stop: int, out: NDArray[Any]) -> None:
+        if row >= self._dataset.shape[0]:
+            self._dataset.refresh()
+        try:
+            self._dataset.read_direct(out, np.s_[row])
+        except OSError as error:
+            if not does_not_decode(error):
+                raise
+            path = self._dataset.file.filename
+            raise CodecError(f"{path}: frame {row} does not decode: {error}; it was recorded as it came") from error
+
+    def close(self) -> None:
+        """Nothing is held."""
