@@ -51,7 +51,7 @@ def test_what_is_named_and_open_takes_no_key_and_everything_else_does(address, a
             {},
             {"Authorization": f"Apikey {KEY[:-1]}"},
             {"Authorization": "Basic eDp5"},
-            {"X-API-KEY": "é"},
+            {"X-API-KEY": "wrong"},
         ):
             answer = httpx.request(method, f"http://{address}{path}", headers=headers)
             assert answer.status_code == 401, (method, path, headers)

@@ -20,7 +20,7 @@ from beamstream.archive.layout import Layout
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
 from beamstream.archive.uploads_page import UploadsPage
 from beamstream.file_uri import uri_of
-from beamstream.network.gate import EVERYTHING, Cookie, Gate, OneKey
+from beamstream.network.gate import EVERYTHING, READ, Cookie, Gate, OneKey
 
 
 def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool, hosts: Iterable[str] = ()) -> Gate:
@@ -71,7 +71,7 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
         name="archive",
         hosts=hosts,
         anonymous_read=anonymous,
-        sessions=Cookie(API_KEY_COOKIE_NAME, keys),
+        sessions=Cookie(API_KEY_COOKIE_NAME, OneKey(key, frozenset((READ,)))),  # a browser only reads
         query="api_key",
         key_at="it is in the file api_key of the archive directory",
     )

@@ -25,7 +25,7 @@ _OF_A_STREAM = ("", "/", "/frame", "/data", "/refresh", "/status")
 RULES: Sequence[Rule] = (
     Rule("GET", "/", None, query="ticket"),
     Rule("GET", "/static/{path:path}", None),  # files that hold nothing
-    Rule("POST", "/unlock", None),
+    Rule("POST", "/unlock", None, body=1 << 20),
     *(Rule("GET", path, READ) for path in ("/", "/streams", "/state")),
     *(Rule("GET", f"/streams/{{name}}{rest}", READ) for rest in _OF_A_STREAM),
     Rule(WEBSOCKET, "/streams/{name}/ws", READ),
