@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from beamstream.network.gate import Gate, OneKey, Rule
+from beamstream.network.gate import Gate
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import Limits
+from beamstream.network.rules import OneKey, Rule
 
 KEY = "0123456789abcdef0123456789abcdef"
 READ_KEY = "fedcba9876543210fedcba9876543210"

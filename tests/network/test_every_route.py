@@ -1,19 +1,14 @@
 """Every route and method that a server has: closed without a key, unless it stands in the list of what is open."""
 
 import re
-import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from serving import KEY, READ_KEY, SeveralKeys, serving
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as websocket
-
-sys.path.insert(0, str(Path(__file__).parent))  # for serving
-
-from serving import KEY, READ_KEY, SeveralKeys, serving
 
 from beamstream.archive.layout import Layout
 from beamstream.ingest.process import IngestProcess

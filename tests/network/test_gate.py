@@ -1,18 +1,13 @@
 """What gets through the gate, and what does not, without a byte of it being read."""
 
 import json
-import sys
-from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from serving import KEY, READ_KEY, Application, connect, gated, head, serving, status_of
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as websocket
-
-sys.path.insert(0, str(Path(__file__).parent))  # for serving
-
-from serving import KEY, READ_KEY, Application, connect, gated, head, serving, status_of
 
 with_key = {"Authorization": f"Apikey {KEY}"}
 with_read_key = {"X-API-KEY": READ_KEY}

@@ -1,16 +1,11 @@
 """How long a server waits for whom, and how much it takes before it has decided."""
 
-import sys
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import httpx
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # for serving
-
 from serving import KEY, Application, connect, ended, gated, head, serving, status_of
 from websockets.sync.client import connect as websocket
 

@@ -11,7 +11,7 @@ from tiled.access_control.scopes import NO_SCOPES, PUBLIC_SCOPES, SINGLE_USER_SC
 from tiled.server.authentication import get_current_scopes, get_current_scopes_websocket
 from tiled.server.utils import API_KEY_COOKIE_NAME
 
-from beamstream.network.gate import JSON_BYTES, READ, SCOPES, WEBSOCKET, WRITE, Rule
+from beamstream.network.rules import JSON_BYTES, READ, SCOPES, WEBSOCKET, WRITE, Rule
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

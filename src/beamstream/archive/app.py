@@ -20,7 +20,8 @@ from beamstream.archive.layout import Layout
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
 from beamstream.archive.uploads_page import UploadsPage
 from beamstream.file_uri import uri_of
-from beamstream.network.gate import EVERYTHING, READ, Cookie, Gate, OneKey
+from beamstream.network.gate import Gate
+from beamstream.network.rules import EVERYTHING, READ, Cookie, OneKey
 
 
 def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool, hosts: Iterable[str] = ()) -> Gate:

@@ -22,7 +22,8 @@ from beamstream.ingest.refusal import FULL, Refusal, is_no_room
 from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Chunk, Tokens
 from beamstream.ingest.uploads import Uploads
-from beamstream.network.gate import UPLOAD, Gate, Keys, Rule
+from beamstream.network.gate import Gate
+from beamstream.network.rules import UPLOAD, Keys, Rule
 
 log = logging.getLogger(__name__)
 

@@ -23,9 +23,10 @@ from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Tokens
 from beamstream.ingest.uploads import Uploads
 from beamstream.locks import open_locked, unlock
-from beamstream.network.gate import EVERYTHING, OneKey, own_names
+from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import allow_many_files
+from beamstream.network.rules import EVERYTHING, OneKey
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 
 from beamstream.live.settings import Settings
-from beamstream.network.gate import READ, Cookie, Keys, OneKey
+from beamstream.network.rules import READ, Cookie, Keys, OneKey
 
 _MAY = frozenset((READ,))
 

@@ -10,7 +10,8 @@ from beamstream.live.follower import Follower
 from beamstream.live.push import Audience
 from beamstream.live.rows_json import RowsAsJson
 from beamstream.live.status import Status
-from beamstream.network.gate import READ, WEBSOCKET, Gate, Rule
+from beamstream.network.gate import Gate
+from beamstream.network.rules import READ, WEBSOCKET, Rule
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

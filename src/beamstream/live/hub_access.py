@@ -6,7 +6,7 @@ import secrets
 import time
 
 from beamstream.live.hub_settings import HubSettings
-from beamstream.network.gate import CONTROL, READ, Cookie, Keys, OneKey, same
+from beamstream.network.rules import CONTROL, READ, Cookie, Keys, OneKey, same
 
 _TICKET_LIFE = 60.0  # s
 MAY = frozenset((READ, CONTROL))

@@ -12,7 +12,9 @@ from beamstream.live.hub_settings import HubSettings
 from beamstream.live.image_stream import ImageStream
 from beamstream.live.spectra_stream import KIND, SpectraStream
 from beamstream.live.state import State
-from beamstream.network.gate import READ, WEBSOCKET, Gate, Rule, own_names
+from beamstream.network.gate import Gate
+from beamstream.network.hosts import own_names
+from beamstream.network.rules import READ, WEBSOCKET, Rule
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -14,7 +14,7 @@ from beamstream.live.image_newest import Made, Newest
 from beamstream.live.image_page import ImagePage
 from beamstream.live.image_status import Health
 from beamstream.live.image_wish import Treated
-from beamstream.network.gate import CONTROL, SCOPES
+from beamstream.network.rules import CONTROL, SCOPES
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -16,7 +16,7 @@ from beamstream.live.follower import Follower
 from beamstream.live.push import Audience
 from beamstream.live.settings import Settings
 from beamstream.live.status import Status
-from beamstream.network.gate import own_names
+from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import allow_many_files
 

@@ -1,110 +1,42 @@
 """Gate: what stands before every application of ours, and lets in what is named, and whoever may."""
 
-import hmac
 import json
 import re
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-from urllib.parse import parse_qsl, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
+from beamstream.network.hosts import LOOPBACK_NAMES, foreign, host_name
+from beamstream.network.rules import READ, SCOPES, WEBSOCKET, Keys, Rule
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-READ, WRITE, UPLOAD, CONTROL = "read", "write", "upload", "control"
-EVERYTHING = frozenset((READ, WRITE, UPLOAD, CONTROL))
-"""What the main key of an archive may."""
-SCOPES = "beamstream.scopes"
-"""Where an application finds, in its ASGI scope, what the client may."""
-WEBSOCKET = "WEBSOCKET"
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-JSON_BYTES = 32 << 20
-_SMALL = 1 << 16  # bytes of a body that no rule speaks of
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _SLASHES = re.compile("//+")
 _NO_PATH = re.compile(r"(^|/)\.\.?(/|$)|[\\\x00-\x1f\x7f]")
+_DIGITS = 15  # of a length
 
 
-class Rule(NamedTuple):
-    """One kind of request that is let through.
+class Refused(Exception):
+    """A request that is not let through.
 
     Parameters
     ----------
-    methods : str
-        ``"GET"`` (and with it HEAD), ``"POST PUT"``, or `WEBSOCKET`.
-    path : str
-        As routers write it: ``"/streams/{name}/ws"``, ``"/api/v1/search/{path:path}"``.
-    scope : str or None
-        What a client needs; None: nothing, and its key is not looked at.
-    anonymous : bool
-        Whether a key is spared where reading is open to everybody.
-    body : int
-        Bytes of a request, at most.
-    query : str
-        A parameter that has to be in the address for the rule to hold.
+    status : int
+        Of the answer.
+    reason : str
+    headers : (str, str), ...
+        What else goes back.
     """
 
-    methods: str
-    path: str
-    scope: str | None
-    anonymous: bool = True
-    body: int = _SMALL
-    query: str = ""
-
-
-class Keys(Protocol):
-    """Who knows keys, or what stands in a ``Cookie`` header for one."""
-
-    def check(self, text: str) -> frozenset[str] | None:
-        """Return what it may; None if it is none, or not any more."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class OneKey:
-    """A key that has no end; ``""`` is none."""
-
-    key: str
-    scopes: frozenset[str]
-
-    def check(self, text: str) -> frozenset[str] | None:
-        """Return its scopes if this is the key."""
-        return self.scopes if self.key and same(text, self.key) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Cookie:
-    """A cookie that stands for a key."""
-
-    name: str
-    keys: Keys
-
-    def check(self, text: str) -> frozenset[str] | None:
-        """Return what the first cookie of that name may."""
-        for cookie in text.split(";"):
-            name, _, value = cookie.strip().partition("=")
-            if name == self.name and (scopes := self.keys.check(value)) is not None:
-                return scopes
-        return None
-
-
-class Refusal(NamedTuple):
-    """An answer that is no: the HTTP status, why, and what else its headers are."""
-
-    status: int
-    reason: str
-    headers: Sequence[tuple[str, str]] = ()
-
-
-class _Refused(Exception):
     def __init__(self, status: int, reason: str, *headers: tuple[str, str]) -> None:
         super().__init__(reason)
-        self.refusal = Refusal(status, reason, headers)
+        self.status, self.reason, self.headers = status, reason, headers
 
 
 class Gate:
@@ -156,7 +88,7 @@ class Gate:
         unlock: "Callable[[Scope], ASGIApp | None] | None" = None,
     ) -> None:
         self._app, self._keys, self._sessions = app, keys, sessions
-        self._rules = [(set(_methods(rule)), compile_path(rule.path)[0], rule) for rule in rules]
+        self._rules = [(rule.answered, compile_path(rule.path)[0], rule) for rule in rules]
         self._name, self._anonymous_read = name, anonymous_read
         self._hosts = {*LOOPBACK_NAMES, *(host.lower().rstrip(".") for host in hosts)}
         self._schemes, self._query, self._key_at = schemes, query, key_at
@@ -171,8 +103,8 @@ class Gate:
             scope |= {"path": _SLASHES.sub("/", scope["path"]), "raw_path": None}  # which Starlette would prefer
         try:
             rule = self._admit(scope)
-        except _Refused as refused:
-            await self._refuse(refused.refusal, scope, receive, send)
+        except Refused as refused:
+            await self._refuse(refused, scope, receive, send)
             return
         if scope["type"] == "http" and any(name == b"transfer-encoding" for name, _ in scope["headers"]):
             receive, send = self._counted(rule.body, scope, receive, send)
@@ -185,7 +117,7 @@ class Gate:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self._check_host(scope, headers)
         if method not in _SAFE and foreign(headers):
-            raise _Refused(403, f"{self._name}: a page from {headers['origin']} asked for it; only our own pages may")
+            raise Refused(403, f"{self._name}: a page from {headers['origin']} asked for it; only our own pages may")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         named = [] if _NO_PATH.search(scope["path"]) else self._named(scope["path"], query)
         rule = next((rule for methods, rule in named if method in methods), None)
@@ -196,27 +128,27 @@ class Gate:
             if methods and scope["type"] == "http":
                 allowed = ", ".join(sorted(methods))
                 text = f"{self._name}: {method} {scope['path']} asked for; there are {allowed}"
-                raise _Refused(405, text, ("allow", allowed))
-            raise _Refused(404, f"{self._name}: {scope['path']} is not here")
+                raise Refused(405, text, ("allow", allowed))
+            raise Refused(404, f"{self._name}: {scope['path']} is not here")
         if scopes is not None and rule.scope not in scopes:
-            raise _Refused(403, f"{self._name}: this takes a key that may {rule.scope}, the one given may not")
+            raise Refused(403, f"{self._name}: this takes a key that may {rule.scope}, the one given may not")
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > rule.body:
-            raise _Refused(413, _too_large(self._name, f"a request of {length} bytes", rule.body))
+        if not length.isdecimal() or len(length) > _DIGITS or int(length) > rule.body:
+            raise Refused(413, _too_large(self._name, f"a request of {length} bytes", rule.body))
         return rule
 
     def _check_host(self, scope: "Scope", headers: Mapping[str, str]) -> None:
         if sum(name == b"host" for name, _ in scope["headers"]) != 1:
-            raise _Refused(400, f"{self._name}: a request names its host once; send one Host header")
+            raise Refused(400, f"{self._name}: a request names its host once; send one Host header")
         name = host_name(headers["host"])
         server = scope.get("server")
         if name not in self._hosts and not (server and name == server[0]):
             reason = (
                 f"{name or headers['host']!r} is no name of this server; use its address, or add it to allowed_hosts"
             )
-            raise _Refused(421, f"{self._name}: {reason}")
+            raise Refused(421, f"{self._name}: {reason}")
 
-    def _named(self, path: str, query: Mapping[str, str]) -> list[tuple[set[str], Rule]]:
+    def _named(self, path: str, query: Mapping[str, str]) -> list[tuple[frozenset[str], Rule]]:
         """Return the rules for a path, whatever the method."""
         found = ((methods, rule) for methods, pattern, rule in self._rules if pattern.match(path))
         return [(methods, rule) for methods, rule in found if not rule.query or rule.query in query]
@@ -226,7 +158,7 @@ class Gate:
 
         Raises
         ------
-        _Refused
+        Refused
             It showed no key and needs one, or one that is none.
         """
         if rule is not None and rule.scope is None:
@@ -240,12 +172,12 @@ class Gate:
         spared = self._anonymous_read and (rule is None or (rule.anonymous and rule.scope == READ))
         if given is not None or not spared:
             challenge = f'{self._schemes[0].capitalize()} realm="beamstream {self._name}"'
-            raise _Refused(401, self._wanted(given), ("www-authenticate", challenge))
+            raise Refused(401, self._wanted(given), ("www-authenticate", challenge))
         return frozenset((READ,))
 
     def _wanted(self, given: str | None) -> str:
-        what = f"the {self._name} wants its key" if given is None else f"this is not the key of the {self._name}"
-        return f"{what}; {self._key_at}" if self._key_at else what
+        what = "no key was given" if given is None else f"a wrong key was given, this is not the key of the {self._name}"
+        return f"the {self._name} wants its key; {what}{self._key_at and f': {self._key_at}'}"
 
     def _given(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
         """Return the key that a request shows, which may be none of ours."""
@@ -265,8 +197,8 @@ class Gate:
             if came > most and not ended:
                 ended = True
                 if not begun:
-                    refusal = Refusal(413, _too_large(self._name, f"{came} bytes", most), (("connection", "close"),))
-                    await self._refuse(refusal, scope, receive, send)
+                    refused = Refused(413, _too_large(self._name, f"{came} bytes", most))
+                    await self._refuse(refused, scope, receive, send)
                 message = {"type": "http.disconnect"}
             return message
 
@@ -278,56 +210,24 @@ class Gate:
 
         return counted, once
 
-    async def _refuse(self, refusal: Refusal, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        answer = self._unlock(scope) if self._unlock is not None and refusal.status == 401 else None
+    async def _refuse(self, refused: Refused, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        answer = self._unlock(scope) if self._unlock is not None and refused.status == 401 else None
         if answer is not None and scope["type"] == "http":
             await answer(scope, receive, send)
             return
         kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
-        status = 403 if scope["type"] == "websocket" else refusal.status  # what a websocket that is not opened is
-        body = json.dumps({self._field: refusal.reason}).encode()
+        status = 403 if scope["type"] == "websocket" else refused.status  # what a websocket that is not opened is
+        body = json.dumps({self._field: refused.reason}).encode()
         headers: list[tuple[str, str]] = [
             ("content-type", "application/json"),
             ("content-length", str(len(body))),
             ("cache-control", "no-store"),
             ("x-content-type-options", "nosniff"),
-            *refusal.headers,
+            *refused.headers,
         ]
         encoded = [(name.encode(), value.encode()) for name, value in headers]
         await send({"type": f"{kind}.start", "status": status, "headers": encoded})
         await send({"type": f"{kind}.body", "body": body, "more_body": False})
-
-
-def own_names(host: str, allowed: Iterable[str] = ()) -> set[str]:
-    """Return the names that a server goes by that listens on `host`."""
-    here = socket.gethostname()
-    everywhere = {here, here.partition(".")[0]} if host in ("0.0.0.0", "::") else {host}
-    return {*everywhere, *allowed}
-
-
-def foreign(headers: Mapping[str, str]) -> bool:
-    """Return whether a page from elsewhere asks."""
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
-
-
-def same(given: str, expected: str) -> bool:
-    """Return whether two texts are equal, in a time that says nothing about either."""
-    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
-
-
-def host_name(host: str) -> str:
-    """Return a Host header without its port and brackets, in small letters; "" if it is none."""
-    try:
-        parts = urlsplit(f"//{host}")
-        return "" if parts.netloc != host or "@" in host else (parts.hostname or "").rstrip(".")
-    except ValueError:
-        return ""
-
-
-def _methods(rule: Rule) -> list[str]:
-    methods = rule.methods.split()
-    return [*methods, "HEAD"] if "GET" in methods else methods
 
 
 def _too_large(name: str, what: str, most: int) -> str:

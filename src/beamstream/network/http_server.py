@@ -1,6 +1,7 @@
 """HttpServer: how every server of ours listens and runs, under uvicorn."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 _TICKS = 3  # of 0.1 s between two looks at the deadlines
 _BACKLOG = 2048
+
+
+class _Refusals(logging.Filter):
+    """Take out what uvicorn 0.54.0 logs as an error of the application: that it refused a websocket with words."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.msg != "ASGI callable returned without completing handshake."
+
+
+_refusals = _Refusals()
 
 
 class HttpServer(uvicorn.Server):
@@ -68,6 +79,7 @@ class HttpServer(uvicorn.Server):
             timeout_graceful_shutdown=grace,
         )
         super().__init__(config)
+        logging.getLogger("uvicorn.error").addFilter(_refusals)
         self.server_state = self._connections = Connections(limits)
         self._threads, self._on_start, self._on_stop = threads, on_start, on_stop
 

@@ -18,8 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from beamstream.network.gate import JSON_BYTES, UPLOAD, Gate, OneKey, Rule
+from beamstream.network.gate import Gate
 from beamstream.network.http_server import HttpServer
+from beamstream.network.rules import JSON_BYTES, UPLOAD, OneKey, Rule
 from beamstream.rheed.service import Asked, Service
 
 log = logging.getLogger(__name__)
