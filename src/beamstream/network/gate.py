@@ -176,8 +176,9 @@ class Gate:
         return frozenset((READ,))
 
     def _wanted(self, given: str | None) -> str:
-        what = "no key was given" if given is None else f"a wrong key was given, this is not the key of the {self._name}"
-        return f"the {self._name} wants its key; {what}{self._key_at and f': {self._key_at}'}"
+        wrong = f"a wrong key was given, this is not the key of the {self._name}"
+        where = f": {self._key_at}" if self._key_at else ""
+        return f"the {self._name} wants its key; {wrong if given is not None else 'no key was given'}{where}"
 
     def _given(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
         """Return the key that a request shows, which may be none of ours."""
