@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -53,7 +54,9 @@ def archive(request, tmp_path_factory) -> Iterator[tuple[str, set[str], bool]]:
     gate._keys = SeveralKeys()
     tiled: Any = gate._app._app
     paths = {re.sub(r"\{[^}]*\}", "x", path) for path in tiled.openapi()["paths"]} | set(walk(tiled.routes))
-    assert len(paths) > 40
+    paths = {path for path in paths if path.startswith("/")}
+    assert len([path for path in paths if path.startswith("/zarr/")]) > 5
+    assert len(paths) > 60
     with serving(gate, lifespan=True) as address:
         yield f"http://{address}", paths, request.param
 
@@ -130,7 +133,8 @@ def ingest(tmp_path_factory) -> Iterator[IngestProcess]:
 def test_the_ingest_is_closed_without_its_key_but_for_a_clock_and_for_tokens(ingest):
     from beamstream.ingest.app import Service
 
-    routes = Service(*[None] * 5).routes()  # type: ignore[arg-type]
+    uploads: Any = SimpleNamespace(put=print)  # only the addresses are wanted
+    routes = Service(*[uploads] * 5).routes()
     paths = {*walk(routes), "/", "/docs", "/anything", "/upload", "/gateway"}
     for key in ({}, {"X-API-KEY": ingest.key[:-1]}):
         for (method, path), status in statuses(ingest.url, paths, **key).items():
