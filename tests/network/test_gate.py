@@ -5,9 +5,11 @@ import json
 import httpx
 import psutil
 import pytest
-from serving import KEY, READ_KEY, Application, connect, gated, head, serving, status_of
+from serving import KEY, READ_KEY, Application, SeveralKeys, connect, gated, head, serving, status_of
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as websocket
+
+from beamstream.network.rules import Cookie
 
 with_key = {"Authorization": f"Apikey {KEY}"}
 with_read_key = {"X-API-KEY": READ_KEY}
@@ -135,6 +137,16 @@ def test_a_websocket_takes_a_key_and_its_refusal_is_words(address):
     with websocket(f"ws://{address}/ws", additional_headers=with_read_key) as page:
         page.send("hello")
         assert page.recv(timeout=20) == "hello"
+
+
+def test_a_session_is_for_our_own_pages_alone(app):
+    with serving(gated(app, sessions=Cookie("session", SeveralKeys()))) as address:
+        url, cookie = f"http://{address}/data/a", {"Cookie": f"a=b; session={READ_KEY}"}
+        assert httpx.get(url, headers=cookie).json()["scopes"] == ["read"]
+        assert httpx.get(url, headers={"Cookie": f"session={READ_KEY[:-1]}"}).status_code == 401
+        assert httpx.get(url, headers={**cookie, "Origin": "http://127.0.0.1:1"}).status_code == 401
+        assert httpx.put(url, headers={**cookie, "Origin": f"http://{address}"}).status_code == 403
+        assert httpx.get(url, headers={**cookie, "X-API-KEY": "wrong"}).status_code == 401
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 300000000", "Transfer-Encoding: chunked"])

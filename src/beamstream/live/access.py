@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 
 from beamstream.live.settings import Settings
-from beamstream.network.rules import READ, Cookie, Keys, OneKey
+from beamstream.network.rules import READ, Cookie, OneKey
 
 _MAY = frozenset((READ,))
 
@@ -34,7 +34,7 @@ class Access:
         return f"{self._name}={self._session}; Path=/; HttpOnly; SameSite=Lax"
 
     @property
-    def sessions(self) -> Keys:
+    def sessions(self) -> Cookie:
         """Who knows the cookie."""
         return Cookie(self._name, OneKey("" if self.open else self._session, _MAY))
 

@@ -6,7 +6,7 @@ import secrets
 import time
 
 from beamstream.live.hub_settings import HubSettings
-from beamstream.network.rules import CONTROL, READ, Cookie, Keys, OneKey, same
+from beamstream.network.rules import CONTROL, READ, Cookie, OneKey, same
 
 _TICKET_LIFE = 60.0  # s
 MAY = frozenset((READ, CONTROL))
@@ -51,7 +51,7 @@ class HubAccess:
         return MAY if self.is_key(text) else None
 
     @property
-    def sessions(self) -> Keys:
+    def sessions(self) -> Cookie:
         """Who knows the cookie."""
         return Cookie(self._name, OneKey(self._session if self._key else "", MAY))
 

@@ -57,8 +57,9 @@ class Gate:
         Names that the server goes by, besides those of this machine alone and the address that was connected to.
     anonymous_read : bool
         Whether reading takes no key, where a rule says so.
-    sessions : Keys, optional
-        Given the ``Cookie`` header of a browser.
+    sessions : callable, optional
+        Given the ``Cookie`` header of a browser and the scope of its request; returns what it may, None for no
+        session. Not asked for a page from elsewhere: other ports of a machine are the same site.
     schemes : str
         Of the ``Authorization`` header. A key may also stand in ``X-API-KEY``.
     query : str
@@ -80,7 +81,7 @@ class Gate:
         name: str,
         hosts: Iterable[str] = (),
         anonymous_read: bool = False,
-        sessions: Keys | None = None,
+        sessions: "Callable[[str, Scope], frozenset[str] | None] | None" = None,
         schemes: Sequence[str] = ("apikey",),
         query: str = "",
         key_at: str = "",
@@ -116,12 +117,15 @@ class Gate:
         method = scope.get("method", WEBSOCKET)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self._check_host(scope, headers)
-        if method not in _SAFE and foreign(headers):
-            raise Refused(403, f"{self._name}: a page from {headers['origin']} asked for it; only our own pages may")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         named = [] if _NO_PATH.search(scope["path"]) else self._named(scope["path"], query)
         rule = next((rule for methods, rule in named if method in methods), None)
-        scopes = self._scopes(rule, headers, query)
+        elsewhere = foreign(headers)
+        if elsewhere and method not in _SAFE and not (rule and rule.from_elsewhere):
+            raise Refused(403, f"{self._name}: a page from {headers['origin']} asked for it; only our own pages may")
+        cookies = "" if elsewhere else headers.get("cookie", "")
+        session = self._sessions(cookies, scope) if self._sessions is not None and cookies else None
+        scopes = self._scopes(rule, self._given(headers, query), session)
         scope[SCOPES] = scopes if scopes is not None else frozenset()
         if rule is None:
             methods = {each for methods, _ in named for each in methods} - {WEBSOCKET}
@@ -153,7 +157,7 @@ class Gate:
         found = ((methods, rule) for methods, pattern, rule in self._rules if pattern.match(path))
         return [(methods, rule) for methods, rule in found if not rule.query or rule.query in query]
 
-    def _scopes(self, rule: Rule | None, headers: Mapping[str, str], query: Mapping[str, str]) -> frozenset[str] | None:
+    def _scopes(self, rule: Rule | None, given: str | None, session: frozenset[str] | None) -> frozenset[str] | None:
         """Return what a client may; None where that does not matter.
 
         Raises
@@ -163,10 +167,7 @@ class Gate:
         """
         if rule is not None and rule.scope is None:
             return None
-        given = self._given(headers, query)
-        scopes = self._keys.check(given) if given is not None else None
-        if given is None and self._sessions is not None:
-            scopes = self._sessions.check(headers.get("cookie", ""))
+        scopes = session if given is None else self._keys.check(given)
         if scopes is not None:
             return scopes
         spared = self._anonymous_read and (rule is None or (rule.anonymous and rule.scope == READ))

@@ -31,6 +31,8 @@ class Rule(NamedTuple):
         Bytes of a request, at most.
     query : str
         A parameter that has to be in the address for the rule to hold.
+    from_elsewhere : bool
+        Whether a page from elsewhere may ask for it: what it brings proves enough.
     """
 
     methods: str
@@ -39,6 +41,7 @@ class Rule(NamedTuple):
     anonymous: bool = True
     body: int = _SMALL
     query: str = ""
+    from_elsewhere: bool = False
 
     @property
     def answered(self) -> frozenset[str]:
@@ -48,10 +51,10 @@ class Rule(NamedTuple):
 
 
 class Keys(Protocol):
-    """Who knows keys, or what stands in a ``Cookie`` header for one."""
+    """Who knows keys."""
 
     def check(self, text: str) -> frozenset[str] | None:
-        """Return what it may; None if it is none, or not any more."""
+        """Return what a key may; None if it is none, or not any more."""
         ...
 
 
@@ -74,8 +77,8 @@ class Cookie:
     name: str
     keys: Keys
 
-    def check(self, text: str) -> frozenset[str] | None:
-        """Return what the first cookie of that name may."""
+    def __call__(self, text: str, _scope: object = None) -> frozenset[str] | None:
+        """Return what the first cookie of that name may; `text` is a ``Cookie`` header."""
         for cookie in text.split(";"):
             name, _, value = cookie.strip().partition("=")
             if name == self.name and (scopes := self.keys.check(value)) is not None:

@@ -126,7 +126,7 @@ def test_tickets_are_for_one_key_and_a_minute(monkeypatch):
 def test_without_a_key_nobody_has_control():
     access = HubAccess(HubSettings(), 1)
     assert access.check("") is None
-    assert access.sessions.check("beamstream-page-1=") is None
+    assert access.sessions("beamstream-page-1=") is None
     assert not access.take_ticket(new_ticket(""))
 
 
