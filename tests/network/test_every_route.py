@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from serving import KEY, READ_KEY, SeveralKeys, serving
 from websockets.exceptions import InvalidStatus
@@ -99,6 +100,29 @@ def test_what_the_archive_answers_besides_is_closed_even_with_its_key(archive):
     for path in ("/docs", "/redoc", "/openapi.json", "/api/graphql", "/api/v1/metrics", "/api/v1/auth/whoami"):
         assert httpx.get(url + path, headers={"X-API-KEY": KEY}).status_code == 404, path
         assert httpx.post(url + path, headers={"X-API-KEY": KEY}, json={}).status_code == 404, path
+
+
+def test_clients_of_tiled_do_what_their_key_may(archive):
+    from tiled.client import from_uri
+    from tiled.client.utils import ClientError
+
+    url = archive[0]
+    writer, reader = (from_uri(f"{url}/api/v1", api_key=key) for key in (KEY, READ_KEY))
+    try:
+        writer.write_array(np.arange(6), key="numbers", metadata={"colour": "blue"})
+        assert reader["numbers"].read().tolist() == list(range(6))
+        assert reader["numbers"].metadata["colour"] == "blue"
+        with pytest.raises(ClientError, match="may write"):
+            reader.write_array(np.arange(6), key="others")
+        with pytest.raises(ClientError, match="may write"):
+            reader.delete_contents("numbers", external_only=False)
+        zarr_json = httpx.get(f"{url}/zarr/v2/numbers/.zarray", headers={"X-API-KEY": READ_KEY})
+        assert zarr_json.json()["shape"] == [6]
+        assert httpx.get(f"{url}/zarr/v2/numbers/.zarray").status_code == 401
+        writer.delete_contents("numbers", external_only=False)
+    finally:
+        for client in (writer, reader):
+            client.context.close()
 
 
 @pytest.mark.parametrize("path", ["/ui//etc/passwd", "/ui/%2Fetc/passwd", "/ui/../../../../../../../etc/passwd"])

@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from beamstream.network.limits import Limits
 
-_WITHOUT_PROGRESS = 1.0  # s after which a request that waits for its client may be dropped for another one
+_WITHOUT_PROGRESS = 0.05  # s after which a request that waits for its client may be dropped for another one
 _LEAST_BODY = 1 / 9  # of what comes in chunks is body: one byte in each still is
 _WORKING = (9, 0.0)
 
