@@ -140,6 +140,7 @@ class ArchiveServer:
                 from beamstream.archive.app import make_app
 
                 app = make_app(layout, key, self._recordings, self._anonymous, self._hosts)
+                quiet_logs()  # importing tiled set a level of its own
                 self._server = HttpServer(
                     app,
                     limits=self._limits,

@@ -101,7 +101,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         if "//" in scope["path"]:
-            scope |= {"path": _SLASHES.sub("/", scope["path"]), "raw_path": None}  # which Starlette would prefer
+            scope.update(path=_SLASHES.sub("/", scope["path"]), raw_path=None)  # which Starlette would prefer
         try:
             rule = self._admit(scope)
         except Refused as refused:
