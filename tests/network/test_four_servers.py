@@ -1,13 +1,14 @@
-"""A thousand connections that say nothing, at each of the four servers: others get their answers."""
+"""What each of the four servers bears, as a process of its own: silence, large bodies, names of others."""
 
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import httpx
 import psutil
 import pytest
+from serving import connect, head, status_of
 
 from beamstream.archive.process import running_server
 from beamstream.ingest.process import IngestProcess
@@ -59,3 +60,25 @@ def test_a_thousand_silent_connections_keep_nobody_from_an_answer(server, many_f
             assert httpx.get(url, timeout=10).status_code == 200
         assert psutil.Process(pid).num_fds() < MANY
     assert httpx.get(url, timeout=10).status_code == 200
+
+
+def test_a_large_body_without_a_key_is_refused_at_once_and_costs_no_memory(server):
+    url, pid = server
+    at, process = httpx.URL(url), psutil.Process(pid)
+    before = process.memory_info().rss
+    address = f"{at.host}:{at.port}"
+    with connect(address) as connection:
+        connection.sendall(head(address, "PUT /api/v1/array/full/x", "Content-Length: 300000000"))
+        assert status_of(connection) in (401, 404)  # nothing of it was sent yet
+        with suppress(ConnectionError):
+            for _ in range(280):
+                connection.sendall(bytes(1 << 20))
+        assert process.memory_info().rss - before < 50 << 20
+    assert httpx.get(url, timeout=10).status_code == 200
+
+
+def test_a_page_that_makes_its_own_name_point_here_gets_nothing(server):
+    for host in ("evil.example", "127.0.0.1.evil.example:8710"):
+        answer = httpx.get(server[0], headers={"Host": host})
+        assert (answer.status_code, "is no name of this server" in answer.text) == (421, True)
+    assert httpx.get(server[0], headers={"Host": "localhost"}).status_code == 200
