@@ -145,7 +145,7 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
 
     def handle_websocket_upgrade(self) -> None:
-        if self.server_state.websockets >= self.limits.websockets:
+        if self.server_state.websockets >= self.limits.websocket_room:
             self._refuse(503, "too many websockets are open; try again later")
             return
         self.server_state.discard(self)

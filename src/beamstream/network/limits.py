@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 _MANY_FILES = 16384  # sockets and files of a process that serves
 _RESERVE = 256  # descriptors that stay free for files
+_LEAST = 16  # connections, however few files a process may open
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Limits:
     a_peer : int
         The same for one address that is not this machine.
     websockets : int
-        Open at once.
+        Open at once, with the same proviso; pages that are forgotten in a tab hold one each.
     """
 
     head: float = 10.0
@@ -45,15 +46,24 @@ class Limits:
     headers: int = 200
     connections: int = 512
     a_peer: int = 128
-    websockets: int = 512
+    websockets: int = 4096
 
     @property
     def room(self) -> int:
         """Connections that this process can have open now, websockets apart."""
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if files == resource.RLIM_INFINITY:
-            return self.connections
-        return max(16, min(self.connections, (files - min(_RESERVE, files // 2)) // 2))
+        return min(self.connections, max(_LEAST, _descriptors() // 2))
+
+    @property
+    def websocket_room(self) -> int:
+        """Websockets that this process can have open now."""
+        return min(self.websockets, max(_LEAST, _descriptors() - self.room))
+
+
+def _descriptors() -> int:
+    """Return how many sockets this process can have."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _MANY_FILES if files == resource.RLIM_INFINITY else files
+    return files - min(_RESERVE, files // 2)
 
 
 def allow_many_files() -> None:
