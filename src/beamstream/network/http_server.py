@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -38,7 +38,7 @@ class HttpServer(uvicorn.Server):
     app : ASGI application
     limits : Limits
     lifespan : bool
-        Whether the application is to hear of start and end.
+        Whether the application is called when the server starts and ends.
     websocket_message : int
         Bytes of a message that a client sends; 0: there are no websockets.
     threads : int, optional
@@ -46,7 +46,9 @@ class HttpServer(uvicorn.Server):
     grace : int
         s that answers under way have when it ends.
     on_start, on_stop : callable, optional
-        Called in a thread of their own, after the first and before the last request is answered.
+        Called in a thread of their own: when requests are answered, and before no more are.
+    tls : mapping, optional
+        What `uvicorn.Config` takes for TLS.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class HttpServer(uvicorn.Server):
         grace: int = 3,
         on_start: Callable[[], None] | None = None,
         on_stop: Callable[[], None] | None = None,
+        tls: Mapping[str, Any] | None = None,
     ) -> None:
         limits = limits or Limits()
         config = uvicorn.Config(
@@ -77,6 +80,7 @@ class HttpServer(uvicorn.Server):
             backlog=_BACKLOG,
             timeout_keep_alive=round(limits.idle),
             timeout_graceful_shutdown=grace,
+            **(tls or {}),
         )
         super().__init__(config)
         logging.getLogger("uvicorn.error").addFilter(_refusals)
@@ -89,7 +93,7 @@ class HttpServer(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
+        """Start, then call `on_start`."""
         if self._threads is not None:
             pool = ThreadPoolExecutor(self._threads, thread_name_prefix="request")
             asyncio.get_running_loop().set_default_executor(pool)
@@ -104,7 +108,7 @@ class HttpServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say so, then end."""
+        """Call `on_stop`, then end."""
         if self._on_stop is not None:
             await asyncio.to_thread(self._on_stop)
         await super().shutdown(sockets=sockets)
