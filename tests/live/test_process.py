@@ -78,7 +78,7 @@ def test_with_a_key_every_request_needs_it_and_it_is_nowhere_to_be_read(server, 
 def test_a_page_that_makes_its_own_name_point_here_gets_nothing(idle):
     for name in ("evil.example", f"evil.example:{idle.port}", "127.0.0.1.evil.example", "[", "localhost@evil"):
         status, _, body = get(idle, "/data", Host=name)
-        assert (status, "no name of this server" in json.loads(body)["error"]) == (403, True), name
+        assert (status, "no name of this server" in json.loads(body)["error"]) == (421, True), name
     for name in ("localhost", f"localhost:{idle.port}", "127.0.0.1:1", "[::1]:80", "LOCALHOST"):
         assert get(idle, "/data", Host=name)[0] == 200, name
 

@@ -2,36 +2,37 @@
 
 import asyncio
 import copy
-import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.pool import QueuePool
 from tiled.catalog import from_uri
 from tiled.config import Authentication, StreamingCacheConfig
 from tiled.media_type_registration import default_serialization_registry
 from tiled.server.app import build_app
+from tiled.server.utils import API_KEY_COOKIE_NAME
 from tiled.storage import get_storage
 
+from beamstream.archive.access import RULES, TiledAccess, new_tiled_key
 from beamstream.archive.adapters import ServedAdapters
 from beamstream.archive.asset_routes import AssetRoutes
 from beamstream.archive.file_names import PlainFileNames
 from beamstream.archive.hdf5_rows import RecordedHdf5, check_frames
 from beamstream.archive.layout import Layout
-from beamstream.archive.logs import quiet_logs
 from beamstream.archive.served_files import LARGEST_ANSWER, ServedFiles, check_registrations
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
 from beamstream.archive.ui_routes import ui_routes
 from beamstream.archive.uploads_page import UploadsPage
 from beamstream.archive.zarr_routes import ZarrRoutes
 from beamstream.file_uri import uri_of
+from beamstream.network.gate import Gate
+from beamstream.network.rules import EVERYTHING, READ, Cookie, OneKey
 
 
-def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool) -> FastAPI:
-    """Return the application; make the catalogue if there is none.
+def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool, hosts: Iterable[str] = ()) -> Gate:
+    """Return the application behind its gate; make the catalogue if there is none.
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
         Directories of recorded files that may be served, besides the archive's own.
     anonymous : bool
         Let everybody read; writing always wants the key.
+    hosts : iterable of str
+        Names of the server, see `Gate`.
     """
     decode_uris(layout.data)
     if not layout.catalog.exists():
@@ -62,12 +65,13 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
     _one_at_a_time(_tables_uri(layout))
     formats = copy.deepcopy(default_serialization_registry)
     formats.register("BlueskyRun", "application/json-seq", _documents)
+    tiled_key, keys = new_tiled_key(), OneKey(key, EVERYTHING)
     app = build_app(
         tree,
         # said in full: what is None here, tiled takes from its own environment variables
         authentication=Authentication.model_construct(
             providers=[],
-            single_user_api_key=key,
+            single_user_api_key=tiled_key,
             allow_anonymous_access=anonymous,
         ),
         server_settings={"response_bytesize_limit": LARGEST_ANSWER},
@@ -76,55 +80,18 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
     for routes in (AssetRoutes(files).routes, ZarrRoutes(LARGEST_ANSWER).routes, ui_routes()):
         _answer_first(app, routes)
     app.add_middleware(PlainFileNames)
-    app.include_router(UploadsPage(layout.directory, key, anonymous).routes)
-    return app
-
-
-class Server(uvicorn.Server):
-    """A uvicorn server that leaves signals alone and says when it has started and when it will end.
-
-    Parameters
-    ----------
-    app : FastAPI
-    on_start, on_stop : callable
-        Called in a thread of their own, after the first and before the last request is answered.
-    """
-
-    def __init__(self, app: FastAPI, on_start: Callable[[], None], on_stop: Callable[[], None]) -> None:
-        quiet_logs()
-        # no access log: its lines show URLs, and URLs may show the key
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            timeout_graceful_shutdown=3,
-            ws_max_size=2**20,
-        )
-        super().__init__(config)
-        self._on_start = on_start
-        self._on_stop = on_stop
-
-    def capture_signals(self) -> Any:
-        """Do nothing: whoever runs the server decides what a signal means."""
-        return _Nothing()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets=sockets)
-        if self.started:
-            await asyncio.to_thread(self._on_start)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say so, then end."""
-        await asyncio.to_thread(self._on_stop)
-        await super().shutdown(sockets=sockets)
-
-
-class _Nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
+    app.include_router(UploadsPage(layout.directory, key).routes)
+    return Gate(
+        TiledAccess(app, tiled_key),
+        RULES,
+        keys,
+        name="archive",
+        hosts=hosts,
+        anonymous_read=anonymous,
+        sessions=Cookie(API_KEY_COOKIE_NAME, OneKey(key, frozenset((READ,)))),  # a browser only reads
+        query="api_key",
+        key_at="it is in the file api_key of the archive directory",
+    )
 
 
 def _answer_first(app: FastAPI, router: APIRouter) -> None:

@@ -28,6 +28,7 @@ def running_server(
     port: int = 0,
     anonymous: bool = False,
     feed: bool = True,
+    allowed_hosts: Sequence[str] = (),
     timeout: float = 60.0,
 ) -> Iterator[Address]:
     """Serve an archive from a child process while the block runs; its log is ``<directory>/server.log``.
@@ -36,7 +37,7 @@ def running_server(
 
     Parameters
     ----------
-    directory, recordings, host, port, anonymous, feed
+    directory, recordings, host, port, anonymous, feed, allowed_hosts
         See `ArchiveServer`.
     timeout : float
         Until the first answer, s.
@@ -51,6 +52,7 @@ def running_server(
     command = python_module("beamstream.archive.process", str(layout.directory))
     command += ["--host", host, "--port", str(port), *(["--anonymous"] if anonymous else [])]
     command += [*([] if feed else ["--no-feed"]), *(f"--recordings={Path(p).absolute()}" for p in recordings)]
+    command += [f"--allowed-host={name}" for name in allowed_hosts]
     output = layout.directory / "server.log"
     with output.open("ab") as file:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True)
@@ -128,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--anonymous", action="store_true")
     parser.add_argument("--no-feed", dest="feed", action="store_false")
     parser.add_argument("--recordings", type=Path, action="append", default=[])
+    parser.add_argument("--allowed-host", dest="allowed_hosts", action="append", default=[])
     options = vars(parser.parse_args(arguments))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("beamstream").setLevel(logging.INFO)

@@ -15,12 +15,16 @@ from beamstream.archive.layout import Layout, make_key
 from beamstream.archive.logs import quiet_logs
 from beamstream.errors import ArchiveError
 from beamstream.locks import unlock
+from beamstream.network.hosts import own_names
+from beamstream.network.http_server import HttpServer
+from beamstream.network.limits import Limits, allow_many_files
 
 if TYPE_CHECKING:
-    from beamstream.archive.app import Server
     from beamstream.archive.feeder import Feeder
 
 log = logging.getLogger(__name__)
+
+_MESSAGE = 1 << 20  # bytes of a websocket's
 
 
 class ArchiveServer:
@@ -42,6 +46,10 @@ class ArchiveServer:
         Let everybody who reaches it read without the key; writing always wants the key.
     feed : bool
         File the runs of ``<directory>/journal``; false when a feeder runs elsewhere.
+    allowed_hosts : sequence of str
+        Names by which others reach it, besides `host`.
+    limits : Limits, optional
+        Of connections.
     """
 
     def __init__(
@@ -53,12 +61,15 @@ class ArchiveServer:
         port: int = 0,
         anonymous: bool = False,
         feed: bool = True,
+        allowed_hosts: Sequence[str] = (),
+        limits: Limits | None = None,
     ) -> None:
         self.layout = Layout(Path(directory))
         self.url = ""
         self._recordings = [Path(p).expanduser().absolute() for p in recordings]
         self._host, self._port, self._anonymous, self._feed = host, port, anonymous, feed
-        self._server: Server | None = None
+        self._hosts, self._limits = own_names(host, allowed_hosts), limits
+        self._server: HttpServer | None = None
         self._feeder: Feeder | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -73,6 +84,7 @@ class ArchiveServer:
         ArchiveError
             The port is in use, the archive is served already, the key may have been read by others.
         """
+        allow_many_files()
         with _signals(self._on_signal):
             self._run()
 
@@ -125,10 +137,18 @@ class ArchiveServer:
             with listen(self._host, self._port) as sock:
                 self.url = url_of(sock)
                 quiet_logs()
-                from beamstream.archive.app import Server, make_app
+                from beamstream.archive.app import make_app
 
-                app = make_app(layout, key, self._recordings, self._anonymous)
-                self._server = Server(app, self._on_start, self._on_stop)
+                app = make_app(layout, key, self._recordings, self._anonymous, self._hosts)
+                quiet_logs()  # importing tiled set a level of its own
+                self._server = HttpServer(
+                    app,
+                    limits=self._limits,
+                    lifespan=True,
+                    websocket_message=_MESSAGE,
+                    on_start=self._on_start,
+                    on_stop=self._on_stop,
+                )
                 self._server.should_exit = self._ending.is_set()
                 self._server.run(sockets=[sock])
             if not self._ready.is_set() and not self._ending.is_set():

@@ -87,4 +87,5 @@ def wanted(settings: "Ingest", archive: Path, asked: bool | None, port: int | No
     from beamstream.ingest.process import IngestProcess
 
     at = settings.port if port is None else port
-    return Ingesting(IngestProcess(archive, at, host=settings.host, key_file=settings.key_file))
+    options = {"host": settings.host, "key_file": settings.key_file, "allowed_hosts": settings.allowed_hosts}
+    return Ingesting(IngestProcess(archive, at, **options))

@@ -29,6 +29,10 @@ def serve(
     anonymous: Annotated[
         bool | None, typer.Option("--anonymous/--key", help="Whether readers need no key (on loopback only).")
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name that clients use for the server; repeat it."),
+    ] = None,
     recordings: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Serve recorded files of this directory too; repeat it."),
@@ -81,6 +85,7 @@ def serve(
         host=settings.host,
         port=settings.port,
         anonymous=settings.anonymous_read,
+        allowed_hosts=[*settings.allowed_hosts, *(allowed_host or [])],
     )
     uploads = wanted(config.ingest, settings.directory, ingest, ingest_port)
     page = _page(recorded_into(config, archive), live, live_port)

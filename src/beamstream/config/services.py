@@ -22,6 +22,8 @@ class Archive(Section):
         0: a free port, another one at each start.
     anonymous_read : bool
         Whether readers need no key; on the loopback interface only.
+    allowed_hosts : tuple of str
+        Names by which browsers and clients reach the server, besides its address: of a proxy, of the machine.
     start : {"process", "no"}
         Whether a session starts the server, as a process of its own, when none runs.
     """
@@ -30,6 +32,7 @@ class Archive(Section):
     host: str = Field(default="127.0.0.1", min_length=1)  # an empty one would mean every interface
     port: Whole = Field(default=8710, ge=0, le=65535)
     anonymous_read: Switch = False
+    allowed_hosts: Addresses = ()
     start: Literal["process", "no"] = "process"
 
     @model_validator(mode="after")
@@ -82,12 +85,15 @@ class Ingest(Section):
         0: a free port, another one at each start.
     key_file : Path, optional
         The key of those who upload; None: ``ingest_key`` in the archive, made at the first start.
+    allowed_hosts : tuple of str
+        Names by which clients reach the service, besides its address.
     """
 
     enabled: Switch = False
     host: str = Field(default="127.0.0.1", min_length=1)
     port: Whole = Field(default=8711, ge=0, le=65535)
     key_file: Directory | None = None
+    allowed_hosts: Addresses = ()
 
     @property
     def url(self) -> str:
@@ -111,12 +117,15 @@ class Live(Section):
     key_file : Path, optional
         The key of those who record and capture from the page; None: ``live_key`` in the archive, made at the first
         start.
+    allowed_hosts : tuple of str
+        Names by which browsers reach the page, besides its address.
     """
 
     enabled: Switch = True
     host: str = Field(default="127.0.0.1", min_length=1)
     port: Whole = Field(default=8712, ge=0, le=65535)
     key_file: Directory | None = None
+    allowed_hosts: Addresses = ()
 
 
 class Epics(Section):

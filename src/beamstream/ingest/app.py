@@ -1,12 +1,10 @@
 """The service: one function a request, the key on all but clock and uploads, an answer in words to each error."""
 
 import asyncio
-import hmac
 import logging
-import re
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
@@ -16,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from beamstream.errors import BeamstreamError
 from beamstream.ingest import messages
@@ -26,6 +23,8 @@ from beamstream.ingest.refusal import FULL, Refusal, is_no_room
 from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Chunk, Tokens
 from beamstream.ingest.uploads import Uploads
+from beamstream.network.gate import Gate
+from beamstream.network.rules import UPLOAD, Keys, Rule
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +32,12 @@ MOST_JSON = 32 << 20
 """Bytes of a message; the longest are readings of many channels."""
 _LONG = 1 << 20  # bytes of a message: it becomes ten times as much when it is understood
 _long_messages = asyncio.Semaphore(2)
-_OPEN = ("/gateway/time", "/upload/")
+LARGEST_SHARD = 1 << 30
+"""Bytes of an upload."""
 _LONGEST_ID = 200  # characters
-_SLASHES = re.compile("//+")
+_KEY_AT = "send what the archive's file ingest_key holds as X-API-KEY"
+_OPEN = {"/gateway/time": 0, "/upload/{token}": LARGEST_SHARD}
+"""Bytes that come to what takes no key: a clock, and uploads, whose token is looked at before the body."""
 
 M = TypeVar("M", bound=messages.Message)
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -147,8 +149,8 @@ class Service:
         return self._readings.keep(said.data_id, said.chunk_index, said.channels)
 
 
-def make_app(service: Service, key: str) -> ASGIApp:
-    """Return the application; `key` is what `X-API-KEY` has to say."""
+def make_app(service: Service, keys: Keys, hosts: Iterable[str] = ()) -> Gate:
+    """Return the application behind its gate; who uploads shows a key of `keys` as ``X-API-KEY``."""
     handlers: Any = {
         Refusal: _refused,
         HTTPException: _no_route,
@@ -158,34 +160,23 @@ def make_app(service: Service, key: str) -> ASGIApp:
         BeamstreamError: _failed,
         Exception: _failed,  # and its traceback goes to the log
     }
-    return _Gate(Starlette(routes=service.routes(), exception_handlers=handlers), key)
+    routes = service.routes()
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    return Gate(app, [_rule(route) for route in routes], keys, name="ingest", hosts=hosts, key_at=_KEY_AT)
 
 
-class _Gate:
-    """Let in who has the key; double slashes, which clients make of an endpoint's last one, count as one."""
-
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        self._app, self._key = app, key.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        scope["path"] = path = _SLASHES.sub("/", scope["path"])
-        scope["raw_path"] = None  # what Starlette would prefer
-        given = dict(scope["headers"]).get(b"x-api-key", b"")
-        if path.startswith(_OPEN) or hmac.compare_digest(given, self._key):
-            await self._app(scope, receive, send)
-            return
-        what = "a wrong key" if given else "no key"
-        text = f"ingest: {what} was given; send what the archive's file ingest_key holds as X-API-KEY"
-        await JSONResponse({"detail": text}, 401)(scope, receive, send)
+def _rule(route: Route) -> Rule:
+    """Return who may use a route of ours."""
+    open_ = route.path in _OPEN
+    scope, most = (None, _OPEN[route.path]) if open_ else (UPLOAD, MOST_JSON)
+    return Rule(" ".join(route.methods or ()), route.path, scope, body=most)
 
 
 def _heard(model: type[M], answer: Callable[[M, Request], Any]) -> Endpoint:
     """Return an endpoint that reads a message, and answers in a thread."""
 
     async def endpoint(request: Request) -> Response:
-        body = await _body(request)
+        body = await request.body()
         async with _long_messages if len(body) > _LONG else nullcontext():
             return await asyncio.to_thread(lambda: JSONResponse(answer(model.model_validate_json(body), request)))
 
@@ -196,19 +187,10 @@ def _told(answer: Callable[[dict[str, str]], Any]) -> Endpoint:
     """Return an endpoint that needs the address alone."""
 
     async def endpoint(request: Request) -> Response:
-        await _body(request)
+        await request.body()
         return await asyncio.to_thread(lambda: JSONResponse(answer(request.path_params)))
 
     return endpoint
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MOST_JSON:
-            raise Refusal(413, f"ingest: a message of more than {MOST_JSON} bytes came; send less at once")
-    return bytes(body)
 
 
 async def _time(_: Request) -> Response:

@@ -1,6 +1,7 @@
 """The process that takes uploads, as the one sees it who started it."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -34,6 +35,8 @@ class IngestProcess(ChildProcess):
         ``<archive>/ingest_key`` otherwise; made, mode 600, if it is missing.
     timeout : float
         s until it must answer, and that it has to end.
+    allowed_hosts : sequence of str
+        Names by which others reach it, besides `host`.
     """
 
     def __init__(
@@ -44,11 +47,12 @@ class IngestProcess(ChildProcess):
         host: str = "127.0.0.1",
         key_file: str | os.PathLike[str] | None = None,
         timeout: float = 30.0,
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         super().__init__("ingest", (), environment={**os.environ, **_ENVIRONMENT}, timeout=timeout)
         self.layout = Layout(Path(directory))
         self.key_file = Path(key_file).expanduser().absolute() if key_file else self.layout.ingest_key
-        self._host, self._port = host, port
+        self._host, self._port, self._allowed_hosts = host, port, allowed_hosts
 
     def start(self) -> Self:
         """Start the service and wait until it answers; nothing happens when it runs.
@@ -60,6 +64,7 @@ class IngestProcess(ChildProcess):
         """
         self.command = python_module("beamstream.ingest", str(self.layout.directory))
         self.command += ["--host", self._host, "--port", str(self._port), "--key-file", str(self.key_file)]
+        self.command += [f"--allowed-host={name}" for name in self._allowed_hosts]
         try:
             super().start()
         except NotConnected as error:

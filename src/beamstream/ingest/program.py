@@ -1,30 +1,23 @@
 """The process that takes uploads: it answers on one port, and ends with its standard input."""
 
 import argparse
-import asyncio
 import json
 import logging
 import os
 import signal
-import socket
 import sqlite3
 import sys
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
-
-import uvicorn
 
 from beamstream.archive.address import Address, listen, url_of
 from beamstream.archive.layout import Layout, make_key
 from beamstream.archive.refused import attempts_of
 from beamstream.attempts import Attempts
 from beamstream.errors import BeamstreamError, IngestError
-from beamstream.ingest.app import Service, make_app
+from beamstream.ingest.app import LARGEST_SHARD, Service, make_app
 from beamstream.ingest.catalogue import Catalogue
 from beamstream.ingest.journal import ResumableJournal
 from beamstream.ingest.readings import Readings
@@ -32,48 +25,18 @@ from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Tokens
 from beamstream.ingest.uploads import Uploads
 from beamstream.locks import open_locked, unlock
+from beamstream.network.hosts import own_names
+from beamstream.network.http_server import HttpServer
+from beamstream.network.limits import allow_many_files
+from beamstream.network.rules import EVERYTHING, OneKey
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
-LARGEST = 1 << 30  # bytes
 _THREADS = 24  # most of them wait for the disk
 
 
-class Server(uvicorn.Server):
-    """A uvicorn server that leaves signals alone, and says when it answers."""
-
-    def __init__(self, app: Any, ready: Any) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                log_level="warning",
-                access_log=False,  # addresses of uploads are secrets
-                lifespan="off",
-                ws="none",
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=3,
-            )
-        )
-        self._ready = ready
-
-    @contextmanager
-    def capture_signals(self) -> Any:
-        """Do nothing: `main` decides what a signal means."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ingest")
-        asyncio.get_running_loop().set_default_executor(threads)  # its own has six on a machine with two cores
-        await super().startup(sockets=sockets)
-        self._ready()
-
-
-def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
+def serve(layout: Layout, host: str, port: int, key_file: Path, allowed_hosts: Sequence[str] = ()) -> None:
     """Take uploads until SIGTERM, SIGINT or the end of standard input.
 
     Raises
@@ -94,10 +57,12 @@ def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
             attempts = Attempts(attempts_of(layout.ingest))
             streams.resume(attempts)
             readings.resume(attempts)
-            uploads = Uploads(layout.ingest / "incoming", streams, tokens, largest=LARGEST, at_once=AT_ONCE)
-            app = make_app(Service(catalogue, streams, readings, tokens, uploads), key)
+            uploads = Uploads(layout.ingest / "incoming", streams, tokens, largest=LARGEST_SHARD, at_once=AT_ONCE)
+            service = Service(catalogue, streams, readings, tokens, uploads)
+            app = make_app(service, OneKey(key, EVERYTHING), own_names(host, allowed_hosts))
             url = url_of(listening)
-            server = Server(app, lambda: _say_ready(layout, url, key_file))
+            allow_many_files()
+            server = HttpServer(app, threads=_THREADS, on_start=lambda: _say_ready(layout, url, key_file))
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: setattr(server, "should_exit", True))
             server.run(sockets=[listening])
@@ -148,12 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--key-file", type=Path)
+    parser.add_argument("--allowed-host", action="append", default=[])
     options = parser.parse_args(arguments)
     layout = Layout(options.directory)
     try:
         _log_to(layout.ingest / "ingest.log")
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-        serve(layout, options.host, options.port, options.key_file or layout.ingest_key)
+        serve(layout, options.host, options.port, options.key_file or layout.ingest_key, options.allowed_host)
     except BeamstreamError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -148,6 +148,7 @@ class ArchiveAccess:
                 host=archive.host,
                 port=archive.port,
                 anonymous=archive.anonymous_read,
+                allowed_hosts=archive.allowed_hosts,
                 timeout=_PATIENCE,
             ) as address:
                 self._ours, self.error = True, None

@@ -63,6 +63,7 @@ def page_settings(
         recordings=str(recordings / "live"),
         references=str(recordings / "references"),
         pipeline=str(pipeline.file) if pipeline is not None else "",
+        allowed_hosts=config.live.allowed_hosts,
     )
 
 

@@ -1,92 +1,47 @@
-"""Who may read: a key for the network, and on loopback a look at the names that a browser sends."""
+"""The key of the page of spectra, and the cookie that a browser gets for it."""
 
 import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from beamstream.live.settings import Settings
+from beamstream.network.rules import READ, Cookie, OneKey
 
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-
-
-class Refusal(NamedTuple):
-    """An answer that is no: the HTTP status, and why."""
-
-    status: int
-    reason: str
+_MAY = frozenset((READ,))
 
 
 class Access:
-    """Decide about each request by its headers and its query.
+    """Know the key of a page of spectra; without one everybody on this machine may read.
 
-    With a key, a request has to know it: as ``Authorization: Bearer KEY``, as ``?key=KEY``, or as the cookie that
-    a browser got in exchange. Without one, only requests to a name of this machine are answered: a page from
-    elsewhere that has its own name point at 127.0.0.1 (DNS rebinding) gets nothing.
+    A request shows it as ``Authorization: Bearer KEY``, as ``?key=KEY``, or as the cookie that a browser got in
+    exchange.
     """
 
     def __init__(self, settings: Settings, port: int) -> None:
-        self._key = settings.key
-        self._names = {*LOOPBACK_NAMES, settings.host}
-        session = hmac.new(secrets.token_bytes(32), self._key.encode(), hashlib.sha256).hexdigest()
-        self._cookie = f"beamstream-live-{port}={session}"
+        self._key = OneKey(settings.key, _MAY)
+        self._name = f"beamstream-live-{port}"
+        self._session = hmac.new(secrets.token_bytes(32), settings.key.encode(), hashlib.sha256).hexdigest()
 
     @property
     def open(self) -> bool:
         """Whether no key is needed."""
-        return not self._key
+        return not self._key.key
 
     @property
     def cookie(self) -> str:
         """What a browser that knew the key is given to set; says nothing about the key."""
-        return f"{self._cookie}; Path=/; HttpOnly; SameSite=Lax"
+        return f"{self._name}={self._session}; Path=/; HttpOnly; SameSite=Lax"
 
-    def refusal(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Refusal | None:
-        """Return why a request is not answered; None if it is."""
-        host = headers.get("host", "")
-        if not self.open:
-            return None if self._knows(headers, query) else Refusal(401, "the live page wants its key; append ?key=…")
-        if host and host_name(host) not in self._names:
-            return Refusal(
-                403,
-                f"{host_name(host)} is no name of this server; use 127.0.0.1, or give the server a key and use that",
-            )
-        return None
+    @property
+    def sessions(self) -> Cookie:
+        """Who knows the cookie."""
+        return Cookie(self._name, OneKey("" if self.open else self._session, _MAY))
 
-    def foreign(self, headers: Mapping[str, str]) -> Refusal | None:
-        """Return why a websocket is not opened: a page of somebody else asks for it."""
-        return foreign(headers)
+    def check(self, text: str) -> frozenset[str] | None:
+        """Return what a key may; None if it is not the key of this page."""
+        return self._key.check(text)
 
     def knows_by_query(self, query: Mapping[str, str]) -> bool:
         """Return whether the key is in the address."""
-        return bool(self._key) and same(query.get("key", ""), self._key)
-
-    def _knows(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and same(given.strip(), self._key):
-            return True
-        cookies = headers.get("cookie", "").split(";")
-        return self.knows_by_query(query) or any(same(c.strip(), self._cookie) for c in cookies)
-
-
-def foreign(headers: Mapping[str, str]) -> Refusal | None:
-    """Return why a websocket is not opened, or nothing done: a page of somebody else asks for it."""
-    origin = headers.get("origin")
-    if origin is None or urlsplit(origin).netloc == headers.get("host", ""):
-        return None
-    return Refusal(403, f"a page from {origin} asked for it; only our own pages may")
-
-
-def same(given: str, expected: str) -> bool:
-    """Return whether two texts are equal, in a time that says nothing about either."""
-    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
-
-
-def host_name(host: str) -> str:
-    """Return a Host header without its port and brackets."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+        return self.check(query.get("key", "")) is not None

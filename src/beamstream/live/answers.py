@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from starlette.types import Send
+    from starlette.types import Receive, Scope, Send
 
 STATIC = Path(__file__).parent / "static"
 """Where the files of the live page are; other pages share some of them."""
@@ -42,6 +42,10 @@ class Answer:
         for piece in self.body:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def __call__(self, _scope: "Scope", _receive: "Receive", send: "Send") -> None:
+        """Send it, as an ASGI application does."""
+        await self.send(send)
 
 
 def json_answer(document: Any, status: int = 200) -> Answer:
@@ -86,3 +90,8 @@ class StaticFiles:
         if file is not None and known is not None and ("etag", known) in file.headers:
             return Answer(304, file.kind, [], file.headers)
         return file
+
+    def page(self, path: str, status: int) -> Answer:
+        """Return a file that answers in place of another one, with a status of its own."""
+        file = self._files[path]
+        return Answer(status, file.kind, file.body)

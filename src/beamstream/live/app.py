@@ -1,6 +1,6 @@
 """The answers of the live page: JSON as the forerunner's clients know it, the page's files, and its websocket."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -10,12 +10,20 @@ from beamstream.live.follower import Follower
 from beamstream.live.push import Audience
 from beamstream.live.rows_json import RowsAsJson
 from beamstream.live.status import Status
+from beamstream.network.gate import Gate
+from beamstream.network.rules import READ, WEBSOCKET, Rule
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-_METHODS = ("GET", "HEAD", "OPTIONS")
 _HERE = "there are /, /data, /refresh?n_frames=, /status and /ws"
+_PATHS = ("/", "/data", "/refresh", "/status", "/static/{path:path}")
+
+RULES: Sequence[Rule] = (
+    *(Rule("GET OPTIONS", path, READ) for path in _PATHS),
+    Rule(WEBSOCKET, "/ws", READ),
+)
+"""What may be asked of the page of spectra, where it is a server of its own."""
 
 
 class App:
@@ -32,44 +40,36 @@ class App:
     ``GET /ws``
         The websocket of the page, see `beamstream.live.push`.
 
-    ``?beam=K`` chooses among several beams. What cannot be answered is ``{"error": …}``.
+    ``?beam=K`` chooses among several beams. What cannot be answered is ``{"error": …}``. Who may ask, and from which
+    page, the gate before it decides: see `gated`.
+
+    Parameters
+    ----------
+    follower : Follower
+    status : Status
+    audience : Audience
+    access : Access, optional
+        None: a part of another page.
     """
 
-    def __init__(self, follower: Follower, status: Status, audience: Audience, access: Access) -> None:
+    def __init__(self, follower: Follower, status: Status, audience: Audience, access: Access | None = None) -> None:
         self._follower, self._status, self._audience, self._access = follower, status, audience, access
         self._files = StaticFiles()
         self._texts: dict[int, RowsAsJson] = {}
         self._texts_of: object = None
-        self._more = [("access-control-allow-origin", "*")] if access.open else []
+        self._more = [("access-control-allow-origin", "*")] if access is not None and access.open else []
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        refusal = self._access.refusal(headers, query)
         if scope["type"] == "websocket":
-            refusal = refusal or self._access.foreign(headers)
-            if refusal is None and scope["path"] == "/ws":
-                await self._audience.attend(query, receive, send)
-            else:
-                await send({"type": "websocket.close"})
-            return
-        if refusal is not None:
-            await self._refuse(scope, refusal.status, refusal.reason, send)
-        elif scope["method"] not in _METHODS:
-            await refused(405, f"{scope['method']}: this server is only for reading; use GET").send(send)
+            await self._audience.attend(query, receive, send)
         elif scope["method"] == "OPTIONS":
             allowed = ("access-control-allow-methods", "GET, HEAD, OPTIONS")
             await Answer(204, "text/plain", []).send(send, [*self._more, allowed])
         else:
             await self._answer(scope["path"], headers, query, send)
-
-    async def _refuse(self, scope: "Scope", status: int, reason: str, send: "Send") -> None:
-        page = self._files.answer("/static/key.html") if scope["path"] == "/" and status == 401 else None
-        if page is not None:
-            await Answer(status, page.kind, page.body).send(send)
-        else:
-            await refused(status, reason).send(send)
 
     async def _answer(self, path: str, headers: Mapping[str, str], query: Mapping[str, str], send: "Send") -> None:
         match path:
@@ -79,7 +79,9 @@ class App:
                 await self._refresh(query).send(send, self._more)
             case "/status":
                 await json_answer(self._status.document()).send(send, self._more)
-            case "/" if self._access.knows_by_query(query):  # the key goes out of the address, into a cookie
+            case "/" if self._access is not None and self._access.knows_by_query(
+                query
+            ):  # the key goes out of the address, into a cookie
                 answer = Answer(303, "text/plain", [])
                 await answer.send(send, [("location", "/"), ("set-cookie", self._access.cookie)])
             case _:
@@ -129,6 +131,25 @@ class App:
         if beam not in self._texts:
             self._texts[beam] = RowsAsJson(history, beam)
         return self._texts[beam]
+
+
+def gated(app: App, access: Access, hosts: Iterable[str]) -> Gate:
+    """Return the page of spectra behind its gate."""
+    key_page = StaticFiles().page("/static/key.html", 401)
+    return Gate(
+        app,
+        RULES,
+        access,
+        name="live page",
+        hosts=hosts,
+        anonymous_read=access.open,
+        sessions=access.sessions,
+        schemes=("bearer", "apikey"),
+        query="key",
+        key_at="append ?key=…",
+        field="error",
+        unlock=lambda scope: key_page if scope["path"] == "/" else None,
+    )
 
 
 def _whole(query: Mapping[str, str], name: str, *, least: int) -> int | None:

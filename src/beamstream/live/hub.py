@@ -1,32 +1,32 @@
 """The process that serves the live page of an instrument: it ends with its stdin, and shows what others acquire."""
 
 import asyncio
-import contextlib
 import os
-import resource
 import socket
 import threading
 
 import numpy as np
-import uvicorn
 
 from beamstream.live.hub_access import HubAccess
-from beamstream.live.hub_app import HubApp
+from beamstream.live.hub_app import HubApp, gated
 from beamstream.live.hub_settings import HubSettings
-from beamstream.live.program import Lines, run_program, uvicorn_configuration
+from beamstream.live.program import Lines, end_with_signals, run_program
+from beamstream.network.http_server import HttpServer
+from beamstream.network.limits import allow_many_files
 
-_MOST_FILES = 16384  # sockets and rings; a page that is forgotten in a tab holds one
 _DEAF = 60_000  # ms for which a page may take nothing, until the kernel ends its connection
 _MOST_MESSAGE = 32768  # bytes; what a page has to say is short
 
 
 async def serve(settings: HubSettings, listening: socket.socket, lines: Lines, _early: list[bytes]) -> None:
     """Serve until stdin ends or a signal comes."""
-    _allow_many_files()
+    allow_many_files()
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAF)
     loop = asyncio.get_running_loop()
-    app = HubApp(settings, HubAccess(settings, listening.getsockname()[1]))
-    server = uvicorn.Server(uvicorn_configuration(app, _MOST_MESSAGE))
+    access = HubAccess(settings, listening.getsockname()[1])
+    app = HubApp(settings, access)
+    server = HttpServer(gated(app, access, settings), websocket_message=_MOST_MESSAGE, grace=1)
+    end_with_signals(server)
 
     def told() -> None:
         if lines.read() is None:
@@ -54,13 +54,6 @@ def _warm() -> None:
     for kind in (np.uint8, np.uint16, np.float32):
         for quality in (Quality(2, False, False), Quality(1, True, False)):
             pixels_of(np.zeros((4, 4), kind), Region(0, 0, 4, 4), quality)
-
-
-def _allow_many_files() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        many = _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (many, hard))
 
 
 def main() -> int:

@@ -4,12 +4,13 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Mapping
 
-from beamstream.live.access import LOOPBACK_NAMES, Refusal, host_name, same
 from beamstream.live.hub_settings import HubSettings
+from beamstream.network.rules import CONTROL, READ, Cookie, OneKey, same
 
 _TICKET_LIFE = 60.0  # s
+MAY = frozenset((READ, CONTROL))
+"""What the key of the page is good for."""
 
 
 def new_ticket(key: str) -> str:
@@ -23,10 +24,9 @@ def _sign(key: str, body: str) -> str:
 
 
 class HubAccess:
-    """Decide about each request by its headers.
+    """Know the key, the cookie that a browser gets for it or for a ticket, and tickets.
 
-    Reading is open on loopback, to requests for a name of this machine; beyond, it takes the key. Control always
-    takes the key, as ``Authorization: Bearer KEY`` or as the cookie that a browser got for the key or for a ticket.
+    Reading is open on loopback; beyond, it takes the key. Control always takes the key.
 
     Parameters
     ----------
@@ -37,36 +37,23 @@ class HubAccess:
 
     def __init__(self, settings: HubSettings, port: int) -> None:
         self._key = settings.key
-        self._open = settings.on_loopback
-        self._names = {*LOOPBACK_NAMES, settings.host}
-        session = hmac.new(secrets.token_bytes(32), settings.key.encode(), hashlib.sha256).hexdigest()
-        self._cookie = f"beamstream-page-{port}={session}"
+        self._session = hmac.new(secrets.token_bytes(32), settings.key.encode(), hashlib.sha256).hexdigest()
+        self._name = f"beamstream-page-{port}"
         self._used: dict[str, float] = {}
 
     @property
     def cookie(self) -> str:
         """What a browser that knew the key is given to set; says nothing about the key."""
-        return f"{self._cookie}; Path=/; HttpOnly; SameSite=Strict"
+        return f"{self._name}={self._session}; Path=/; HttpOnly; SameSite=Strict"
 
-    def refusal(self, headers: Mapping[str, str]) -> Refusal | None:
-        """Return why a request is not answered; None if it is."""
-        name = host_name(headers.get("host", ""))
-        if not self._open:
-            return (
-                None if self.may_control(headers) else Refusal(401, "the live page wants its key; open / and give it")
-            )
-        if name and name not in self._names:
-            return Refusal(403, f"{name} is no name of this server; use 127.0.0.1, or give the server a host and a key")
-        return None
+    def check(self, text: str) -> frozenset[str] | None:
+        """Return what a key may; None if it is not the key of this page."""
+        return MAY if self.is_key(text) else None
 
-    def may_control(self, headers: Mapping[str, str]) -> bool:
-        """Return whether a request comes from somebody who knew the key."""
-        if not self._key:
-            return False
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.is_key(given.strip()):
-            return True
-        return any(same(cookie.strip(), self._cookie) for cookie in headers.get("cookie", "").split(";"))
+    @property
+    def sessions(self) -> Cookie:
+        """Who knows the cookie."""
+        return Cookie(self._name, OneKey(self._session if self._key else "", MAY))
 
     def is_key(self, given: str) -> bool:
         """Return whether this is the key."""

@@ -2,17 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from beamstream.live.access import Refusal, foreign
 from beamstream.live.answers import Answer, StaticFiles, json_answer, refused
 from beamstream.live.hub_access import HubAccess
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.image_stream import ImageStream
 from beamstream.live.spectra_stream import KIND, SpectraStream
 from beamstream.live.state import State
+from beamstream.network.gate import Gate
+from beamstream.network.hosts import own_names
+from beamstream.network.rules import READ, WEBSOCKET, Rule
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -20,6 +22,17 @@ if TYPE_CHECKING:
 _MOST_BODY = 4096  # bytes
 _AFTER_A_WRONG_KEY = 0.5  # s
 _STATE_PERIOD = 1.0  # s
+_OF_A_STREAM = ("", "/", "/frame", "/data", "/refresh", "/status")
+
+RULES: Sequence[Rule] = (
+    Rule("GET", "/", None, query="ticket"),
+    Rule("GET", "/static/{path:path}", None),  # files that hold nothing
+    Rule("POST", "/unlock", None, body=1 << 20),
+    *(Rule("GET", path, READ) for path in ("/", "/streams", "/state")),
+    *(Rule("GET", f"/streams/{{name}}{rest}", READ) for rest in _OF_A_STREAM),
+    Rule(WEBSOCKET, "/streams/{name}/ws", READ),
+)
+"""What may be asked of the live page."""
 _HERE = "there are /, /streams, /state and /streams/NAME/"
 
 
@@ -37,7 +50,8 @@ class HubApp:
     ``GET /streams/NAME/…``
         See `ImageStream` and `beamstream.live.spectra_stream.SpectraStream`.
 
-    What cannot be answered is ``{"error": …}``.
+    What cannot be answered is ``{"error": …}``. Who may ask, and from which page, the gate before it decides: see
+    `gated`.
     """
 
     def __init__(self, settings: HubSettings, access: HubAccess) -> None:
@@ -51,7 +65,7 @@ class HubApp:
             if about.get("kind") == KIND:
                 self.spectra[name] = SpectraStream(name, about)
             else:
-                self.images[name] = ImageStream(name, about, settings, access, self._files)
+                self.images[name] = ImageStream(name, about, settings, self._files)
 
     async def run(self) -> None:
         """Follow what has to be followed, until cancelled."""
@@ -74,34 +88,13 @@ class HubApp:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         path: str = scope["path"]
-        refusal = self._access.refusal(headers)
-        if scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD"):
-            refusal = refusal or foreign(headers)
-        if path == "/unlock" and scope["type"] == "http" and (refusal is None or refusal.status == 401):
-            await self._unlock(scope, headers, receive, send)
-        elif refusal is not None and not (refusal.status == 401 and _needs_no_key(scope)):
-            await self._refuse(scope, refusal, send)
+        if path == "/unlock":
+            await self._unlock(receive, send)
         elif path.startswith("/streams/"):
             await self._stream(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close"})
-        elif scope["method"] not in ("GET", "HEAD"):
-            await refused(405, f"{scope['method']} {path}: this is only for reading; use GET").send(send)
         else:
-            await self._page(scope, headers, send)
-
-    async def _refuse(self, scope: "Scope", refusal: Refusal, send: "Send") -> None:
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close"})
-            return
-        asked_by_hand = scope["path"] == "/" or (scope["path"].startswith("/streams/") and scope["path"].endswith("/"))
-        page = self._files.answer("/static/unlock.html") if refusal.status == 401 and asked_by_hand else None
-        if page is not None:
-            await Answer(401, page.kind, page.body).send(send)
-        else:
-            await refused(*refusal).send(send)
+            await self._page(scope, send)
 
     async def _stream(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Hand over to one stream, which sees the rest of the path."""
@@ -117,8 +110,9 @@ class HubApp:
             known = ", ".join([*self.images, *self.spectra]) or "none"
             await refused(404, f"no stream {name!r} here; there are: {known}").send(send)
 
-    async def _page(self, scope: "Scope", headers: Mapping[str, str], send: "Send") -> None:
+    async def _page(self, scope: "Scope", send: "Send") -> None:
         path: str = scope["path"]
+        known = dict(scope["headers"]).get(b"if-none-match", b"").decode("latin-1")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         match path:
             case "/" if "ticket" in query:
@@ -128,9 +122,7 @@ class HubApp:
             case "/state":
                 await json_answer(await self._state.document()).send(send)
             case _:
-                file = self._files.answer(
-                    "/static/overview.html" if path == "/" else path, headers.get("if-none-match")
-                )
+                file = self._files.answer("/static/overview.html" if path == "/" else path, known)
                 await (file or refused(404, f"{path} is not here; {_HERE}")).send(send)
 
     def _streams(self) -> list[dict[str, Any]]:
@@ -149,11 +141,7 @@ class HubApp:
         there = any(each["name"] == stream for each in self._settings.streams)
         await Answer(303, "text/plain", []).send(send, [("location", f"/streams/{stream}/" if there else "/"), *known])
 
-    async def _unlock(self, scope: "Scope", headers: Mapping[str, str], receive: "Receive", send: "Send") -> None:
-        refusal = foreign(headers)
-        if refusal is not None or scope["method"] != "POST":
-            await refused(*(refusal or (405, "/unlock: POST the key as JSON"))).send(send)
-            return
+    async def _unlock(self, receive: "Receive", send: "Send") -> None:
         body = await _body(receive)
         try:
             key = json.loads(body)["key"]
@@ -167,11 +155,27 @@ class HubApp:
             await refused(403, "unlock: this is not the key of this page").send(send)
 
 
-def _needs_no_key(scope: "Scope") -> bool:
-    """Return whether a request may come from who does not know the key yet: a ticket, and files that say nothing."""
-    if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
-        return False
-    return scope["path"].startswith("/static/") or (scope["path"] == "/" and b"ticket=" in scope["query_string"])
+def gated(app: HubApp, access: HubAccess, settings: HubSettings) -> Gate:
+    """Return the live page of an instrument behind its gate."""
+    unlock = StaticFiles().page("/static/unlock.html", 401)
+
+    def unlocking(scope: "Scope") -> Answer | None:
+        path: str = scope["path"]
+        return unlock if path == "/" or (path.startswith("/streams/") and path.endswith("/")) else None
+
+    return Gate(
+        app,
+        RULES,
+        access,
+        name="live page",
+        hosts=own_names(settings.host, settings.allowed_hosts),
+        anonymous_read=settings.on_loopback,
+        sessions=access.sessions,
+        schemes=("bearer", "apikey"),
+        key_at="open / and give it",
+        field="error",
+        unlock=unlocking,
+    )
 
 
 async def _body(receive: "Receive") -> bytes:

@@ -37,6 +37,8 @@ class HubSettings:
         Directory of darks and flats; ``""`` for none.
     pipeline : str
         Path of a pipeline file; ``""`` for none.
+    allowed_hosts : sequence of str
+        Names by which others reach the server, besides `host`.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class HubSettings:
     recordings: str = ""
     references: str = ""
     pipeline: str = ""
+    allowed_hosts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_address(self.host, self.port)

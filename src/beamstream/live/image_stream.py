@@ -7,7 +7,6 @@ from urllib.parse import parse_qsl
 
 from beamstream.live.answers import Answer, StaticFiles, refused
 from beamstream.live.feed import Feed
-from beamstream.live.hub_access import HubAccess
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.image_control import Control, in_thread
 from beamstream.live.image_file import FORMATS, encoded
@@ -15,6 +14,7 @@ from beamstream.live.image_newest import Made, Newest
 from beamstream.live.image_page import ImagePage
 from beamstream.live.image_status import Health
 from beamstream.live.image_wish import Treated
+from beamstream.network.rules import CONTROL, SCOPES
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -36,10 +36,8 @@ class ImageStream:
         The newest frame, whole, as a file; with an index, that which a paused page shows.
     """
 
-    def __init__(
-        self, name: str, about: dict[str, Any], settings: HubSettings, access: HubAccess, files: StaticFiles
-    ) -> None:
-        self._access, self._files = access, files
+    def __init__(self, name: str, about: dict[str, Any], settings: HubSettings, files: StaticFiles) -> None:
+        self._files = files
         self._feed = Feed(name, about, settings)
         self._control = Control(self._feed, settings)
         self._health = Health(self._feed)
@@ -68,13 +66,8 @@ class ImageStream:
         """Answer one request; ``scope["path"]`` is what follows the stream's address."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if scope["type"] == "websocket":
-            if scope["path"] == "/ws":
-                page = ImagePage(self._feed, self._control, self._health, self._access.may_control(headers))
-                await page.attend(receive, send)
-            else:
-                await send({"type": "websocket.close"})
-        elif scope["method"] not in ("GET", "HEAD"):
-            await refused(405, f"{scope['method']}: a stream is only for reading; use GET").send(send)
+            page = ImagePage(self._feed, self._control, self._health, CONTROL in scope[SCOPES])
+            await page.attend(receive, send)
         elif scope["path"] == "/frame":
             await (await self._file(dict(parse_qsl(scope["query_string"].decode("latin-1"))))).send(send)
         else:

@@ -4,19 +4,21 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import uvicorn
-
 from beamstream.live.access import Access
-from beamstream.live.app import App
+from beamstream.live.app import App, gated
 from beamstream.live.follower import Follower
 from beamstream.live.push import Audience
 from beamstream.live.settings import Settings
 from beamstream.live.status import Status
+from beamstream.network.hosts import own_names
+from beamstream.network.http_server import HttpServer
+from beamstream.network.limits import allow_many_files
 
 _BACKLOG = 512
 _MOST_MESSAGE = 4096  # bytes; what a page has to say is short
@@ -72,8 +74,11 @@ async def serve(settings: Settings, listening: socket.socket, lines: Lines, earl
     follower = Follower(settings.ring, settings.owner, settings.rows, lambda: audience.notify())
     status = Status(follower)
     audience = Audience(follower, status, settings)
-    app = App(follower, status, audience, Access(settings, listening.getsockname()[1]))
-    server = uvicorn.Server(uvicorn_configuration(app))
+    access = Access(settings, listening.getsockname()[1])
+    app = gated(App(follower, status, audience, access), access, own_names(settings.host, settings.allowed_hosts))
+    allow_many_files()
+    server = HttpServer(app, websocket_message=_MOST_MESSAGE, grace=1)
+    end_with_signals(server)
 
     def told() -> None:
         read = lines.read()
@@ -98,22 +103,10 @@ async def serve(settings: Settings, listening: socket.socket, lines: Lines, earl
             task.result()
 
 
-def uvicorn_configuration(app: Callable[..., Any], most: int = _MOST_MESSAGE) -> uvicorn.Config:
-    """Return how every live page is served; `most` bytes a message of a page may have."""
-    return uvicorn.Config(
-        app,
-        log_config=None,  # its lines on requests have the query, and so the key
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,  # noise does not get smaller
-        ws_max_size=most,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=1,
-    )
+def end_with_signals(server: HttpServer) -> None:
+    """Let SIGTERM and SIGINT end a server as the end of stdin does."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
 
 
 def run_loop(main: Callable[[], Any]) -> None:

@@ -37,6 +37,8 @@ class Settings:
         Spectra that are kept.
     key : str
         What every request has to know; ``""`` for none, on loopback only.
+    allowed_hosts : sequence of str
+        Names by which others reach the server, besides `host`.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class Settings:
     decibel: bool = True
     rows: int = 1200
     key: str = field(default="", repr=False)
+    allowed_hosts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_key(self.host, self.key)

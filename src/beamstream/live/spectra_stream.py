@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream.live.access import Access
 from beamstream.live.app import App
 from beamstream.live.follower import Follower
 from beamstream.live.push import Audience
@@ -60,7 +59,7 @@ class SpectraStream:
         self._follower = Follower(name, _NOBODY, _ROWS, lambda: self._audience.notify(), stokes_i)
         self._status = Status(self._follower)
         self._audience = Audience(self._follower, self._status, settings)
-        self._app = App(self._follower, self._status, self._audience, _Admitted())
+        self._app = App(self._follower, self._status, self._audience)
 
     async def run(self) -> None:
         """Follow the stream and tell pages how it goes, until cancelled."""
@@ -142,22 +141,3 @@ def judged(status: Mapping[str, Any]) -> tuple[str, str]:
     if status.get("waiting"):
         return "waiting", str(status["waiting"])
     return "waiting", "waiting for spectra" if status["age"] is None else f"no spectra for {status['age']:.0f} s"
-
-
-class _Admitted(Access):
-    """Let everybody in: the hub has looked at who asks."""
-
-    open = False  # type: ignore[assignment]
-
-    def __init__(self) -> None:
-        pass
-
-    def refusal(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
-        del headers, query
-
-    def foreign(self, headers: Mapping[str, str]) -> None:
-        del headers
-
-    def knows_by_query(self, query: Mapping[str, str]) -> bool:
-        del query
-        return False

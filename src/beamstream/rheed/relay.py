@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hmac
 import logging
 import secrets
 import socket
@@ -14,12 +13,14 @@ from urllib.parse import parse_qs
 
 import httpx
 import orjson
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from beamstream.network.gate import Gate
+from beamstream.network.http_server import HttpServer
+from beamstream.network.rules import JSON_BYTES, UPLOAD, OneKey, Rule
 from beamstream.rheed.service import Asked, Service
 
 log = logging.getLogger(__name__)
@@ -85,16 +86,11 @@ class Relay:
     async def __aenter__(self) -> Self:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        config = uvicorn.Config(
-            self._app(),
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=0,
-        )
-        self._server = _Server(config)
+        routes = self._routes()
+        rules = [Rule(" ".join(route.methods or ()), route.path, UPLOAD, body=JSON_BYTES) for route in routes]
+        keys = OneKey(self.key, frozenset((UPLOAD,)))
+        app = Gate(Starlette(routes=routes), rules, keys, name="relay", key_at="it is for its own client")
+        self._server = HttpServer(app, grace=0)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         return self
 
@@ -115,31 +111,19 @@ class Relay:
         while self._links:
             await asyncio.wait(self._links)
 
-    def _app(self) -> Starlette:
-        """Return who answers which path."""
-        return Starlette(
-            routes=[
-                Route("/physical_samples/", self._known(self._list("the samples", {409})), methods=["GET", "POST"]),
-                Route("/tags/", self._known(self._list("the tags", {400, 409})), methods=["GET", "POST"]),
-                Route("/rheed/stream/", self._known(self._begin), methods=["POST"]),
-                Route("/tool-state/stream/initialize", self._known(self._begin), methods=["POST"]),
-                *(Route(path, self._known(self._link), methods=["POST"]) for path in _LINKS),
-                Route(PRESIGN, self._known(self._presign), methods=["POST"]),
-                Route("/tool-state/stream/chunk/multi", self._known(self._take_readings), methods=["POST"]),
-                Route("/rheed/stream/{data_id}/end", self._known(self._end), methods=["POST"]),
-                Route("/tool-state/stream/{data_id}/finalize", self._known(self._end), methods=["POST"]),
-            ]
-        )
-
-    def _known(self, answer: "Answer") -> Callable[[Request], Awaitable[Response]]:
-        """Return an endpoint that answers our client alone."""
-
-        async def endpoint(request: Request) -> Response:
-            if not hmac.compare_digest(request.headers.get("x-api-key", "").encode(), self.key.encode()):
-                return _said(401, "this relay is for its own client")
-            return await answer(request, await request.body())
-
-        return endpoint
+    def _routes(self) -> list[Route]:
+        """Return who answers which path, to our client alone."""
+        return [
+            Route("/physical_samples/", _endpoint(self._list("the samples", {409})), methods=["GET", "POST"]),
+            Route("/tags/", _endpoint(self._list("the tags", {400, 409})), methods=["GET", "POST"]),
+            Route("/rheed/stream/", _endpoint(self._begin), methods=["POST"]),
+            Route("/tool-state/stream/initialize", _endpoint(self._begin), methods=["POST"]),
+            *(Route(path, _endpoint(self._link), methods=["POST"]) for path in _LINKS),
+            Route(PRESIGN, _endpoint(self._presign), methods=["POST"]),
+            Route("/tool-state/stream/chunk/multi", _endpoint(self._take_readings), methods=["POST"]),
+            Route("/rheed/stream/{data_id}/end", _endpoint(self._end), methods=["POST"]),
+            Route("/tool-state/stream/{data_id}/finalize", _endpoint(self._end), methods=["POST"]),
+        ]
 
     async def _held(self, asked: Asked, answering: Callable[[], Coroutine[Any, Any, Response]]) -> Response:
         """Answer as soon as there is an answer; who asks the same again waits for the same."""
@@ -235,11 +219,13 @@ class Relay:
 Answer = Callable[[Request, bytes], Awaitable[Response]]
 
 
-class _Server(uvicorn.Server):
-    """Leave signals to the worker."""
+def _endpoint(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint that reads what was sent."""
 
-    def capture_signals(self) -> Any:
-        return contextlib.nullcontext()
+    async def endpoint(request: Request) -> Response:
+        return await answer(request, await request.body())
+
+    return endpoint
 
 
 def _asked(what: str, request: Request, body: bytes) -> Asked:

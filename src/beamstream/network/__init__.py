@@ -1,0 +1,1 @@
+"""What every server of ours shares: how it listens, and who may ask it for what."""

@@ -1,0 +1,29 @@
+"""Names: those that a server goes by, and where a page comes from that asks."""
+
+import socket
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+def own_names(host: str, allowed: Iterable[str] = ()) -> set[str]:
+    """Return the names that a server goes by that listens on `host`."""
+    here = socket.gethostname()
+    everywhere = {here, here.partition(".")[0]} if host in ("0.0.0.0", "::") else {host}
+    return {*everywhere, *allowed}
+
+
+def foreign(headers: Mapping[str, str]) -> bool:
+    """Return whether a page from elsewhere asks."""
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+
+
+def host_name(host: str) -> str:
+    """Return a Host header without its port and brackets, in small letters; "" if it is none."""
+    try:
+        parts = urlsplit(f"//{host}")
+        return "" if parts.netloc != host or "@" in host else (parts.hostname or "").rstrip(".")
+    except ValueError:
+        return ""
