@@ -1,6 +1,8 @@
 """What others may have written is neither obeyed nor run: it is refused by name, with what to do."""
 
+import grp
 import os
+import pwd
 import struct
 import subprocess
 import sys
