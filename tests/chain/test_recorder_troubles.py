@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bluesky.utils import RunEngineInterrupted
+from small_disks import small_disk_at
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "export"))  # for read_formats
 
@@ -56,14 +57,9 @@ def slow(monkeypatch) -> str:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a filesystem of 1 MiB; skip where that is not permitted."""
-    where = tmp_path / "small"
-    where.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", str(where)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a small disk cannot be mounted here")
-    yield where
-    subprocess.run(["umount", str(where)], check=True)
+    """A filesystem of 1 MiB."""
+    with small_disk_at(tmp_path / "small", SMALL) as where:
+        yield where
 
 
 def test_a_recorder_ten_times_too_slow_is_late_and_complete(engine, chain, docs, make, tmp_path, slow):

@@ -1,7 +1,6 @@
 """A disk that fills up in the middle of a run ends it with words, in time, and with all that it took readable."""
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from bluesky.utils import FailedStatus
 from ophyd import EpicsSignalRO
+from small_disks import small_disk_at
 
 from beamstream.errors import DiskFull, SinkError
 from beamstream.frames import Geometry
@@ -30,18 +30,9 @@ PLANS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a filesystem of a few MiB; skip where that is not permitted."""
-    where = tmp_path / "small"
-    where.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", str(where)]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("a full disk cannot be made: there is no mount command")
-    if done.returncode:
-        pytest.skip(f"a full disk cannot be made: {done.stderr.strip()}")
-    yield where
-    subprocess.run(["umount", str(where)], check=True)
+    """A filesystem of a few MiB."""
+    with small_disk_at(tmp_path / "small", SMALL) as where:
+        yield where
 
 
 @pytest.fixture

@@ -8,10 +8,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -110,3 +113,16 @@ class Attached:
         except subprocess.TimeoutExpired:  # it waits for ever for a process that was killed under it
             self._strace.kill()
             self._strace.communicate(timeout=30)
+
+
+@contextmanager
+def waiting(script: Path, *arguments: object, stderr: "IO[Any] | int") -> "Iterator[subprocess.Popen[str]]":
+    """Have a script that is ready, and waits for a line on its standard input."""
+    command, pipe = [sys.executable, str(script), *map(str, arguments)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, text=True) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            yield child
+        finally:
+            child.kill()

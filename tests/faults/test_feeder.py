@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "archive"))  # for archive_se
 
 import dask
 from archive_session import SHAPE, Camera, fly, frame, make_engine
-from syscalls import Attached, Fault, faults, places
+from syscalls import Attached, Fault, faults, places, waiting
 
 from beamstream.archive.catalog import connect
 from beamstream.archive.layout import Layout
@@ -53,18 +53,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @contextmanager
 def feeder(journal: Path, served: Served) -> "Iterator[subprocess.Popen[str]]":
     """Have a feeder that waits for its beginning."""
-    pipe = subprocess.PIPE
-    command = [sys.executable, str(SESSION), str(journal), str(served.layout.directory)]
     with (
         (journal.parent / "words").open("ab") as words,
-        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=words, text=True) as child,
+        waiting(SESSION, journal, served.layout.directory, stderr=words) as child,
     ):
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "ready\n"
-            yield child
-        finally:
-            child.kill()
+        yield child
 
 
 def attempt(where: Path, served: Served, *options: str) -> None:

@@ -3,16 +3,13 @@
 import json
 import struct
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import pytest
 from faulted_session import FRAMES
-from syscalls import Attached, Fault, faults, places
+from syscalls import Attached, Fault, faults, places, waiting
 
 from beamstream.archive.recovery import recover
 from beamstream.ledger import from_event
@@ -33,21 +30,6 @@ QUICK = [
     Fault("pwrite64", 40, "error=EIO"),
     Fault("fallocate", 4, "error=ENOSPC+"),
 ]
-
-
-@contextmanager
-def session(where: Path) -> "Iterator[subprocess.Popen[str]]":
-    """Have a session that waits for its beginning."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        [sys.executable, str(SESSION), str(where)], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
-    ) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "ready\n"
-            yield child
-        finally:
-            child.kill()
 
 
 def played(child: "subprocess.Popen[str]", *options: str) -> list[dict[str, Any]]:
@@ -134,7 +116,7 @@ def check(where: Path, runs: list[dict[str, Any]]) -> None:
 def attempt(where: Path, fault: Fault) -> None:
     """Let one session meet one fault."""
     where.mkdir()
-    with session(where) as child:
+    with waiting(SESSION, where, stderr=subprocess.DEVNULL) as child:
         runs = played(child, "-o", "/dev/null", *fault.options)
     check(where, runs)
 
@@ -152,7 +134,7 @@ def test_no_call_of_a_session_is_a_place_to_lose_a_frame(tmp_path, report):
     where, trace = tmp_path / "counted", tmp_path / "trace"
     where.mkdir()
     calls = sorted({call for calls in KINDS.values() for call in calls})
-    with session(where) as child:
+    with waiting(SESSION, where, stderr=subprocess.DEVNULL) as child:
         check(where, played(child, "-y", "-o", str(trace), "-e", f"trace={','.join(calls)}"))
     tried = faults(places(trace, str(where)), KINDS)
     report("session", tmp_path, tried, attempt)

@@ -2,7 +2,6 @@
 
 import resource
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import zarr
 from by_hand import movie
+from small_disks import small_disk_at
 
 from beamstream.ingest.process import IngestProcess
 
@@ -18,18 +18,9 @@ FILM = movie(20)
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount 80 MiB of memory as a filesystem; skip where that is not permitted."""
-    where = tmp_path / "small"
-    where.mkdir()
-    try:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=80M", "tmpfs", str(where)]
-        done = subprocess.run(mount, capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("a full disk cannot be made: there is no mount command")
-    if done.returncode:
-        pytest.skip(f"a full disk cannot be made: {done.stderr.strip()}")
-    yield where
-    subprocess.run(["umount", str(where)], check=True)
+    """A filesystem of 80 MiB."""
+    with small_disk_at(tmp_path / "small", 80 << 20) as where:
+        yield where
 
 
 @pytest.mark.parametrize("left", [32 << 20, 0], ids=["little room", "none at all"])
