@@ -2,6 +2,8 @@
 
 import asyncio
 import copy
+import hashlib
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -19,9 +21,12 @@ from tiled.storage import get_storage
 from beamstream.archive.hdf5_rows import RecordedHdf5
 from beamstream.archive.layout import Layout
 from beamstream.archive.logs import quiet_logs
+from beamstream.archive.tiled_keys import TiledKeys
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
 from beamstream.archive.uploads_page import UploadsPage
 from beamstream.file_uri import uri_of
+from beamstream.network.keys import SCOPES, Keys
+from beamstream.network.sessions import Sessions
 
 
 def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool) -> FastAPI:
@@ -31,7 +36,7 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
     ----------
     layout : Layout
     key : str
-        Who shows it may read and write.
+        Who shows it may do everything; others may what their key of `Keys` says.
     recordings : sequence of Path
         Directories of recorded files that may be served, besides the archive's own.
     anonymous : bool
@@ -61,8 +66,16 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
         ),
         serialization_registry=formats,
     )
-    app.include_router(UploadsPage(layout.directory, key, anonymous).routes)
+    keys = Keys(layout.directory, {key: SCOPES})
+    access = TiledKeys(keys, Sessions(keys, cookie_name(layout)), anonymous)
+    access.install(app)
+    app.include_router(UploadsPage(layout.directory, access).routes)
     return app
+
+
+def cookie_name(layout: Layout) -> str:
+    """Return what the cookie of an archive's sessions is called: on each host and port other archives have others."""
+    return f"beamstream-archive-{hashlib.sha256(os.fsencode(layout.directory)).hexdigest()[:12]}"
 
 
 class Server(uvicorn.Server):

@@ -1,17 +1,16 @@
 """The page of uploads: how far each is and what is in the way, in a browser that reaches the archive."""
 
-import hmac
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
-from tiled.server.authentication import get_api_key
-from tiled.server.utils import API_KEY_COOKIE_NAME
+from fastapi import APIRouter, HTTPException, Request, Response
 
+from beamstream.archive.tiled_keys import TiledKeys, shown_key
+from beamstream.live.access import foreign
 from beamstream.live.answers import STATIC, Answer, StaticFiles, json_answer
+from beamstream.network.keys import READ
 from beamstream.rheed.report import statuses
 from beamstream.rheed.starting import uploads_of
 
@@ -24,9 +23,7 @@ _BELOW = "/uploads/static/"
 _FRESH = 0.3  # s
 _REST = 5  # times what a look took: with thousands of uploads, other requests are to be answered as well
 _MISSING = "the archive wants its key; it is in the file api_key of the archive directory"
-_REFUSED = "this is not the key of the archive"
-
-Given = Annotated[str | None, Depends(get_api_key)]
+_TOO_LITTLE = "this key may not read; ask for one with `beamstream key create --scope read`"
 
 
 class UploadsPage:
@@ -37,20 +34,19 @@ class UploadsPage:
     ``GET /uploads/status``
         ``{"time": s since 1970-01-01 UTC, "uploads": […]}``, the newest first; each as
         `beamstream.rheed.report.status_of` returns it. 401 without the key, where one is needed.
+    ``POST /uploads/session``
+        For a key that may read: a cookie, with which the browser may read for some hours.
 
     Parameters
     ----------
     archive : Path
         Directory of the archive.
-    key : str
-        Who shows it may read.
-    anonymous : bool
-        Let everybody read; a wrong key is refused nevertheless, as everywhere in the archive.
+    access : TiledKeys
     """
 
-    def __init__(self, archive: Path, key: str, anonymous: bool) -> None:
+    def __init__(self, archive: Path, access: TiledKeys) -> None:
         self._looks = _Looks(uploads_of(archive))
-        self._key, self._anonymous = key.encode(), anonymous
+        self._access = access
         self._files = StaticFiles([*_HERE.iterdir(), *(STATIC / name for name in _SHARED)], _BELOW)
 
     @property
@@ -59,17 +55,22 @@ class UploadsPage:
         router = APIRouter(include_in_schema=False)
         router.add_api_route("/uploads", self.page)
         router.add_api_route("/uploads/status", self.status)
+        router.add_api_route("/uploads/session", self.session, methods=["POST"])
         router.add_api_route(_BELOW + "{name}", self.file)
         return router
 
     def page(self, request: Request) -> Response:
-        """Return the page; a key in the address goes out of it, into the cookie that the rest of the archive knows."""
-        given = request.query_params.get("api_key")
-        if given is None or not self._is_key(given):
-            return self.file("uploads.html", request)
-        response = RedirectResponse("uploads", 303)
-        response.set_cookie(API_KEY_COOKIE_NAME, given, httponly=True, samesite="lax")
-        return response
+        """Return the page; a key in the address goes out of it, and the browser may read from then on."""
+        self._access.take_out_of_address(request)
+        return self.file("uploads.html", request)
+
+    def session(self, request: Request) -> Response:
+        """Return a cookie for the key that is shown."""
+        refusal = foreign(request.headers)
+        if refusal is not None:
+            raise HTTPException(*refusal)
+        self._check(request)
+        return Response(status_code=204, headers={"Set-Cookie": self._access.session(request, shown_key(request) or "")})
 
     def file(self, name: str, request: Request) -> Response:
         """Return a file of the page."""
@@ -78,16 +79,15 @@ class UploadsPage:
             raise HTTPException(404, f"{name} is not here; the page is /uploads")
         return _Answered(answer)
 
-    def status(self, given: Given) -> Response:
+    def status(self, request: Request) -> Response:
         """Return how far the uploads are; runs in a thread of the pool, since it reads files."""
-        if given is None and not self._anonymous:
-            raise HTTPException(401, _MISSING)
-        if given is not None and not self._is_key(given):
-            raise HTTPException(401, _REFUSED)
+        self._check(request)
         return _Answered(self._looks.newest())
 
-    def _is_key(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(errors="replace"), self._key)
+    def _check(self, request: Request) -> None:
+        if READ not in self._access.scopes(request):
+            given = shown_key(request) is not None
+            raise HTTPException(403 if given else 401, _TOO_LITTLE if given else _MISSING)
 
 
 class _Looks:

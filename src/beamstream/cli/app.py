@@ -15,6 +15,7 @@ from beamstream.cli import (
     ending,
     export,
     growth_rate,
+    key,
     pipeline,
     publish,
     record,
@@ -63,6 +64,7 @@ for of_a_run in (export.export, growth_rate.growth_rate, uploads.upload):
 app.command()(uploads.uploads)
 app.add_typer(runs.app, name="runs")
 app.add_typer(pipeline.app, name="pipeline")
+app.add_typer(key.app, name="key")
 app.add_typer(publish.app, name="publish")
 app.add_typer(sim.app, name="sim")
 

@@ -1,7 +1,6 @@
 """The service: one function a request, the key on all but clock and uploads, an answer in words to each error."""
 
 import asyncio
-import hmac
 import logging
 import re
 import sqlite3
@@ -25,6 +24,7 @@ from beamstream.ingest.refusal import FULL, Refusal, is_no_room
 from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Chunk, Tokens
 from beamstream.ingest.uploads import Uploads
+from beamstream.network.keys import UPLOAD, Keys
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +144,8 @@ class Service:
         return self._readings.keep(said.data_id, said.chunk_index, said.channels)
 
 
-def make_app(service: Service, key: str) -> ASGIApp:
-    """Return the application; `key` is what `X-API-KEY` has to say."""
+def make_app(service: Service, keys: Keys) -> ASGIApp:
+    """Return the application; `X-API-KEY` has to show one of the keys that may upload."""
     handlers: Any = {
         Refusal: _refused,
         HTTPException: _no_route,
@@ -155,27 +155,28 @@ def make_app(service: Service, key: str) -> ASGIApp:
         BeamstreamError: _failed,
         Exception: _failed,  # and its traceback goes to the log
     }
-    return _Gate(Starlette(routes=service.routes(), exception_handlers=handlers), key)
+    return _Gate(Starlette(routes=service.routes(), exception_handlers=handlers), keys)
 
 
 class _Gate:
     """Let in who has the key; double slashes, which clients make of an endpoint's last one, count as one."""
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        self._app, self._key = app, key.encode()
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self._app, self._keys = app, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         scope["path"] = path = _SLASHES.sub("/", scope["path"])
         scope["raw_path"] = None  # what Starlette would prefer
-        given = dict(scope["headers"]).get(b"x-api-key", b"")
-        if path.startswith(_OPEN) or hmac.compare_digest(given, self._key):
+        given = dict(scope["headers"]).get(b"x-api-key", b"").decode("latin-1")
+        scopes = self._keys.check(given)
+        if path.startswith(_OPEN) or (scopes is not None and UPLOAD in scopes):
             await self._app(scope, receive, send)
             return
-        what = "a wrong key" if given else "no key"
+        what = "no key" if not given else "a wrong key" if scopes is None else "a key that may not upload"
         text = f"ingest: {what} was given; send what the archive's file ingest_key holds as X-API-KEY"
-        await JSONResponse({"detail": text}, 401)(scope, receive, send)
+        await JSONResponse({"detail": text}, 401 if scopes is None else 403)(scope, receive, send)
 
 
 def _heard(model: type[M], answer: Callable[[M, Request], Any]) -> Endpoint:

@@ -30,6 +30,7 @@ from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Tokens
 from beamstream.ingest.uploads import Uploads
 from beamstream.locks import open_locked, unlock
+from beamstream.network.keys import UPLOAD, Keys
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
             streams.resume()
             readings.resume()
             uploads = Uploads(layout.ingest / "incoming", streams, tokens, largest=LARGEST, at_once=AT_ONCE)
-            app = make_app(Service(catalogue, streams, readings, tokens, uploads), key)
+            keys = Keys(layout.directory, {key: (UPLOAD,)})
+            app = make_app(Service(catalogue, streams, readings, tokens, uploads), keys)
             url = url_of(listening)
             server = Server(app, lambda: _say_ready(layout, url, key_file))
             for number in (signal.SIGTERM, signal.SIGINT):

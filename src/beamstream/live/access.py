@@ -1,13 +1,12 @@
 """Who may read: a key for the network, and on loopback a look at the names that a browser sends."""
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from beamstream.live.settings import Settings
+from beamstream.network.keys import READ, Keys
+from beamstream.network.sessions import Sessions
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -22,26 +21,26 @@ class Refusal(NamedTuple):
 class Access:
     """Decide about each request by its headers and its query.
 
-    With a key, a request has to know it: as ``Authorization: Bearer KEY``, as ``?key=KEY``, or as the cookie that
+    With a key, a request has to know it: as ``Authorization: Bearer KEY``, as ``?key=KEY``, or as the session that
     a browser got in exchange. Without one, only requests to a name of this machine are answered: a page from
     elsewhere that has its own name point at 127.0.0.1 (DNS rebinding) gets nothing.
     """
 
     def __init__(self, settings: Settings, port: int) -> None:
-        self._key = settings.key
         self._names = {*LOOPBACK_NAMES, settings.host}
-        session = hmac.new(secrets.token_bytes(32), self._key.encode(), hashlib.sha256).hexdigest()
-        self._cookie = f"beamstream-live-{port}={session}"
+        self._open = not settings.key
+        self._keys = Keys(None, {settings.key: (READ,)})
+        self._sessions = Sessions(self._keys, f"beamstream-live-{port}")
 
     @property
     def open(self) -> bool:
         """Whether no key is needed."""
-        return not self._key
+        return self._open
 
-    @property
-    def cookie(self) -> str:
-        """What a browser that knew the key is given to set; says nothing about the key."""
-        return f"{self._cookie}; Path=/; HttpOnly; SameSite=Lax"
+    def session(self, given: str) -> str | None:
+        """Return the ``Set-Cookie`` of a session for a key; None if it is another one."""
+        known = self._keys.identify(given)
+        return None if known is None else self._sessions.open(known, (READ,))
 
     def refusal(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Refusal | None:
         """Return why a request is not answered; None if it is."""
@@ -56,6 +55,16 @@ class Access:
         return None
 
     def foreign(self, headers: Mapping[str, str]) -> Refusal | None:
+        """Return why a websocket is not opened: a page of somebody else asks for it."""
+        return foreign(headers)
+
+    def _knows(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        shown = [given.strip() if scheme.lower() == "bearer" else "", query.get("key", "")]
+        return any(map(self._keys.check, shown)) or self._sessions.check(headers.get("cookie", "")) is not None
+
+
+def foreign(self, headers: Mapping[str, str]) -> Refusal | None:
         """Return why a websocket is not opened: a page of somebody else asks for it."""
         return foreign(headers)
 
@@ -77,11 +86,6 @@ def foreign(headers: Mapping[str, str]) -> Refusal | None:
     if origin is None or urlsplit(origin).netloc == headers.get("host", ""):
         return None
     return Refusal(403, f"a page from {origin} asked for it; only our own pages may")
-
-
-def same(given: str, expected: str) -> bool:
-    """Return whether two texts are equal, in a time that says nothing about either."""
-    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
 def host_name(host: str) -> str:

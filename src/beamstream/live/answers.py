@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from starlette.types import Send
+    from starlette.types import Receive, Send
 
 STATIC = Path(__file__).parent / "static"
 """Where the files of the live page are; other pages share some of them."""
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_MOST_BODY = 4096  # bytes
 _ALWAYS = [
     (
         b"content-security-policy",
@@ -86,3 +87,13 @@ class StaticFiles:
         if file is not None and known is not None and ("etag", known) in file.headers:
             return Answer(304, file.kind, [], file.headers)
         return file
+
+
+async def body_of(receive: "Receive") -> bytes:
+    """Return what was posted, or nothing if it is more than a key or a ticket can be."""
+    body, more = b"", True
+    while more and len(body) <= _MOST_BODY:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    return body if len(body) <= _MOST_BODY else b""

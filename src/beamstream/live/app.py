@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from beamstream.live.access import Access
-from beamstream.live.answers import Answer, StaticFiles, json_answer, refused
+from beamstream.live.answers import Answer, StaticFiles, body_of, json_answer, refused
 from beamstream.live.follower import Follower
 from beamstream.live.push import Audience
 from beamstream.live.rows_json import RowsAsJson
@@ -31,6 +31,8 @@ class App:
         See `Status`.
     ``GET /ws``
         The websocket of the page, see `beamstream.live.push`.
+    ``POST /``
+        ``key=…``: a session for a browser, where a key is needed.
 
     ``?beam=K`` chooses among several beams. What cannot be answered is ``{"error": …}``.
     """
@@ -54,7 +56,9 @@ class App:
             else:
                 await send({"type": "websocket.close"})
             return
-        if refusal is not None:
+        if scope["method"] == "POST" and scope["path"] == "/" and not self._access.open:
+            await self._enter(headers, receive, send)
+        elif refusal is not None:
             await self._refuse(scope, refusal.status, refusal.reason, send)
         elif scope["method"] not in _METHODS:
             await refused(405, f"{scope['method']}: this server is only for reading; use GET").send(send)
@@ -71,6 +75,15 @@ class App:
         else:
             await refused(status, reason).send(send)
 
+    async def _enter(self, headers: Mapping[str, str], receive: "Receive", send: "Send") -> None:
+        """Give a browser that posts the key a session."""
+        refusal = self._access.foreign(headers)
+        cookie = self._access.session(dict(parse_qsl((await body_of(receive)).decode("latin-1"))).get("key", ""))
+        if refusal is not None or cookie is None:
+            await refused(*(refusal or (403, "this is not the key of this page"))).send(send)
+        else:
+            await Answer(303, "text/plain", []).send(send, [("location", "/"), ("set-cookie", cookie)])
+
     async def _answer(self, path: str, headers: Mapping[str, str], query: Mapping[str, str], send: "Send") -> None:
         match path:
             case "/data":
@@ -79,9 +92,8 @@ class App:
                 await self._refresh(query).send(send, self._more)
             case "/status":
                 await json_answer(self._status.document()).send(send, self._more)
-            case "/" if self._access.knows_by_query(query):  # the key goes out of the address, into a cookie
-                answer = Answer(303, "text/plain", [])
-                await answer.send(send, [("location", "/"), ("set-cookie", self._access.cookie)])
+            case "/" if cookie := self._access.session(query.get("key", "")):  # the key goes out of the address
+                await Answer(303, "text/plain", []).send(send, [("location", "/"), ("set-cookie", cookie)])
             case _:
                 path = "/static/index.html" if path == "/" else path
                 file = self._files.answer(path, headers.get("if-none-match"))

@@ -43,7 +43,7 @@ class ArchiveServer:
         if not alive:
             words += "; runs wait in the journal, `beamstream serve` files them" if waiting else "; `beamstream serve`"
         elif _get(url, "/api/v1/metadata/", "")[0] == 401:
-            words += f"; links need its key in this browser: open {url}/uploads?api_key=… once"
+            words += f"; links need its key in this browser: give it once to {url}/uploads"
         return {"url": url if alive else "", "words": words, "tone": "good" if alive else "care", "waiting": waiting}
 
     def uploads(self, url: str) -> dict[str, Any] | None:

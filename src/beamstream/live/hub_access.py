@@ -1,32 +1,24 @@
-"""Who may read and who may control: a key, tickets that work once, and a cookie for browsers that had either."""
+"""Who may read and who may control: keys, tickets that work once, and sessions of browsers that had either."""
 
-import hashlib
-import hmac
-import secrets
-import time
 from collections.abc import Mapping
 
-from beamstream.live.access import LOOPBACK_NAMES, Refusal, host_name, same
+from beamstream.live.access import LOOPBACK_NAMES, Refusal, host_name
 from beamstream.live.hub_settings import HubSettings
+from beamstream.network.keys import CONTROL, READ, Keys, Known
+from beamstream.network.sessions import Sessions
+from beamstream.network.tickets import Tickets, new_ticket
 
-_TICKET_LIFE = 60.0  # s
+__all__ = ["HubAccess", "new_ticket"]
 
-
-def new_ticket(key: str) -> str:
-    """Return a ticket that opens the page once, within 60 s, for the browser that comes with it."""
-    body = f"{secrets.token_urlsafe(12)}.{int(time.time() + _TICKET_LIFE)}"
-    return f"{body}.{_sign(key, body)}"
-
-
-def _sign(key: str, body: str) -> str:
-    return hmac.new(key.encode(), f"ticket {body}".encode(), hashlib.sha256).hexdigest()[:32]
+_TICKET = Known("main0", frozenset((READ, CONTROL)))  # is given out by who has the key of the settings
 
 
 class HubAccess:
     """Decide about each request by its headers.
 
-    Reading is open on loopback, to requests for a name of this machine; beyond, it takes the key. Control always
-    takes the key, as ``Authorization: Bearer KEY`` or as the cookie that a browser got for the key or for a ticket.
+    Reading is open on loopback, to requests for a name of this machine; beyond, it takes a key that may read or
+    control. Control always takes one that may control: as ``Authorization: Bearer KEY``, or as the session that a
+    browser got for the key or for a ticket. Keys are that of the settings, and those of the archive.
 
     Parameters
     ----------
@@ -36,50 +28,42 @@ class HubAccess:
     """
 
     def __init__(self, settings: HubSettings, port: int) -> None:
-        self._key = settings.key
         self._open = settings.on_loopback
         self._names = {*LOOPBACK_NAMES, settings.host}
-        session = hmac.new(secrets.token_bytes(32), settings.key.encode(), hashlib.sha256).hexdigest()
-        self._cookie = f"beamstream-page-{port}={session}"
-        self._used: dict[str, float] = {}
-
-    @property
-    def cookie(self) -> str:
-        """What a browser that knew the key is given to set; says nothing about the key."""
-        return f"{self._cookie}; Path=/; HttpOnly; SameSite=Strict"
+        self._keys = Keys(settings.archive or None, {settings.key: (READ, CONTROL)})
+        self._sessions = Sessions(self._keys, f"beamstream-page-{port}")
+        self._tickets = Tickets(settings.key, port)
 
     def refusal(self, headers: Mapping[str, str]) -> Refusal | None:
         """Return why a request is not answered; None if it is."""
         name = host_name(headers.get("host", ""))
         if not self._open:
-            return (
-                None if self.may_control(headers) else Refusal(401, "the live page wants its key; open / and give it")
-            )
+            known = READ in self.scopes(headers)
+            return None if known else Refusal(401, "the live page wants its key; open / and give it")
         if name and name not in self._names:
             return Refusal(403, f"{name} is no name of this server; use 127.0.0.1, or give the server a host and a key")
         return None
 
     def may_control(self, headers: Mapping[str, str]) -> bool:
-        """Return whether a request comes from somebody who knew the key."""
-        if not self._key:
-            return False
+        """Return whether a request comes from somebody whose key may control, at this moment."""
+        return CONTROL in self.scopes(headers)
+
+    def scopes(self, headers: Mapping[str, str]) -> frozenset[str]:
+        """Return what the key or the session of a request may."""
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.is_key(given.strip()):
-            return True
-        return any(same(cookie.strip(), self._cookie) for cookie in headers.get("cookie", "").split(";"))
+        if scheme.lower() in ("bearer", "apikey"):
+            return self._keys.check(given.strip()) or frozenset()
+        return self._sessions.check(headers.get("cookie", "")) or frozenset()
 
-    def is_key(self, given: str) -> bool:
-        """Return whether this is the key."""
-        return bool(self._key) and same(given, self._key)
+    def identify(self, given: str) -> Known | None:
+        """Return which key a text is; None if it is none that this page has a use for."""
+        known = self._keys.identify(given)
+        return known if known is not None and READ in known.scopes else None
 
-    def take_ticket(self, ticket: str) -> bool:
-        """Return whether a ticket is good, and make it useless."""
-        body, _, signature = ticket.rpartition(".")
-        if not self._key or not same(signature, _sign(self._key, body)):
-            return False
-        now, end = time.time(), float(body.rpartition(".")[2])
-        self._used = {used: until for used, until in self._used.items() if until > now}
-        if end < now or body in self._used:
-            return False
-        self._used[body] = end
-        return True
+    def session(self, key: Known) -> str:
+        """Return the ``Set-Cookie`` of a session that may what a key may."""
+        return self._sessions.open(key, (READ, CONTROL))
+
+    def take_ticket(self, ticket: str) -> str | None:
+        """Return the ``Set-Cookie`` of a session with control, if a ticket is good; it is useless afterwards."""
+        return self.session(_TICKET) if self._tickets.take(ticket) else None

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from beamstream.live.access import Refusal, foreign
-from beamstream.live.answers import Answer, StaticFiles, json_answer, refused
+from beamstream.live.answers import Answer, StaticFiles, body_of, json_answer, refused
 from beamstream.live.hub_access import HubAccess
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.image_stream import ImageStream
 from beamstream.live.spectra_stream import KIND, SpectraStream
 from beamstream.live.state import State
+from beamstream.network.keys import CONTROL
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-_MOST_BODY = 4096  # bytes
 _AFTER_A_WRONG_KEY = 0.5  # s
 _STATE_PERIOD = 1.0  # s
 _HERE = "there are /, /streams, /state and /streams/NAME/"
@@ -28,8 +28,10 @@ class HubApp:
 
     ``GET /``
         The overview; with ``?ticket=…`` its browser may control from then on, ``&stream=NAME`` leads to that one.
+    ``POST /enter``
+        ``ticket=…&stream=…``: the same, from the page that `beamstream.network.tickets.ticket_page` writes.
     ``POST /unlock``
-        ``{"key": …}``: so may this one.
+        ``{"key": …}``: so may this one, as far as the key may.
     ``GET /streams``
         ``[{"name", "kind": "image" or "spectra", "about", "url", "connected", "rate", "delay", "lost", "words", …}]``.
     ``GET /state``
@@ -79,7 +81,9 @@ class HubApp:
         refusal = self._access.refusal(headers)
         if scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD"):
             refusal = refusal or foreign(headers)
-        if path == "/unlock" and scope["type"] == "http" and (refusal is None or refusal.status == 401):
+        if path == "/enter" and scope["type"] == "http" and scope["method"] == "POST":
+            await self._enter_by_post(headers, receive, send)
+        elif path == "/unlock" and scope["type"] == "http" and (refusal is None or refusal.status == 401):
             await self._unlock(scope, headers, receive, send)
         elif refusal is not None and not (refusal.status == 401 and _needs_no_key(scope)):
             await self._refuse(scope, refusal, send)
@@ -144,27 +148,48 @@ class HubApp:
         return documents
 
     async def _enter(self, ticket: str, stream: str, send: "Send") -> None:
-        """Give a browser that has a ticket its cookie; the ticket goes out of the address."""
-        known = [("set-cookie", self._access.cookie)] if self._access.take_ticket(ticket) else []
+        """Give a browser that has a ticket its session; the ticket goes out of the address."""
+        headers = [("location", self._page_of(stream)), *_cookie(self._access.take_ticket(ticket))]
+        await Answer(303, "text/plain", []).send(send, headers)
+
+    async def _enter_by_post(self, headers: Mapping[str, str], receive: "Receive", send: "Send") -> None:
+        """The same for a ticket that was posted, by a page from elsewhere: the ticket is the proof."""
+        refusal = self._access.refusal(headers)
+        if refusal is not None and refusal.status != 401:
+            await refused(*refusal).send(send)
+            return
+        given = dict(parse_qsl((await body_of(receive)).decode("latin-1")))
+        # no redirection: one that a page of elsewhere begins does not get the cookie (SameSite=Strict)
+        page = f'<!doctype html><meta http-equiv="refresh" content="0;url={self._page_of(given.get("stream", ""))}">'
+        more = _cookie(self._access.take_ticket(given.get("ticket", "")))
+        await Answer(200, "text/html; charset=utf-8", [page.encode()]).send(send, more)
+
+    def _page_of(self, stream: str) -> str:
         there = any(each["name"] == stream for each in self._settings.streams)
-        await Answer(303, "text/plain", []).send(send, [("location", f"/streams/{stream}/" if there else "/"), *known])
+        return f"/streams/{stream}/" if there else "/"
 
     async def _unlock(self, scope: "Scope", headers: Mapping[str, str], receive: "Receive", send: "Send") -> None:
         refusal = foreign(headers)
         if refusal is not None or scope["method"] != "POST":
             await refused(*(refusal or (405, "/unlock: POST the key as JSON"))).send(send)
             return
-        body = await _body(receive)
+        body = await body_of(receive)
         try:
             key = json.loads(body)["key"]
         except (ValueError, TypeError, KeyError, RecursionError):
             await refused(422, 'unlock: what came is not {"key": "…"}').send(send)
             return
-        if isinstance(key, str) and self._access.is_key(key):
-            await json_answer({"may_control": True}).send(send, [("set-cookie", self._access.cookie)])
+        known = self._access.identify(key) if isinstance(key, str) else None
+        if known is not None:
+            answer = json_answer({"may_control": CONTROL in known.scopes})
+            await answer.send(send, _cookie(self._access.session(known)))
         else:
             await asyncio.sleep(_AFTER_A_WRONG_KEY)
             await refused(403, "unlock: this is not the key of this page").send(send)
+
+
+def _cookie(value: str | None) -> list[tuple[str, str]]:
+    return [] if value is None else [("set-cookie", value)]
 
 
 def _needs_no_key(scope: "Scope") -> bool:
@@ -172,13 +197,3 @@ def _needs_no_key(scope: "Scope") -> bool:
     if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
         return False
     return scope["path"].startswith("/static/") or (scope["path"] == "/" and b"ticket=" in scope["query_string"])
-
-
-async def _body(receive: "Receive") -> bytes:
-    """Return what was posted, or nothing if it is too much."""
-    body, more = b"", True
-    while more and len(body) <= _MOST_BODY:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message["type"] == "http.request" and message.get("more_body", False)
-    return body if len(body) <= _MOST_BODY else b""

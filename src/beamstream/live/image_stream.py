@@ -69,7 +69,7 @@ class ImageStream:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if scope["type"] == "websocket":
             if scope["path"] == "/ws":
-                page = ImagePage(self._feed, self._control, self._health, self._access.may_control(headers))
+                page = ImagePage(self._feed, self._control, self._health, lambda: self._access.may_control(headers))
                 await page.attend(receive, send)
             else:
                 await send({"type": "websocket.close"})

@@ -1,0 +1,1 @@
+"""What every server of ours shares: who may ask it for what."""
