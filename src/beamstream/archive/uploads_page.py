@@ -70,7 +70,9 @@ class UploadsPage:
         if refusal is not None:
             raise HTTPException(*refusal)
         self._check(request)
-        return Response(status_code=204, headers={"Set-Cookie": self._access.session(request, shown_key(request) or "")})
+        return Response(
+            status_code=204, headers={"Set-Cookie": self._access.session(request, shown_key(request) or "")}
+        )
 
     def file(self, name: str, request: Request) -> Response:
         """Return a file of the page."""

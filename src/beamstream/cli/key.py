@@ -113,7 +113,9 @@ def _show(found: list[Key]) -> None:
     for key in found:
         expires = "never" if key.expires is None else _local(key.expires) + (" (over)" if key.expired else "")
         cells = (key.id, " ".join(key.scopes), _local(key.created), expires, _local(key.used))
-        made.add_row(*cells, Text(key.trouble or key.note), style="red" if key.trouble else "dim" if key.expired else "")
+        made.add_row(
+            *cells, Text(key.trouble or key.note), style="red" if key.trouble else "dim" if key.expired else ""
+        )
     out().print(made)
 
 
