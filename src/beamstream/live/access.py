@@ -64,22 +64,6 @@ class Access:
         return any(map(self._keys.check, shown)) or self._sessions.check(headers.get("cookie", "")) is not None
 
 
-def foreign(self, headers: Mapping[str, str]) -> Refusal | None:
-        """Return why a websocket is not opened: a page of somebody else asks for it."""
-        return foreign(headers)
-
-    def knows_by_query(self, query: Mapping[str, str]) -> bool:
-        """Return whether the key is in the address."""
-        return bool(self._key) and same(query.get("key", ""), self._key)
-
-    def _knows(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and same(given.strip(), self._key):
-            return True
-        cookies = headers.get("cookie", "").split(";")
-        return self.knows_by_query(query) or any(same(c.strip(), self._cookie) for c in cookies)
-
-
 def foreign(headers: Mapping[str, str]) -> Refusal | None:
     """Return why a websocket is not opened, or nothing done: a page of somebody else asks for it."""
     origin = headers.get("origin")

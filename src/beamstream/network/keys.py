@@ -195,7 +195,7 @@ class Keys:
             Somebody else could have written it, or it is no file of ours.
         """
         fd = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, "rb") as file:
+        with os.fdopen(fd, "rb") as file:
             about = os.fstat(fd)
             if not stat.S_ISREG(about.st_mode) or about.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise ValueError(f"mode {stat.S_IMODE(about.st_mode):o}, others may have written it; revoke it")
@@ -230,7 +230,7 @@ class Keys:
         except OSError as error:
             raise ArchiveError(f"keys: {self._directory} cannot be made: {error.strerror}; make room for it") from error
         try:
-            with open(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            with os.fdopen(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 json.dump(document, file)
                 file.flush()
                 os.utime(hidden, (0, 0))  # its time says when the key was used: never

@@ -84,7 +84,7 @@ def ticket_page(path: Path, url: str, ticket: str, stream: str = "") -> str:
     """
     text = _PAGE.format(url=html.escape(url), ticket=html.escape(ticket), stream=html.escape(stream))
     path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     return path.as_uri()
 
