@@ -27,6 +27,7 @@ from beamstream.archive.uploads_page import UploadsPage
 from beamstream.file_uri import uri_of
 from beamstream.network.keys import SCOPES, Keys
 from beamstream.network.sessions import Sessions
+from beamstream.network.tls import Certificate, uvicorn_options
 
 
 def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool) -> FastAPI:
@@ -86,9 +87,16 @@ class Server(uvicorn.Server):
     app : FastAPI
     on_start, on_stop : callable
         Called in a thread of their own, after the first and before the last request is answered.
+    tls : Certificate, optional
     """
 
-    def __init__(self, app: FastAPI, on_start: Callable[[], None], on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        on_start: Callable[[], None],
+        on_stop: Callable[[], None],
+        tls: Certificate | None = None,
+    ) -> None:
         quiet_logs()
         # no access log: its lines show URLs, and URLs may show the key
         config = uvicorn.Config(
@@ -98,6 +106,7 @@ class Server(uvicorn.Server):
             lifespan="on",
             timeout_graceful_shutdown=3,
             ws_max_size=2**20,
+            **uvicorn_options(tls),
         )
         super().__init__(config)
         self._on_start = on_start

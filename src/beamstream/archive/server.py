@@ -15,6 +15,7 @@ from beamstream.archive.layout import Layout, make_key
 from beamstream.archive.logs import quiet_logs
 from beamstream.errors import ArchiveError
 from beamstream.locks import unlock
+from beamstream.network.tls import Certificate, plain_text
 
 if TYPE_CHECKING:
     from beamstream.archive.app import Server
@@ -42,6 +43,8 @@ class ArchiveServer:
         Let everybody who reaches it read without the key; writing always wants the key.
     feed : bool
         File the runs of ``<directory>/journal``; false when a feeder runs elsewhere.
+    tls : Certificate, optional
+        What it speaks TLS with.
     """
 
     def __init__(
@@ -53,11 +56,13 @@ class ArchiveServer:
         port: int = 0,
         anonymous: bool = False,
         feed: bool = True,
+        tls: Certificate | None = None,
     ) -> None:
         self.layout = Layout(Path(directory))
         self.url = ""
         self._recordings = [Path(p).expanduser().absolute() for p in recordings]
         self._host, self._port, self._anonymous, self._feed = host, port, anonymous, feed
+        self._tls = tls
         self._server: Server | None = None
         self._feeder: Feeder | None = None
         self._thread: threading.Thread | None = None
@@ -123,12 +128,12 @@ class ArchiveServer:
         try:
             layout.address.unlink(missing_ok=True)  # of a server that was killed
             with listen(self._host, self._port) as sock:
-                self.url = url_of(sock)
+                self.url = url_of(sock, self._tls)
                 quiet_logs()
                 from beamstream.archive.app import Server, make_app
 
                 app = make_app(layout, key, self._recordings, self._anonymous)
-                self._server = Server(app, self._on_start, self._on_stop)
+                self._server = Server(app, self._on_start, self._on_stop, self._tls)
                 self._server.should_exit = self._ending.is_set()
                 self._server.run(sockets=[sock])
             if not self._ready.is_set() and not self._ending.is_set():
@@ -138,7 +143,9 @@ class ArchiveServer:
             unlock(lock)
 
     def _on_start(self) -> None:
-        Address(self.url, os.getpid()).write(self.layout.address)
+        Address(self.url, os.getpid(), self.certificate).write(self.layout.address)
+        if warning := plain_text("archive", self._host, self.certificate):
+            log.warning("%s", warning)
         log.info("archive: %s is served at %s, the key is in api_key", self.layout.directory, self.url)
         if self._feed:
             from beamstream.archive.feeder import Feeder
@@ -154,7 +161,12 @@ class ArchiveServer:
     def _connect(self) -> object:
         from beamstream.archive.catalog import connect
 
-        return connect(self.url, key=make_key(self.layout.key))
+        return connect(self.url, key=make_key(self.layout.key), certificate=self.certificate)
+
+    @property
+    def certificate(self) -> str:
+        """File of the certificate that it shows; "" where it speaks no TLS."""
+        return "" if self._tls is None else str(self._tls.cert)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._ending.set()

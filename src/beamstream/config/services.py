@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from beamstream.config.section import Section
-from beamstream.config.values import Addresses, Directory, OnLoss, RingMemory, Switch, Whole, is_loopback
+from beamstream.config.values import Addresses, Directory, OnLoss, RingMemory, Switch, Whole
+from beamstream.network.hosts import is_loopback
 
 
 class Archive(Section):
@@ -22,6 +23,8 @@ class Archive(Section):
         0: a free port, another one at each start.
     anonymous_read : bool
         Whether readers need no key; on the loopback interface only.
+    tls_cert, tls_key : Path, optional
+        PEM files with which the archive, its ingest and its live page speak TLS.
     start : {"process", "no"}
         Whether a session starts the server, as a process of its own, when none runs.
     """
@@ -30,6 +33,8 @@ class Archive(Section):
     host: str = Field(default="127.0.0.1", min_length=1)  # an empty one would mean every interface
     port: Whole = Field(default=8710, ge=0, le=65535)
     anonymous_read: Switch = False
+    tls_cert: Directory | None = None
+    tls_key: Directory | None = None
     start: Literal["process", "no"] = "process"
 
     @model_validator(mode="after")

@@ -31,6 +31,7 @@ from beamstream.ingest.tokens import Tokens
 from beamstream.ingest.uploads import Uploads
 from beamstream.locks import open_locked, unlock
 from beamstream.network.keys import UPLOAD, Keys
+from beamstream.network.tls import Certificate, certificate, plain_text, uvicorn_options
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ _THREADS = 24  # most of them wait for the disk
 class Server(uvicorn.Server):
     """A uvicorn server that leaves signals alone, and says when it answers."""
 
-    def __init__(self, app: Any, ready: Any) -> None:
+    def __init__(self, app: Any, ready: Any, tls: Certificate | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -55,6 +56,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=3,
+                **uvicorn_options(tls),
             )
         )
         self._ready = ready
@@ -72,7 +74,7 @@ class Server(uvicorn.Server):
         self._ready()
 
 
-def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
+def serve(layout: Layout, host: str, port: int, key_file: Path, tls: Certificate | None = None) -> None:
     """Take uploads until SIGTERM, SIGINT or the end of standard input.
 
     Raises
@@ -95,8 +97,10 @@ def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
             uploads = Uploads(layout.ingest / "incoming", streams, tokens, largest=LARGEST, at_once=AT_ONCE)
             keys = Keys(layout.directory, {key: (UPLOAD,)})
             app = make_app(Service(catalogue, streams, readings, tokens, uploads), keys)
-            url = url_of(listening)
-            server = Server(app, lambda: _say_ready(layout, url, key_file))
+            address = Address(url_of(listening, tls), os.getpid(), "" if tls is None else str(tls.cert))
+            if warning := plain_text("ingest", host, address.certificate):
+                log.warning("%s", warning)
+            server = Server(app, lambda: _say_ready(layout, address, key_file), tls)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: setattr(server, "should_exit", True))
             server.run(sockets=[listening])
@@ -107,9 +111,9 @@ def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
         unlock(lock)
 
 
-def _say_ready(layout: Layout, url: str, key_file: Path) -> None:
-    Address(url, os.getpid()).write(layout.ingest_address)
-    line = {"url": url, "key_file": str(key_file), "directory": str(layout.ingest), "pid": os.getpid()}
+def _say_ready(layout: Layout, address: Address, key_file: Path) -> None:
+    address.write(layout.ingest_address)
+    line = {"url": address.url, "key_file": str(key_file), "directory": str(layout.ingest), "pid": os.getpid()}
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
@@ -147,12 +151,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--key-file", type=Path)
+    parser.add_argument("--tls-cert", type=Path)
+    parser.add_argument("--tls-key", type=Path)
     options = parser.parse_args(arguments)
     layout = Layout(options.directory)
     try:
         _log_to(layout.ingest / "ingest.log")
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-        serve(layout, options.host, options.port, options.key_file or layout.ingest_key)
+        tls = certificate(options.tls_cert, options.tls_key)
+        serve(layout, options.host, options.port, options.key_file or layout.ingest_key, tls)
     except BeamstreamError as error:
         sys.stderr.write(f"{error}\n")
         return 1

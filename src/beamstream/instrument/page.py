@@ -64,6 +64,8 @@ def page_settings(
         recordings=str(recordings / "live"),
         references=str(recordings / "references"),
         pipeline=str(pipeline.file) if pipeline is not None else "",
+        tls_cert=str(config.archive.tls_cert or ""),
+        tls_key=str(config.archive.tls_key or ""),
     )
 
 

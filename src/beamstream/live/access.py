@@ -28,7 +28,7 @@ class Access:
 
     def __init__(self, settings: Settings, port: int) -> None:
         self._names = {*LOOPBACK_NAMES, settings.host}
-        self._open = not settings.key
+        self._open, self._secure = not settings.key, settings.tls is not None
         self._keys = Keys(None, {settings.key: (READ,)})
         self._sessions = Sessions(self._keys, f"beamstream-live-{port}")
 
@@ -40,7 +40,7 @@ class Access:
     def session(self, given: str) -> str | None:
         """Return the ``Set-Cookie`` of a session for a key; None if it is another one."""
         known = self._keys.identify(given)
-        return None if known is None else self._sessions.open(known, (READ,))
+        return None if known is None else self._sessions.open(known, (READ,), secure=self._secure)
 
     def refusal(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Refusal | None:
         """Return why a request is not answered; None if it is."""

@@ -26,7 +26,7 @@ async def serve(settings: HubSettings, listening: socket.socket, lines: Lines, _
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAF)
     loop = asyncio.get_running_loop()
     app = HubApp(settings, HubAccess(settings, listening.getsockname()[1]))
-    server = uvicorn.Server(uvicorn_configuration(app, _MOST_MESSAGE))
+    server = uvicorn.Server(uvicorn_configuration(app, _MOST_MESSAGE, settings.tls))
 
     def told() -> None:
         if lines.read() is None:

@@ -28,7 +28,7 @@ class HubAccess:
     """
 
     def __init__(self, settings: HubSettings, port: int) -> None:
-        self._open = settings.on_loopback
+        self._open, self._secure = settings.on_loopback, settings.tls is not None
         self._names = {*LOOPBACK_NAMES, settings.host}
         self._keys = Keys(settings.archive or None, {settings.key: (READ, CONTROL)})
         self._sessions = Sessions(self._keys, f"beamstream-page-{port}")
@@ -62,7 +62,7 @@ class HubAccess:
 
     def session(self, key: Known) -> str:
         """Return the ``Set-Cookie`` of a session that may what a key may."""
-        return self._sessions.open(key, (READ, CONTROL))
+        return self._sessions.open(key, (READ, CONTROL), secure=self._secure)
 
     def take_ticket(self, ticket: str) -> str | None:
         """Return the ``Set-Cookie`` of a session with control, if a ticket is good; it is useless afterwards."""

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from beamstream.errors import ConfigurationError
-from beamstream.live.settings import check_address, check_key, is_loopback
+from beamstream.live.settings import check_address, check_key
+from beamstream.network.hosts import is_loopback
+from beamstream.network.tls import Certificate, certificate
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")  # what a ring may be called: no way out of an address
 
@@ -37,6 +39,8 @@ class HubSettings:
         Directory of darks and flats; ``""`` for none.
     pipeline : str
         Path of a pipeline file; ``""`` for none.
+    tls_cert, tls_key : str
+        PEM files, see `beamstream.network.tls.Certificate`; ``""``: plain HTTP.
 
     Raises
     ------
@@ -53,10 +57,13 @@ class HubSettings:
     recordings: str = ""
     references: str = ""
     pipeline: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
 
     def __post_init__(self) -> None:
         check_address(self.host, self.port)
         check_key(self.host, self.key)
+        certificate(self.tls_cert, self.tls_key)
         names = [str(stream.get("name")) for stream in self.streams]
         for name in names:
             if not _NAME.fullmatch(name) or names.count(name) > 1:
@@ -67,6 +74,11 @@ class HubSettings:
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return is_loopback(self.host)
+
+    @property
+    def tls(self) -> Certificate | None:
+        """What the server speaks TLS with."""
+        return certificate(self.tls_cert, self.tls_key)
 
     def to_line(self) -> bytes:
         """Return one line of JSON; it has the key."""

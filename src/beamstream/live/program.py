@@ -17,6 +17,7 @@ from beamstream.live.follower import Follower
 from beamstream.live.push import Audience
 from beamstream.live.settings import Settings
 from beamstream.live.status import Status
+from beamstream.network.tls import Certificate, uvicorn_options
 
 _BACKLOG = 512
 _MOST_MESSAGE = 4096  # bytes; what a page has to say is short
@@ -73,7 +74,7 @@ async def serve(settings: Settings, listening: socket.socket, lines: Lines, earl
     status = Status(follower)
     audience = Audience(follower, status, settings)
     app = App(follower, status, audience, Access(settings, listening.getsockname()[1]))
-    server = uvicorn.Server(uvicorn_configuration(app))
+    server = uvicorn.Server(uvicorn_configuration(app, tls=settings.tls))
 
     def told() -> None:
         read = lines.read()
@@ -98,7 +99,9 @@ async def serve(settings: Settings, listening: socket.socket, lines: Lines, earl
             task.result()
 
 
-def uvicorn_configuration(app: Callable[..., Any], most: int = _MOST_MESSAGE) -> uvicorn.Config:
+def uvicorn_configuration(
+    app: Callable[..., Any], most: int = _MOST_MESSAGE, tls: Certificate | None = None
+) -> uvicorn.Config:
     """Return how every live page is served; `most` bytes a message of a page may have."""
     return uvicorn.Config(
         app,
@@ -113,6 +116,7 @@ def uvicorn_configuration(app: Callable[..., Any], most: int = _MOST_MESSAGE) ->
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
+        **uvicorn_options(tls),
     )
 
 
