@@ -91,11 +91,11 @@ def serve(layout: Layout, host: str, port: int, key_file: Path, tls: Certificate
     try:
         with listen(host, port) as listening:
             streams, readings = Streams(layout.streams, catalogue, journal), Readings(catalogue, journal)
-            tokens = Tokens(key)
+            keys = Keys(layout.directory, {key: (UPLOAD,)})
+            tokens = Tokens(key, keys)
             streams.resume()
             readings.resume()
             uploads = Uploads(layout.ingest / "incoming", streams, tokens, largest=LARGEST, at_once=AT_ONCE)
-            keys = Keys(layout.directory, {key: (UPLOAD,)})
             app = make_app(Service(catalogue, streams, readings, tokens, uploads), keys)
             address = Address(url_of(listening, tls), os.getpid(), "" if tls is None else str(tls.cert))
             if warning := plain_text("ingest", host, address.certificate):
