@@ -102,7 +102,7 @@ class Tokens:
         key = said.pop("key", None)
         if key is not None and self._keys.living(key) is None:
             raise Refusal(
-                403, "ingest: the key that this upload address was given out for is over; ask for another key"
+                403, "ingest: the key of this upload address is over; ask for another key"
             )
         return Chunk(**said)
 
