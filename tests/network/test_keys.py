@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import socket
 import stat
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from beamstream.errors import ArchiveError
 from beamstream.network.keys import CONTROL, READ, SCOPES, UPLOAD, WRITE, Keys
+from beamstream.network.peers import ELSEWHERE, peer_of
 from beamstream.network.sessions import LIFETIME, Sessions
 from beamstream.network.tickets import Tickets, new_ticket, ticket_page
 
@@ -150,6 +152,33 @@ def test_a_session_may_no_more_than_its_key_and_ends_with_it(keys):
     assert sessions.check(cookie_of(sessions.open(keys.identify(text), {READ, CONTROL, WRITE}))) == {READ, CONTROL}
     keys.revoke(text[:8])
     assert sessions.check(cookie_of(reading)) is None
+
+
+def test_a_session_is_for_who_opened_it(keys):
+    sessions = Sessions(keys, "beamstream-test")
+    cookie = cookie_of(sessions.open(keys.identify(keys.create([READ])), {READ}, peer="user 1000"))
+    assert sessions.check(cookie, "user 1000") == {READ}
+    assert sessions.check(cookie, "user 1001") is sessions.check(cookie, ELSEWHERE) is None
+
+
+def test_the_kernel_knows_whose_a_connection_is_as_long_as_it_is_open():
+    for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+        with (
+            socket.create_server((host, 0), family=family) as server,
+            socket.create_connection(server.getsockname()[:2]) as client,
+        ):
+            scope = {"client": client.getsockname()[:2], "server": server.getsockname()[:2]}
+            assert peer_of(scope) == f"user {os.geteuid()}"
+            accepted, _ = server.accept()
+            with accepted:
+                client.close()
+                assert peer_of(scope) == ELSEWHERE
+    for scope in (
+        {},
+        {"client": ("192.0.2.1", 9), "server": ("127.0.0.1", 9)},
+        {"client": ("x", 1), "server": ("y", 1)},
+    ):
+        assert peer_of(scope) == ELSEWHERE
 
 
 def test_a_session_is_short_and_of_no_use_elsewhere():

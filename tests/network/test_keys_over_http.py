@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,6 +213,37 @@ def session_name(server: ArchiveServer) -> str:
         f"{server.url}/uploads/session", headers={"Authorization": f"Apikey {read_key(server.layout.key)}"}
     )
     return answer.headers["set-cookie"].partition("=")[0]
+
+
+def test_another_user_of_this_machine_has_no_use_for_a_cookie_that_he_got_hold_of(servers):
+    cookie = session(servers, read_key(servers.archive.layout.key)).headers["set-cookie"].partition(";")[0]
+    live = httpx.post(f"{servers.page.url}unlock", json={"key": read_key(servers.archive.layout.live_key)})
+    beyond = f"http://127.0.0.1:{servers.network_page.port}/"
+    looking = httpx.post(f"{beyond}unlock", json={"key": read_key(servers.archive.layout.live_key)})
+
+    def status(url: str, cookie: str, user: int) -> str:
+        command = [
+            "curl",
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "--noproxy",
+            "*",
+            "-H",
+            f"Cookie: {cookie}",
+            url,
+        ]
+        return subprocess.run(command, user=user, group=user, capture_output=True, text=True, timeout=30).stdout
+
+    for url, cookie_of in (
+        (f"{servers.archive.url}/api/v1/search/", cookie),
+        (f"{beyond}streams", looking.headers["set-cookie"].partition(";")[0]),
+    ):
+        assert status(url, cookie_of, os.geteuid()) == "200"
+        assert status(url, cookie_of, 12345) == "401"
+    assert servers.controls(cookie=live.headers["set-cookie"].partition(";")[0])
 
 
 @pytest.mark.parametrize("page", ["/", "/ui", "/ui/browse/x", "/uploads"])

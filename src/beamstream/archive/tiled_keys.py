@@ -12,6 +12,7 @@ from tiled.server import authentication
 from tiled.utils import SingleUserPrincipal
 
 from beamstream.network.keys import READ, WRITE, Keys, Known
+from beamstream.network.peers import peer_of
 from beamstream.network.sessions import Sessions
 
 _REFUSED = "this is not the key of the archive"
@@ -66,7 +67,8 @@ class TiledKeys:
         HTTPException
             401: it is none.
         """
-        return self._sessions.open(self._known(text), {READ}, secure=asked.url.scheme == "https")
+        secure = asked.url.scheme == "https"
+        return self._sessions.open(self._known(text), {READ}, secure=secure, peer=peer_of(asked.scope))
 
     def take_out_of_address(self, request: Request) -> None:
         """Send a browser that has a key in its address to the same page without it, with a session."""
@@ -83,7 +85,8 @@ class TiledKeys:
         text = shown_key(asked)
         if text is not None:
             return self._known(text).scopes
-        session = self._sessions.check(asked.headers.get("cookie", ""))
+        cookies = asked.headers.get("cookie", "")
+        session = self._sessions.check(cookies, peer_of(asked.scope)) if self._sessions.name in cookies else None
         return session or frozenset({READ} if self._anonymous else ())
 
     def _known(self, text: str) -> Known:

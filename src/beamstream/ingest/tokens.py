@@ -101,9 +101,7 @@ class Tokens:
             raise Refusal(403, "ingest: this upload address has expired; ask for a new one")
         key = said.pop("key", None)
         if key is not None and self._keys.living(key) is None:
-            raise Refusal(
-                403, "ingest: the key of this upload address is over; ask for another key"
-            )
+            raise Refusal(403, "ingest: the key of this upload address is over; ask for another key")
         return Chunk(**said)
 
     def _verified(self, token: str) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from beamstream.live.image_stream import ImageStream
 from beamstream.live.spectra_stream import KIND, SpectraStream
 from beamstream.live.state import State
 from beamstream.network.keys import CONTROL
+from beamstream.network.peers import peer_of
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -78,11 +79,12 @@ class HubApp:
         """Answer one request."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         path: str = scope["path"]
-        refusal = self._access.refusal(headers)
+        peer = peer_of(scope) if "cookie" in headers else ""
+        refusal = self._access.refusal(headers, peer)
         if scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD"):
             refusal = refusal or foreign(headers)
         if path == "/enter" and scope["type"] == "http" and scope["method"] == "POST":
-            await self._enter_by_post(headers, receive, send)
+            await self._enter_by_post(scope, headers, receive, send)
         elif path == "/unlock" and scope["type"] == "http" and (refusal is None or refusal.status == 401):
             await self._unlock(scope, headers, receive, send)
         elif refusal is not None and not (refusal.status == 401 and _needs_no_key(scope)):
@@ -126,7 +128,8 @@ class HubApp:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         match path:
             case "/" if "ticket" in query:
-                await self._enter(query["ticket"], query.get("stream", ""), send)
+                headers = [("location", self._page_of(query.get("stream", ""))), *self._enter(query, scope)]
+                await Answer(303, "text/plain", []).send(send, headers)
             case "/streams":
                 await json_answer(self._streams()).send(send)
             case "/state":
@@ -147,13 +150,14 @@ class HubApp:
             documents.append({**status, "name": name, "kind": kind, "about": about, "url": f"/streams/{name}/"})
         return documents
 
-    async def _enter(self, ticket: str, stream: str, send: "Send") -> None:
-        """Give a browser that has a ticket its session; the ticket goes out of the address."""
-        headers = [("location", self._page_of(stream)), *_cookie(self._access.take_ticket(ticket))]
-        await Answer(303, "text/plain", []).send(send, headers)
+    def _enter(self, given: Mapping[str, str], scope: "Scope") -> list[tuple[str, str]]:
+        """Return the header that gives a browser which has a ticket its session."""
+        return _cookie(self._access.take_ticket(given.get("ticket", ""), peer_of(scope)))
 
-    async def _enter_by_post(self, headers: Mapping[str, str], receive: "Receive", send: "Send") -> None:
-        """The same for a ticket that was posted, by a page from elsewhere: the ticket is the proof."""
+    async def _enter_by_post(
+        self, scope: "Scope", headers: Mapping[str, str], receive: "Receive", send: "Send"
+    ) -> None:
+        """Take a ticket that was posted by a page from elsewhere: the ticket is the proof."""
         refusal = self._access.refusal(headers)
         if refusal is not None and refusal.status != 401:
             await refused(*refusal).send(send)
@@ -161,8 +165,7 @@ class HubApp:
         given = dict(parse_qsl((await body_of(receive)).decode("latin-1")))
         # no redirection: one that a page of elsewhere begins does not get the cookie (SameSite=Strict)
         page = f'<!doctype html><meta http-equiv="refresh" content="0;url={self._page_of(given.get("stream", ""))}">'
-        more = _cookie(self._access.take_ticket(given.get("ticket", "")))
-        await Answer(200, "text/html; charset=utf-8", [page.encode()]).send(send, more)
+        await Answer(200, "text/html; charset=utf-8", [page.encode()]).send(send, self._enter(given, scope))
 
     def _page_of(self, stream: str) -> str:
         there = any(each["name"] == stream for each in self._settings.streams)
@@ -182,7 +185,7 @@ class HubApp:
         known = self._access.identify(key) if isinstance(key, str) else None
         if known is not None:
             answer = json_answer({"may_control": CONTROL in known.scopes})
-            await answer.send(send, _cookie(self._access.session(known)))
+            await answer.send(send, _cookie(self._access.session(known, peer_of(scope))))
         else:
             await asyncio.sleep(_AFTER_A_WRONG_KEY)
             await refused(403, "unlock: this is not the key of this page").send(send)

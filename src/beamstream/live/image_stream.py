@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,7 @@ from beamstream.live.image_newest import Made, Newest
 from beamstream.live.image_page import ImagePage
 from beamstream.live.image_status import Health
 from beamstream.live.image_wish import Treated
+from beamstream.network.peers import peer_of
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -69,7 +71,9 @@ class ImageStream:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if scope["type"] == "websocket":
             if scope["path"] == "/ws":
-                page = ImagePage(self._feed, self._control, self._health, lambda: self._access.may_control(headers))
+                peer = peer_of(scope)
+                may_control = partial(self._access.may_control, headers, peer)
+                page = ImagePage(self._feed, self._control, self._health, may_control)
                 await page.attend(receive, send)
             else:
                 await send({"type": "websocket.close"})

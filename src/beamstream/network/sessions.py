@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import threading
 import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple
@@ -17,13 +18,14 @@ class _Session(NamedTuple):
     key: str
     scopes: frozenset[str]
     ends: float
+    peer: str
 
 
 class Sessions:
     """The sessions of one server, in its memory: they end with it, with their key, and after `LIFETIME`.
 
-    A browser sends a cookie to every port of a host. So it is random, of use at this server alone, and of another
-    name than those of other servers.
+    A browser sends a cookie to every port of a host, and so to whatever another user of it has there. So it is
+    random, of use at this server and for the same user alone, and of another name than those of other servers.
 
     Parameters
     ----------
@@ -38,10 +40,11 @@ class Sessions:
     def __init__(self, keys: Keys, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self._keys, self._clock = keys, clock
-        self._sessions: dict[bytes, _Session] = {}
+        self._lock = threading.Lock()
+        self._sessions: dict[bytes, _Session] = {}  # replaced, never changed: `check` needs no lock
 
-    def open(self, key: Known, scopes: Collection[str], *, secure: bool = False) -> str:
-        """Begin a session and return its ``Set-Cookie``.
+    def open(self, key: Known, scopes: Collection[str], *, secure: bool = False, peer: str = "") -> str:
+        """Begin a session and return its ``Set-Cookie``; for any thread, as `check` is.
 
         Parameters
         ----------
@@ -51,20 +54,31 @@ class Sessions:
             Most that it may.
         secure : bool
             Whether the browser came over TLS, and may send the cookie over nothing else.
+        peer : str
+            Whose browser it is, see `beamstream.network.peers.peer_of`.
         """
         now, token = self._clock(), secrets.token_urlsafe(32)
-        self._sessions = {name: session for name, session in self._sessions.items() if session.ends > now}
-        while len(self._sessions) >= _MOST:
-            self._sessions.pop(next(iter(self._sessions)))
-        self._sessions[_digest(token)] = _Session(key.id, key.scopes & frozenset(scopes), now + LIFETIME)
+        session = _Session(key.id, key.scopes & frozenset(scopes), now + LIFETIME, peer)
+        with self._lock:
+            living = {name: other for name, other in self._sessions.items() if other.ends > now}
+            while len(living) >= _MOST:
+                living.pop(next(iter(living)))
+            self._sessions = living | {_digest(token): session}
         return f"{self.name}={token}; Path=/; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
 
-    def check(self, cookies: str) -> frozenset[str] | None:
-        """Return what the session in a ``Cookie`` header may; None if there is none that lives."""
+    def check(self, cookies: str, peer: str = "") -> frozenset[str] | None:
+        """Return what the session in a ``Cookie`` header may; None if there is none that lives.
+
+        Parameters
+        ----------
+        cookies : str
+        peer : str
+            Who sends it; ``""``: whoever does.
+        """
         for cookie in cookies.split(";"):
             name, _, token = cookie.strip().partition("=")
             session = self._sessions.get(_digest(token)) if name == self.name else None
-            if session is None or session.ends <= self._clock():
+            if session is None or session.ends <= self._clock() or (peer and session.peer not in ("", peer)):
                 continue
             key = self._keys.living(session.key)
             if key is not None:

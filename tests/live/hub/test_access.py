@@ -123,6 +123,14 @@ def test_tickets_are_for_one_key_and_a_minute(monkeypatch):
     assert not access.take_ticket(ticket)
 
 
+def test_control_is_for_who_unlocked_the_page():
+    access = HubAccess(HubSettings(key=KEY), 1)
+    headers = {"cookie": access.take_ticket(new_ticket(KEY, 1), "user 1000").partition(";")[0]}
+    assert access.may_control(headers, "user 1000")
+    assert not access.may_control(headers, "user 1001")
+    assert not access.take_ticket(new_ticket(KEY, 2)), "a ticket for another server"
+
+
 def test_without_a_key_nobody_has_control():
     access = HubAccess(HubSettings(), 1)
     assert not access.may_control({"authorization": "Bearer "})
