@@ -128,8 +128,8 @@ class HubApp:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         match path:
             case "/" if "ticket" in query:
-                headers = [("location", self._page_of(query.get("stream", ""))), *self._enter(query, scope)]
-                await Answer(303, "text/plain", []).send(send, headers)
+                there = ("location", self._page_of(query.get("stream", "")))
+                await Answer(303, "text/plain", []).send(send, [there, *self._enter(query, scope)])
             case "/streams":
                 await json_answer(self._streams()).send(send)
             case "/state":
