@@ -176,6 +176,10 @@ def test_a_key_that_reads_follows_a_run_and_another_does_not(servers):
     assert opened(Authorization=f"Apikey {servers.keys.create(['read'])}")
     assert not opened(Authorization=f"Apikey {servers.keys.create(['upload'])}")
     assert not opened(Authorization=f"Apikey {'f' * 64}")
+    cookie = session(servers, servers.keys.create(["read"])).headers["set-cookie"].partition(";")[0]
+    assert opened(Cookie=cookie)
+    assert opened(Cookie=cookie, Origin=servers.archive.url)
+    assert not opened(Cookie=cookie, Origin="http://127.0.0.1:1"), "a page of another port"
 
 
 # sessions of browsers

@@ -11,6 +11,7 @@ from tiled.access_control.scopes import NO_SCOPES, PUBLIC_SCOPES, SINGLE_USER_SC
 from tiled.server import authentication
 from tiled.utils import SingleUserPrincipal
 
+from beamstream.live.access import foreign
 from beamstream.network.keys import READ, WRITE, Keys, Known
 from beamstream.network.peers import peer_of
 from beamstream.network.sessions import Sessions
@@ -86,7 +87,8 @@ class TiledKeys:
         if text is not None:
             return self._known(text).scopes
         cookies = asked.headers.get("cookie", "")
-        session = self._sessions.check(cookies, peer_of(asked.scope)) if self._sessions.name in cookies else None
+        ours = self._sessions.name in cookies and foreign(asked.headers) is None  # other ports are the same site
+        session = self._sessions.check(cookies, peer_of(asked.scope)) if ours else None
         return session or frozenset({READ} if self._anonymous else ())
 
     def _known(self, text: str) -> Known:
