@@ -101,15 +101,17 @@ class TiledKeys:
         return shown_key(request)
 
     async def _key_of_websocket(self, websocket: WebSocket) -> str | None:
-        """Return what tiled takes for a sign that the first message need not bring a key."""
-        return shown_key(websocket) or ("session" if self.scopes(websocket) else None)
+        """Return what tiled takes for a sign that no first message has to bring a key."""
+        return shown_key(websocket) or "session"
 
     async def _principal_of_request(self, request: Request) -> None:
         known = bool(self.scopes(request)) and not self._anonymous
         request.state.principal = SingleUserPrincipal if known else None  # for tiled's log
 
     async def _principal_of_websocket(self, websocket: WebSocket) -> None:
-        self.scopes(websocket)
+        """Refuse who may not read: tiled 0.2.20 checks no scopes here, and takes a first message in their place."""
+        if READ not in self.scopes(websocket):
+            raise HTTPException(401, "the archive wants a key that may read")
 
     async def _scopes_of_request(self, request: Request) -> frozenset[ScopeName]:
         return _of_tiled(self.scopes(request))

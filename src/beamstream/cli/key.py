@@ -4,8 +4,9 @@ import re
 import sys
 import time
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -13,7 +14,7 @@ from rich.text import Text
 from beamstream.archive.layout import Layout
 from beamstream.cli.archive import chosen_archive
 from beamstream.cli.console import out, print_json, table
-from beamstream.network.keys import Key, Keys
+from beamstream.network.keys import CONTROL, READ, UPLOAD, WRITE, Key, Keys
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,9 +26,14 @@ Where = Annotated[
     Path | None, typer.Option("--archive", metavar="DIR", help="Archive directory; otherwise the configuration's.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Scope = Literal["read", "write", "upload", "control"]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 _PERIOD = re.compile(r"(\d{1,6})([smhdwy])")
+
+
+class Scope(StrEnum):
+    """What a key may; typer 0.29 takes no list of a `Literal`."""
+
+    READ, WRITE, UPLOAD, CONTROL = READ, WRITE, UPLOAD, CONTROL
 
 
 @app.command()
