@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -110,7 +110,7 @@ def _end(text: str) -> float | None:
     return time.time() + int(found[1]) * _UNITS[found[2]]
 
 
-def _as_json(key: Key) -> dict[str, object]:
+def _as_json(key: Key) -> dict[str, Any]:
     return asdict(key) | {"expired": key.expired}
 
 
