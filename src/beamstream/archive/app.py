@@ -18,6 +18,7 @@ from tiled.media_type_registration import default_serialization_registry
 from tiled.server.app import build_app
 from tiled.storage import get_storage
 
+from beamstream.archive.browsers import Browsers
 from beamstream.archive.hdf5_rows import RecordedHdf5
 from beamstream.archive.layout import Layout
 from beamstream.archive.logs import quiet_logs
@@ -68,9 +69,10 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
         serialization_registry=formats,
     )
     keys = Keys(layout.directory, {key: SCOPES})
-    access = TiledKeys(keys, Sessions(keys, cookie_name(layout)), anonymous)
+    browsers = Browsers(keys, Sessions(keys, cookie_name(layout)))
+    access = TiledKeys(keys, browsers, anonymous)
     access.install(app)
-    app.include_router(UploadsPage(layout.directory, access).routes)
+    app.include_router(UploadsPage(layout.directory, access, browsers).routes)
     return app
 
 

@@ -11,10 +11,9 @@ from tiled.access_control.scopes import NO_SCOPES, PUBLIC_SCOPES, SINGLE_USER_SC
 from tiled.server import authentication
 from tiled.utils import SingleUserPrincipal
 
+from beamstream.archive.browsers import Browsers
 from beamstream.live.access import foreign
-from beamstream.network.keys import READ, WRITE, Keys, Known
-from beamstream.network.peers import peer_of
-from beamstream.network.sessions import Sessions
+from beamstream.network.keys import READ, WRITE, Keys
 
 _REFUSED = "this is not the key of the archive"
 
@@ -25,14 +24,13 @@ class TiledKeys:
     Parameters
     ----------
     keys : Keys
-    sessions : Sessions
-        Of browsers; they may read.
+    browsers : Browsers
     anonymous : bool
         Let everybody read; a wrong key is refused nevertheless.
     """
 
-    def __init__(self, keys: Keys, sessions: Sessions, anonymous: bool) -> None:
-        self._keys, self._sessions, self._anonymous = keys, sessions, anonymous
+    def __init__(self, keys: Keys, browsers: Browsers, anonymous: bool) -> None:
+        self._keys, self._browsers, self._anonymous = keys, browsers, anonymous
 
     def install(self, app: FastAPI) -> None:
         """Take the place of what tiled asks."""
@@ -45,7 +43,7 @@ class TiledKeys:
             authentication.get_current_scopes_websocket: self._scopes_of_websocket,
             authentication.get_current_access_tags: _nothing,
             authentication.get_current_access_tags_websocket: _nothing,
-            authentication.move_api_key: self.take_out_of_address,
+            authentication.move_api_key: self._browsers.take_out_of_address,
         }
 
     def scopes(self, asked: HTTPConnection) -> frozenset[str]:
@@ -60,39 +58,12 @@ class TiledKeys:
             asked.state.scopes = self._scopes(asked)
         return asked.state.scopes
 
-    def session(self, asked: HTTPConnection, text: str) -> str:
-        """Return the ``Set-Cookie`` of a session that reads, for whoever has a key.
-
-        Raises
-        ------
-        HTTPException
-            401: it is none.
-        """
-        secure = asked.url.scheme == "https"
-        return self._sessions.open(self._known(text), {READ}, secure=secure, peer=peer_of(asked.scope))
-
-    def take_out_of_address(self, request: Request) -> None:
-        """Send a browser that has a key in its address to the same page without it, with a session."""
-        text = request.query_params.get("api_key")
-        if text is None or self._keys.identify(text) is None:
-            return
-        rest = request.url.remove_query_params("api_key")
-        page = rest.path.rpartition("/")[2]
-        where = f"{page if page and ':' not in page else f'./{page}'}{'?' if rest.query else ''}{rest.query}"
-        headers = {"Location": where, "Set-Cookie": self.session(request, text)}
-        raise HTTPException(303, "without the key in the address", headers)
-
     def _scopes(self, asked: HTTPConnection) -> frozenset[str]:
         text = shown_key(asked)
-        if text is not None:
-            return self._known(text).scopes
-        cookies = asked.headers.get("cookie", "")
-        ours = self._sessions.name in cookies and foreign(asked.headers) is None  # other ports are the same site
-        session = self._sessions.check(cookies, peer_of(asked.scope)) if ours else None
-        return session or frozenset({READ} if self._anonymous else ())
-
-    def _known(self, text: str) -> Known:
-        known = self._keys.identify(text)
+        if text is None:
+            session = self._browsers.scopes(asked) if foreign(asked.headers) is None else None  # ports are one site
+            return session or frozenset({READ} if self._anonymous else ())
+        known = self._keys.check(text)
         if known is None:
             raise HTTPException(401, _REFUSED, {"WWW-Authenticate": "Bearer"})
         return known

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from beamstream.archive.browsers import Browsers
 from beamstream.archive.tiled_keys import TiledKeys, shown_key
 from beamstream.live.access import foreign
 from beamstream.live.answers import STATIC, Answer, StaticFiles, json_answer
@@ -42,11 +43,12 @@ class UploadsPage:
     archive : Path
         Directory of the archive.
     access : TiledKeys
+    browsers : Browsers
     """
 
-    def __init__(self, archive: Path, access: TiledKeys) -> None:
+    def __init__(self, archive: Path, access: TiledKeys, browsers: Browsers) -> None:
         self._looks = _Looks(uploads_of(archive))
-        self._access = access
+        self._access, self._browsers = access, browsers
         self._files = StaticFiles([*_HERE.iterdir(), *(STATIC / name for name in _SHARED)], _BELOW)
 
     @property
@@ -61,7 +63,7 @@ class UploadsPage:
 
     def page(self, request: Request) -> Response:
         """Return the page; a key in the address goes out of it, and the browser may read from then on."""
-        self._access.take_out_of_address(request)
+        self._browsers.take_out_of_address(request)
         return self.file("uploads.html", request)
 
     def session(self, request: Request) -> Response:
@@ -70,9 +72,10 @@ class UploadsPage:
         if refusal is not None:
             raise HTTPException(*refusal)
         self._check(request)
-        return Response(
-            status_code=204, headers={"Set-Cookie": self._access.session(request, shown_key(request) or "")}
-        )
+        cookie = self._browsers.session(request, shown_key(request) or "")
+        if cookie is None:
+            raise HTTPException(401, _MISSING)
+        return Response(status_code=204, headers={"Set-Cookie": cookie})
 
     def file(self, name: str, request: Request) -> Response:
         """Return a file of the page."""
