@@ -1,8 +1,8 @@
 """Keys and sessions of ours in tiled's place: what each may do, tiled enforces route by route.
 
-tiled 0.2.20 knows one key, or a database of keys that wants a provider of identities, writes to the disk at each
-request (so that nobody can read while it is full), and has no scopes for uploads and live pages. FastAPI lets the
-functions be replaced that tiled asks who somebody is and what they may.
+tiled 0.2.20 knows one key, or a database of keys that wants a provider of identities, takes five times as long for a
+request (it writes to the disk each time, so that nobody could read while that is full), and has no scopes for uploads
+and live pages. FastAPI lets the functions be replaced that tiled asks who somebody is and what they may.
 """
 
 from fastapi import FastAPI, HTTPException, Request, WebSocket
