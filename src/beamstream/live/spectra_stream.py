@@ -158,6 +158,5 @@ class _Admitted(Access):
     def foreign(self, headers: Mapping[str, str]) -> None:
         del headers
 
-    def knows_by_query(self, query: Mapping[str, str]) -> bool:
-        del query
-        return False
+    def session(self, given: str) -> None:
+        del given
