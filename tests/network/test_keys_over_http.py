@@ -335,12 +335,12 @@ def test_a_browser_that_opens_the_file_has_control_and_no_secret_is_left(servers
     first, second = browser.new_context(), browser.new_context()
     tab, asked, said = first.new_page(), [], []
     tab.on("request", lambda request: asked.append(request.url))
-    tab.on("websocket", lambda socket: socket.on("framereceived", said.append))
+    tab.on("websocket", lambda socket: socket.on("framereceived", lambda text: said.append(str(text))))
     tab.goto(file)
     tab.wait_for_url(f"{url}streams/cam/")
     tab.wait_for_function("document.getElementById('recording') !== null")
     deadline = time.monotonic() + 30
-    while not any('"may_control":true' in str(text) for text in said):
+    while not any('"may_control":true' in text for text in said):
         assert time.monotonic() < deadline, said
         tab.wait_for_timeout(50)  # playwright hears of frames only while it waits
     shown = [*asked, str(first.cookies()), tab.url, tab.evaluate("JSON.stringify([localStorage, sessionStorage])")]
