@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from beamstream.ingest.refusal import Refusal
 from beamstream.ingest.tokens import LIFETIME, Chunk, Tokens
+from beamstream.network.keys import Keys
+from beamstream.network.rules import UPLOAD
 
 CHUNK = Chunk("5e8c", 3, 10, 12, 20, 10, 5.0, 1000, 3000, None, 0.5)
 TOKEN = Tokens("key").seal(CHUNK, now=0.0)
@@ -36,3 +38,14 @@ def test_nothing_that_was_made_up_is_a_token(text):
     with pytest.raises(Refusal) as refused:
         Tokens("key").open(text, now=0.0)
     assert refused.value.status == 403
+
+
+def test_a_token_ends_with_the_key_that_it_was_given_out_for(tmp_path):
+    keys = Keys(tmp_path, {"main": (UPLOAD,)})
+    tokens, key = Tokens("main", keys), keys.create([UPLOAD])
+    token, of_the_main_key = tokens.seal(CHUNK, given=key), tokens.seal(CHUNK, given="main")
+    assert tokens.open(token) == CHUNK
+    keys.revoke(key[:8])
+    with pytest.raises(Refusal, match="is over"):
+        tokens.open(token)
+    assert tokens.open(of_the_main_key) == CHUNK

@@ -3,13 +3,14 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -55,9 +56,13 @@ def kept(config) -> Iterator[Callable[..., KeptPage]]:
 
 
 def get(url: str) -> http.client.HTTPResponse:
+    return ask(url, "GET")
+
+
+def ask(url: str, method: str, body: str | None = None, **headers: str) -> http.client.HTTPResponse:
     at = urlsplit(url)
     connection = http.client.HTTPConnection(at.hostname, at.port, timeout=10)
-    connection.request("GET", f"{at.path}?{at.query}")
+    connection.request(method, f"{at.path}?{at.query}", body, headers)
     response = connection.getresponse()
     response.document = response.read()
     connection.close()
@@ -169,14 +174,30 @@ def test_without_a_display_watch_says_where_the_page_is_and_how_to_get_there(ses
     assert f"page     {url}\n" in capsys.readouterr().out
 
 
-def test_on_a_display_the_browser_gets_a_ticket_that_works_once_and_leads_to_the_stream(session, browser, capsys):
+def test_on_a_display_the_browser_gets_a_file_with_a_ticket_that_works_once_and_leads_to_the_stream(
+    session, config, browser, capsys
+):
     session.watch("cam")
-    (url,) = browser.read_text().split()
-    assert url not in capsys.readouterr().out
-    answer = get(url)
-    assert (answer.status, answer.headers["location"]) == (303, "/streams/cam/")
+    (address,) = browser.read_text().split()
+    file = Path(urlsplit(address).path)
+    assert (address, stat.S_IMODE(file.stat().st_mode)) == (file.as_uri(), 0o600)
+    ticket = re.search(r'name="ticket" value="([^"]+)"', file.read_text())[1]
+    assert ticket not in address + capsys.readouterr().out
+    url = find_page(Layout(config.archive.directory)).url
+    assert f'action="{url}enter"' in file.read_text()
+    posted = urlencode({"ticket": ticket, "stream": "cam"})
+    answer = ask(f"{url}enter", "POST", posted, Origin="null")
+    assert b"url=/streams/cam/" in answer.document
     assert "HttpOnly" in answer.headers["set-cookie"]
-    assert get(url).headers["set-cookie"] is None
+    assert ticket not in answer.headers["set-cookie"]
+    assert ask(f"{url}enter", "POST", posted, Origin="null").headers["set-cookie"] is None
+
+
+def test_who_may_not_read_the_key_opens_the_page_without_control(session, config, browser):
+    session.watch("cam")
+    Layout(config.archive.directory).live_key.chmod(0o644)
+    session.watch("cam")
+    assert browser.read_text().split()[1] == f"{find_page(Layout(config.archive.directory)).url}streams/cam/"
 
 
 def test_the_page_that_serve_keeps_is_used(session, kept, capsys):

@@ -10,22 +10,12 @@ from typing import Any
 
 from beamstream.network.gate import Gate
 from beamstream.network.http_server import HttpServer
+from beamstream.network.keys import Keys
 from beamstream.network.limits import Limits
-from beamstream.network.rules import OneKey, Rule
+from beamstream.network.rules import SCOPES, Rule
 
 KEY = "0123456789abcdef0123456789abcdef"
 READ_KEY = "fedcba9876543210fedcba9876543210"
-
-
-class SeveralKeys:
-    """Keys and what they may."""
-
-    def __init__(self, **scopes: str) -> None:
-        self._keys = [OneKey(KEY, frozenset(("read", "write", "upload", "control")))]
-        self._keys += [OneKey(READ_KEY, frozenset(("read",)))]
-
-    def check(self, text: str) -> frozenset[str] | None:
-        return next((found for key in self._keys if (found := key.check(text)) is not None), None)
 
 
 @contextlib.contextmanager
@@ -84,7 +74,9 @@ RULES = (
 
 def gated(app: Any, **options: Any) -> Gate:
     """Return an application behind the gate of these tests."""
-    return Gate(app, RULES, SeveralKeys(), **{"name": "test", "query": "api_key", **options})
+    return Gate(
+        app, RULES, Keys(None, {KEY: SCOPES, READ_KEY: ("read",)}), **{"name": "test", "query": "api_key", **options}
+    )
 
 
 def connect(address: str, timeout: float = 20.0) -> socket.socket:

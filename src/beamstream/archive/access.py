@@ -11,7 +11,7 @@ from tiled.access_control.scopes import NO_SCOPES, PUBLIC_SCOPES, SINGLE_USER_SC
 from tiled.server.authentication import get_current_scopes, get_current_scopes_websocket
 from tiled.server.utils import API_KEY_COOKIE_NAME
 
-from beamstream.network.rules import JSON_BYTES, READ, SCOPES, WEBSOCKET, WRITE, Rule
+from beamstream.network.rules import GRANTED, JSON_BYTES, READ, WEBSOCKET, WRITE, Rule
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -50,6 +50,7 @@ RULES: Sequence[Rule] = (
     Rule("GET", "/uploads", None),
     Rule("GET", "/uploads/static/{name}", None),
     Rule("GET", "/uploads/status", READ),
+    Rule("POST", "/uploads/session", None),  # for the key that it shows
     *(Rule("GET", f"{_API}/{each}{_ANY}", READ) for each in _READ),
     *(Rule("GET POST", f"{_API}/{each}{_ANY}", READ, body=JSON_BYTES) for each in _READ_OR_POST),
     Rule(WEBSOCKET, f"{_API}/stream/single{_ANY}", READ),
@@ -82,7 +83,7 @@ class TiledAccess:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Pass a request on."""
-        if scope.get(SCOPES):
+        if scope.get(GRANTED):
             kept = [(name, _without_key(name, value)) for name, value in scope["headers"] if name not in _KEY_HEADERS]
             scope = {**scope, "headers": [*kept, self._shown], "query_string": _plain(scope["query_string"])}
         await self._app(scope, receive, send)
@@ -98,7 +99,7 @@ def new_tiled_key() -> str:
 
 def _tiled_scopes(connection: HTTPConnection) -> frozenset[str]:
     """Return tiled's scopes of a request."""
-    may = connection.scope.get(SCOPES, ())
+    may = connection.scope.get(GRANTED, ())
     return SINGLE_USER_SCOPES if WRITE in may else PUBLIC_SCOPES if READ in may else NO_SCOPES
 
 

@@ -20,10 +20,13 @@ class Address:
     url : str
         ``http://host:port``, never with a key.
     pid : int
+    certificate : str
+        File of the certificate that it shows; "" where it speaks no TLS.
     """
 
     url: str
     pid: int
+    certificate: str = ""
 
     def write(self, path: Path) -> None:
         """Replace the file at once, so that nobody reads half of it."""
@@ -95,12 +98,12 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def url_of(sock: socket.socket) -> str:
-    """Return ``http://host:port`` of a bound socket."""
+def url_of(sock: socket.socket, tls: object = None) -> str:
+    """Return ``http://host:port`` of a bound socket, ``https`` with something to speak TLS with."""
     host, port = str(sock.getsockname()[0]), int(sock.getsockname()[1])
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _by_whom(layout: Layout) -> str:

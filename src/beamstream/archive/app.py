@@ -2,6 +2,8 @@
 
 import asyncio
 import copy
+import hashlib
+import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,13 @@ from tiled.catalog import from_uri
 from tiled.config import Authentication, StreamingCacheConfig
 from tiled.media_type_registration import default_serialization_registry
 from tiled.server.app import build_app
-from tiled.server.utils import API_KEY_COOKIE_NAME
+from tiled.server.authentication import move_api_key
 from tiled.storage import get_storage
 
 from beamstream.archive.access import RULES, TiledAccess, new_tiled_key
 from beamstream.archive.adapters import ServedAdapters
 from beamstream.archive.asset_routes import AssetRoutes
+from beamstream.archive.browsers import Browsers
 from beamstream.archive.file_names import PlainFileNames
 from beamstream.archive.hdf5_rows import RecordedHdf5, check_frames
 from beamstream.archive.layout import Layout
@@ -28,7 +31,9 @@ from beamstream.archive.uploads_page import UploadsPage
 from beamstream.archive.zarr_routes import ZarrRoutes
 from beamstream.file_uri import uri_of
 from beamstream.network.gate import Gate
-from beamstream.network.rules import EVERYTHING, READ, Cookie, OneKey
+from beamstream.network.keys import Keys
+from beamstream.network.rules import SCOPES
+from beamstream.network.sessions import Sessions
 
 
 def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool, hosts: Iterable[str] = ()) -> Gate:
@@ -38,7 +43,7 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
     ----------
     layout : Layout
     key : str
-        Who shows it may read and write.
+        Who shows it may do everything; others may what their key of `Keys` says.
     recordings : sequence of Path
         Directories of recorded files that may be served, besides the archive's own.
     anonymous : bool
@@ -65,7 +70,8 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
     _one_at_a_time(_tables_uri(layout))
     formats = copy.deepcopy(default_serialization_registry)
     formats.register("BlueskyRun", "application/json-seq", _documents)
-    tiled_key, keys = new_tiled_key(), OneKey(key, EVERYTHING)
+    tiled_key, keys = new_tiled_key(), Keys(layout.directory, {key: SCOPES})
+    browsers = Browsers(keys, Sessions(keys, cookie_name(layout)))
     app = build_app(
         tree,
         # said in full: what is None here, tiled takes from its own environment variables
@@ -80,7 +86,8 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
     for routes in (AssetRoutes(files).routes, ZarrRoutes(LARGEST_ANSWER).routes, ui_routes()):
         _answer_first(app, routes)
     app.add_middleware(PlainFileNames)
-    app.include_router(UploadsPage(layout.directory, key).routes)
+    app.dependency_overrides[move_api_key] = browsers.take_out_of_address
+    app.include_router(UploadsPage(layout.directory, browsers).routes)
     return Gate(
         TiledAccess(app, tiled_key),
         RULES,
@@ -88,10 +95,15 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
         name="archive",
         hosts=hosts,
         anonymous_read=anonymous,
-        sessions=Cookie(API_KEY_COOKIE_NAME, OneKey(key, frozenset((READ,)))),  # a browser only reads
+        sessions=browsers.scopes,
         query="api_key",
         key_at="it is in the file api_key of the archive directory",
     )
+
+
+def cookie_name(layout: Layout) -> str:
+    """Return what the cookie of an archive's sessions is called: on each host and port other archives have others."""
+    return f"beamstream-archive-{hashlib.sha256(os.fsencode(layout.directory)).hexdigest()[:12]}"
 
 
 def _answer_first(app: FastAPI, router: APIRouter) -> None:

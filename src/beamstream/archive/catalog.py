@@ -11,6 +11,7 @@ from beamstream.archive.address import find_server
 from beamstream.archive.layout import Layout, read_key
 from beamstream.archive.process import ask
 from beamstream.errors import ArchiveError
+from beamstream.network.tls import client_context
 
 if TYPE_CHECKING:
     from bluesky_tiled_plugins.clients.catalog_of_bluesky_runs import CatalogOfBlueskyRuns
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "BEAMSTREAM_API_KEY"
 
 
-def connect(where: str | os.PathLike[str], *, key: str | None = None) -> "CatalogOfBlueskyRuns":
+def connect(where: str | os.PathLike[str], *, key: str | None = None, certificate: str = "") -> "CatalogOfBlueskyRuns":
     """Return a tiled client of an archive: ``connect("archive")[-1]["primary/cam_image"].read()``.
 
     Parameters
@@ -29,14 +30,17 @@ def connect(where: str | os.PathLike[str], *, key: str | None = None) -> "Catalo
     key : str, optional
         Without it: ``BEAMSTREAM_API_KEY`` from the environment, then the key file if `where` is a directory
         and the file can be read, then none at all.
+    certificate : str
+        File of the certificate that the server shows; of a directory's server it is known. Otherwise authorities
+        decide, those of ``SSL_CERT_FILE`` or the system's.
 
     Raises
     ------
     ArchiveError
         Nobody serves it, or the key is refused.
     """
-    url, key = _find(where, key)
-    status = ask(url, "/api/v1/metadata/", key, timeout=5.0)  # tiled's client would try for 45 s
+    url, key, certificate = _find(where, key, certificate)
+    status = ask(url, "/api/v1/metadata/", key, 5.0, certificate)  # tiled's client would try for 45 s
     if status is None:
         raise ArchiveError(f"archive: nothing answers at {url}; is `beamstream serve` running?")
     if status in (401, 403):
@@ -46,7 +50,8 @@ def connect(where: str | os.PathLike[str], *, key: str | None = None) -> "Catalo
         raise ArchiveError(f"archive: {url} answers {status}; is it an archive?")
     from tiled.client import from_uri
 
-    return from_uri(f"{url}/api/v1", api_key=key)  # pyright: ignore[reportReturnType]
+    verify: Any = client_context(certificate) or True
+    return from_uri(f"{url}/api/v1", api_key=key, verify=verify)  # pyright: ignore[reportReturnType]
 
 
 def broker(where: str | os.PathLike[str], *, key: str | None = None) -> "Broker":
@@ -198,15 +203,15 @@ def wait_for_run(client: Any, uid: str, timeout: float = 30.0) -> RunSummary:
         time.sleep(0.05)
 
 
-def _find(where: str | os.PathLike[str], key: str | None) -> tuple[str, str | None]:
+def _find(where: str | os.PathLike[str], key: str | None, certificate: str) -> tuple[str, str | None, str]:
     key = key or os.environ.get(KEY_VARIABLE)
     if str(where).startswith(("http://", "https://")):
-        return str(where).rstrip("/"), key
+        return str(where).rstrip("/"), key, certificate
     layout = Layout(Path(where))
-    url = find_server(layout).url
+    address = find_server(layout)
     if key is None and os.access(layout.key, os.R_OK):
         key = read_key(layout.key)
-    return url, key
+    return address.url, key, address.certificate
 
 
 def _total(ledger: Any, what: str) -> int | None:

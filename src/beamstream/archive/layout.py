@@ -27,6 +27,7 @@ class Layout:
         <archive>/ingest/          what clients uploaded: streams/ below it, and their own catalogue
         <archive>/api_key          mode 600
         <archive>/ingest_key       mode 600; uploads only
+        <archive>/keys/            keys with scope and end, their hashes, mode 600; see `beamstream.network.keys`
         <archive>/server.json      who serves this archive, and where
         <archive>/live_key         mode 600; to control the live page
         <archive>/live.json        who serves the live page, and where

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from beamstream.archive.address import Address, find_server
 from beamstream.archive.layout import Layout
 from beamstream.children import python_module
-from beamstream.errors import ArchiveError
+from beamstream.errors import ArchiveError, ConfigurationError
+from beamstream.network.tls import Certificate, certificate, http_connection
 
 
 @contextmanager
@@ -29,6 +30,7 @@ def running_server(
     anonymous: bool = False,
     feed: bool = True,
     allowed_hosts: Sequence[str] = (),
+    tls: Certificate | None = None,
     timeout: float = 60.0,
 ) -> Iterator[Address]:
     """Serve an archive from a child process while the block runs; its log is ``<directory>/server.log``.
@@ -37,7 +39,7 @@ def running_server(
 
     Parameters
     ----------
-    directory, recordings, host, port, anonymous, feed, allowed_hosts
+    directory, recordings, host, port, anonymous, feed, allowed_hosts, tls
         See `ArchiveServer`.
     timeout : float
         Until the first answer, s.
@@ -53,6 +55,7 @@ def running_server(
     command += ["--host", host, "--port", str(port), *(["--anonymous"] if anonymous else [])]
     command += [*([] if feed else ["--no-feed"]), *(f"--recordings={Path(p).absolute()}" for p in recordings)]
     command += [f"--allowed-host={name}" for name in allowed_hosts]
+    command += [] if tls is None else ["--tls-cert", str(tls.cert), "--tls-key", str(tls.key)]
     output = layout.directory / "server.log"
     with output.open("ab") as file:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True)
@@ -62,16 +65,21 @@ def running_server(
         _end(child)
 
 
-def is_up(url: str, timeout: float = 1.0) -> bool:
+def is_up(url: str, timeout: float = 1.0, certificate: str = "") -> bool:
     """Return whether an archive answers at a URL; needs no key."""
-    return ask(url, "/healthz", None, timeout) == 200
+    return ask(url, "/healthz", None, timeout, certificate) == 200
 
 
-def ask(url: str, path: str, key: str | None, timeout: float) -> int | None:
-    """Return the status of one GET, or None if nothing answers; needs no tiled."""
+def ask(url: str, path: str, key: str | None, timeout: float, certificate: str = "") -> int | None:
+    """Return the status of one GET, or None if nothing answers; needs no tiled.
+
+    Parameters
+    ----------
+    certificate : str
+        See `beamstream.network.tls.http_connection`.
+    """
+    connection = http_connection(url, timeout, certificate)
     at = urlsplit(url)
-    kind = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
-    connection = kind(at.hostname or "", at.port, timeout=timeout)
     try:
         connection.request("GET", at.path + path, headers={"Authorization": f"Apikey {key}"} if key else {})
         return connection.getresponse().status
@@ -91,7 +99,7 @@ def _wait(child: subprocess.Popen[bytes], layout: Layout, timeout: float, output
         except ArchiveError:
             pass
         else:
-            if address.pid == child.pid and is_up(address.url):
+            if address.pid == child.pid and is_up(address.url, certificate=address.certificate):
                 return address
         time.sleep(0.02)
     raise ArchiveError(f"archive: {layout.directory} does not answer after {timeout} s; see {output}")
@@ -131,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-feed", dest="feed", action="store_false")
     parser.add_argument("--recordings", type=Path, action="append", default=[])
     parser.add_argument("--allowed-host", dest="allowed_hosts", action="append", default=[])
+    parser.add_argument("--tls-cert", type=Path)
+    parser.add_argument("--tls-key", type=Path)
     options = vars(parser.parse_args(arguments))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("beamstream").setLevel(logging.INFO)
@@ -138,8 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from beamstream.archive.server import ArchiveServer
 
     try:
-        ArchiveServer(options.pop("directory"), **options).serve()
-    except ArchiveError as error:
+        tls = certificate(options.pop("tls_cert"), options.pop("tls_key"))
+        ArchiveServer(options.pop("directory"), tls=tls, **options).serve()
+    except (ArchiveError, ConfigurationError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

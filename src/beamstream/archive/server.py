@@ -18,6 +18,7 @@ from beamstream.locks import unlock
 from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import Limits, allow_many_files
+from beamstream.network.tls import Certificate, plain_text, uvicorn_options
 
 if TYPE_CHECKING:
     from beamstream.archive.feeder import Feeder
@@ -50,6 +51,8 @@ class ArchiveServer:
         Names by which others reach it, besides `host`.
     limits : Limits, optional
         Of connections.
+    tls : Certificate, optional
+        What it speaks TLS with.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class ArchiveServer:
         feed: bool = True,
         allowed_hosts: Sequence[str] = (),
         limits: Limits | None = None,
+        tls: Certificate | None = None,
     ) -> None:
         self.layout = Layout(Path(directory))
         self.url = ""
@@ -70,6 +74,7 @@ class ArchiveServer:
         self._host, self._port, self._anonymous, self._feed = host, port, anonymous, feed
         self._hosts, self._limits = own_names(host, allowed_hosts), limits
         self._server: HttpServer | None = None
+        self._tls = tls
         self._feeder: Feeder | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -135,7 +140,7 @@ class ArchiveServer:
         try:
             layout.address.unlink(missing_ok=True)  # of a server that was killed
             with listen(self._host, self._port) as sock:
-                self.url = url_of(sock)
+                self.url = url_of(sock, self._tls)
                 quiet_logs()
                 from beamstream.archive.app import make_app
 
@@ -148,6 +153,7 @@ class ArchiveServer:
                     websocket_message=_MESSAGE,
                     on_start=self._on_start,
                     on_stop=self._on_stop,
+                    tls=uvicorn_options(self._tls),
                 )
                 self._server.should_exit = self._ending.is_set()
                 self._server.run(sockets=[sock])
@@ -158,7 +164,9 @@ class ArchiveServer:
             unlock(lock)
 
     def _on_start(self) -> None:
-        Address(self.url, os.getpid()).write(self.layout.address)
+        Address(self.url, os.getpid(), self.certificate).write(self.layout.address)
+        if warning := plain_text("archive", self._host, self.certificate):
+            log.warning("%s", warning)
         log.info("archive: %s is served at %s, the key is in api_key", self.layout.directory, self.url)
         if self._feed:
             from beamstream.archive.feeder import Feeder
@@ -174,7 +182,12 @@ class ArchiveServer:
     def _connect(self) -> object:
         from beamstream.archive.catalog import connect
 
-        return connect(self.url, key=make_key(self.layout.key))
+        return connect(self.url, key=make_key(self.layout.key), certificate=self.certificate)
+
+    @property
+    def certificate(self) -> str:
+        """File of the certificate that it shows; "" where it speaks no TLS."""
+        return "" if self._tls is None else str(self._tls.cert)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._ending.set()

@@ -1,15 +1,13 @@
 """The page of uploads: how far each is and what is in the way, in a browser that reaches the archive."""
 
-import hmac
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
-from tiled.server.utils import API_KEY_COOKIE_NAME
 
+from beamstream.archive.browsers import Browsers
 from beamstream.live.answers import STATIC, Answer, StaticFiles, json_answer
 from beamstream.rheed.report import statuses
 from beamstream.rheed.starting import uploads_of
@@ -22,6 +20,7 @@ _SHARED = ("page.css", "controls.css", "icon.svg", "readings.js")  # of the live
 _BELOW = "/uploads/static/"
 _FRESH = 0.3  # s
 _REST = 5  # times what a look took: with thousands of uploads, other requests are to be answered as well
+_TOO_LITTLE = "this is no key that may read; make one with `beamstream key create --scope read`"
 
 
 class UploadsPage:
@@ -32,18 +31,19 @@ class UploadsPage:
     ``GET /uploads/status``
         ``{"time": s since 1970-01-01 UTC, "uploads": […]}``, the newest first; each as
         `beamstream.rheed.report.status_of` returns it. The gate before it wants the key, where one is needed.
+    ``POST /uploads/session``
+        For a key that may read: a cookie, with which the browser may read for some hours.
 
     Parameters
     ----------
     archive : Path
         Directory of the archive.
-    key : str
-        What a browser may show in the address, to have it in its cookie.
+    browsers : Browsers
     """
 
-    def __init__(self, archive: Path, key: str) -> None:
+    def __init__(self, archive: Path, browsers: Browsers) -> None:
         self._looks = _Looks(uploads_of(archive))
-        self._key = key.encode()
+        self._browsers = browsers
         self._files = StaticFiles([*_HERE.iterdir(), *(STATIC / name for name in _SHARED)], _BELOW)
 
     @property
@@ -52,17 +52,21 @@ class UploadsPage:
         router = APIRouter(include_in_schema=False)
         router.add_api_route("/uploads", self.page)
         router.add_api_route("/uploads/status", self.status)
+        router.add_api_route("/uploads/session", self.session, methods=["POST"])
         router.add_api_route(_BELOW + "{name}", self.file)
         return router
 
     def page(self, request: Request) -> Response:
-        """Return the page; a key in the address goes out of it, into the cookie that the rest of the archive knows."""
-        given = request.query_params.get("api_key")
-        if given is None or not self._is_key(given):
-            return self.file("uploads.html", request)
-        response = RedirectResponse("uploads", 303)
-        response.set_cookie(API_KEY_COOKIE_NAME, given, httponly=True, samesite="lax")
-        return response
+        """Return the page; a key in the address goes out of it, and the browser may read from then on."""
+        self._browsers.take_out_of_address(request)
+        return self.file("uploads.html", request)
+
+    def session(self, request: Request) -> Response:
+        """Return a cookie for the key that is shown."""
+        cookie = self._browsers.session_for_key(request)
+        if cookie is None:
+            raise HTTPException(403, _TOO_LITTLE)
+        return Response(status_code=204, headers={"Set-Cookie": cookie})
 
     def file(self, name: str, request: Request) -> Response:
         """Return a file of the page."""
@@ -74,9 +78,6 @@ class UploadsPage:
     def status(self) -> Response:
         """Return how far the uploads are; runs in a thread of the pool, since it reads files."""
         return _Answered(self._looks.newest())
-
-    def _is_key(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(errors="replace"), self._key)
 
 
 class _Looks:

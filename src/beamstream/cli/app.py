@@ -15,6 +15,7 @@ from beamstream.cli import (
     ending,
     export,
     growth_rate,
+    key,
     pipeline,
     publish,
     record,
@@ -64,6 +65,7 @@ for of_a_run in (export.export, growth_rate.growth_rate, uploads.upload):
 app.command()(uploads.uploads)
 app.add_typer(runs.app, name="runs")
 app.add_typer(pipeline.app, name="pipeline")
+app.add_typer(key.app, name="key")
 app.add_typer(publish.app, name="publish")
 app.add_typer(sim.app, name="sim")
 
@@ -76,6 +78,10 @@ def beamstream(
         typer.Option(
             metavar="FILE", help="Configuration; otherwise BEAMSTREAM_CONFIG, ./beamstream.toml, or the profile's."
         ),
+    ] = None,
+    tls_ca: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="PEM: authorities to believe over TLS, as SSL_CERT_FILE does."),
     ] = None,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --version: the versions of the whole stack.")] = False,
@@ -91,6 +97,10 @@ def beamstream(
         from beamstream.config import VARIABLE
 
         os.environ[VARIABLE] = os.path.abspath(config)  # noqa: PTH100, children start elsewhere
+    if tls_ca is not None:
+        if not os.access(tls_ca, os.R_OK):
+            raise typer.BadParameter(f"--tls-ca {tls_ca} given, it cannot be read; name a PEM file")
+        os.environ["SSL_CERT_FILE"] = os.path.abspath(tls_ca)  # noqa: PTH100, OpenSSL and children read it there
     if show_version:
         version.show(as_json)
         raise typer.Exit

@@ -48,20 +48,24 @@ class Archive:
         from beamstream.archive.address import find_server
         from beamstream.archive.layout import Layout, read_key
         from beamstream.config import KEY_VARIABLE
+        from beamstream.network.tls import client_context
 
         key = key or os.environ.get(KEY_VARIABLE)
+        certificate = ""
         self.key_file: Path | None = None
         if str(where).startswith(("http://", "https://")):
             self.url = str(where).rstrip("/").removesuffix("/api/v1")
         else:
             layout = Layout(Path(where))
-            self.url = find_server(layout).url
+            address = find_server(layout)
+            self.url, certificate = address.url, address.certificate
             if os.access(layout.key, os.R_OK):
                 self.key_file = layout.key
                 key = key or read_key(layout.key)
         self._key_given = key is not None
         headers = {"Authorization": f"Apikey {key}"} if key else {}
-        self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=_TIMEOUT)
+        verify = client_context(certificate) or True
+        self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=_TIMEOUT, verify=verify)
 
     def __enter__(self) -> "Archive":
         return self

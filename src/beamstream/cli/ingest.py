@@ -11,6 +11,7 @@ from beamstream.errors import IngestError
 if TYPE_CHECKING:
     from beamstream.config import Ingest
     from beamstream.ingest.process import IngestProcess
+    from beamstream.network.tls import Certificate
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,9 @@ class Ingesting:
                 pause = _PAUSE
 
 
-def wanted(settings: "Ingest", archive: Path, asked: bool | None, port: int | None) -> Ingesting | None:
+def wanted(
+    settings: "Ingest", archive: Path, asked: bool | None, port: int | None, tls: "Certificate | None" = None
+) -> Ingesting | None:
     """Return what takes uploads into an archive; None where nobody asked for it.
 
     Parameters
@@ -81,11 +84,17 @@ def wanted(settings: "Ingest", archive: Path, asked: bool | None, port: int | No
     asked : bool, optional
     port : int, optional
         To ask for a port is to ask for uploads.
+    tls : Certificate, optional
     """
     if not (asked if asked is not None else settings.enabled or port is not None):
         return None
     from beamstream.ingest.process import IngestProcess
 
     at = settings.port if port is None else port
-    options = {"host": settings.host, "key_file": settings.key_file, "allowed_hosts": settings.allowed_hosts}
+    options = {
+        "host": settings.host,
+        "key_file": settings.key_file,
+        "allowed_hosts": settings.allowed_hosts,
+        "tls": tls,
+    }
     return Ingesting(IngestProcess(archive, at, **options))

@@ -47,6 +47,10 @@ def serve(
     live_port: Annotated[
         int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Show them there; 0 takes a free port.")
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM: the certificate to show; archive, ingest, page use TLS.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM: its key, mode 600.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON when requests are answered.")] = False,
 ) -> None:
     """Serve the archive over HTTP and file into it what the journal holds, until Ctrl-C.
@@ -60,16 +64,21 @@ def serve(
     `beamstream serve --ingest`
 
     `beamstream serve --live-port 0`
+
+    `beamstream serve --host 0.0.0.0 --tls-cert beam.pem --tls-key beam.key`
     """
     from beamstream.archive.server import ArchiveServer
     from beamstream.cli.checked import checked
     from beamstream.cli.ingest import wanted
     from beamstream.cli.sources import recorded_into
     from beamstream.config import Archive, load
+    from beamstream.network.tls import certificate
 
     config = load()
     said = {
         "host": host,
+        "tls_cert": tls_cert and tls_cert.absolute(),
+        "tls_key": tls_key and tls_key.absolute(),
         "port": port,
         "anonymous_read": anonymous,
         "directory": archive and archive.absolute(),
@@ -79,6 +88,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for chatty in ("httpx", "alembic", "numexpr"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    tls = certificate(settings.tls_cert, settings.tls_key)
     server = ArchiveServer(
         settings.directory,
         recordings=[*more, *(recordings or [])],
@@ -86,8 +96,10 @@ def serve(
         port=settings.port,
         anonymous=settings.anonymous_read,
         allowed_hosts=[*settings.allowed_hosts, *(allowed_host or [])],
+        tls=tls,
     )
-    uploads = wanted(config.ingest, settings.directory, ingest, ingest_port)
+    uploads = wanted(config.ingest, settings.directory, ingest, ingest_port, tls)
+    config = config.model_copy(update={"archive": settings})
     page = _page(recorded_into(config, archive), live, live_port)
     with uploads or contextlib.nullcontext(), page or contextlib.nullcontext():
         ended = threading.Event()
@@ -128,7 +140,7 @@ def _announce(
     """Say where the archive is, as soon as it answers."""
     from beamstream.archive.process import is_up
 
-    while not (server.url and is_up(server.url) and (page is None or page.wait(0.0))):
+    while not (server.url and is_up(server.url, certificate=server.certificate) and (page is None or page.wait(0.0))):
         if ended.wait(0.05):
             return
     take_up_uploads(server.layout.directory)

@@ -46,6 +46,10 @@ def spectra(
         str, typer.Option(help=f"Address of the page; beyond this machine it wants a key, from {_KEY}.")
     ] = "127.0.0.1",
     web_port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 9527,
+    web_tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM: the certificate that the page shows over TLS.")
+    ] = None,
+    web_tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM: its key, mode 600.")] = None,
     polarization: Annotated[
         str, typer.Option("--polarization", "-p", help="Number of one, I = (XX + YY)/2, or V = Im(XY).")
     ] = "0",
@@ -93,6 +97,8 @@ def spectra(
         web_host=web_host,
         web_port=web_port,
         web_key="" if web_host in _LOOPBACK else os.environ.get(_KEY, ""),
+        web_tls_cert=str(web_tls_cert or ""),
+        web_tls_key=str(web_tls_key or ""),
     )
     live = console.is_terminal and not as_json
     period = every or (_JSON if as_json else _LIVE if live else _PLAIN)

@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from beamstream.config.section import Section
-from beamstream.config.values import Addresses, Directory, OnLoss, RingMemory, Switch, Whole, is_loopback
+from beamstream.config.values import Addresses, Directory, OnLoss, RingMemory, Switch, Whole
+from beamstream.network.hosts import is_loopback
 
 
 class Archive(Section):
@@ -24,6 +25,8 @@ class Archive(Section):
         Whether readers need no key; on the loopback interface only.
     allowed_hosts : tuple of str
         Names by which browsers and clients reach the server, besides its address: of a proxy, of the machine.
+    tls_cert, tls_key : Path, optional
+        PEM files with which the archive, its ingest and its live page speak TLS.
     start : {"process", "no"}
         Whether a session starts the server, as a process of its own, when none runs.
     """
@@ -33,6 +36,8 @@ class Archive(Section):
     port: Whole = Field(default=8710, ge=0, le=65535)
     anonymous_read: Switch = False
     allowed_hosts: Addresses = ()
+    tls_cert: Directory | None = None
+    tls_key: Directory | None = None
     start: Literal["process", "no"] = "process"
 
     @model_validator(mode="after")

@@ -24,7 +24,8 @@ from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Chunk, Tokens
 from beamstream.ingest.uploads import Uploads
 from beamstream.network.gate import Gate
-from beamstream.network.rules import UPLOAD, Keys, Rule
+from beamstream.network.keys import Keys
+from beamstream.network.rules import UPLOAD, Rule
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class Service:
             raise Refusal(422, f"ingest: original_filename {name[:80]!r} is no frames.zarr/frames/c/NUMBER/0/0")
         chunk = Chunk.of(number, said)
         self._streams.admit(chunk)
-        token = self._tokens.seal(chunk)
+        token = self._tokens.seal(chunk, given=request.headers.get("x-api-key", ""))
         return [{"url": f"{request.url.scheme}://{request.url.netloc}/upload/{token}", "part": 0}]
 
     def _new_readings(self, said: messages.NewReadings, _: Request) -> Any:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from beamstream.archive.layout import Layout, read_key
 from beamstream.children import python_module
 from beamstream.errors import IngestError, NotConnected
+from beamstream.network.tls import Certificate
 from beamstream.sim.child import ChildProcess
 
 _ENVIRONMENT = {  # what is received is taken from memory that was used before: new pages cost more than the work
@@ -33,6 +34,8 @@ class IngestProcess(ChildProcess):
         Who can reach it; the default is this machine alone.
     key_file : path-like, optional
         ``<archive>/ingest_key`` otherwise; made, mode 600, if it is missing.
+    tls : Certificate, optional
+        What it speaks TLS with.
     timeout : float
         s until it must answer, and that it has to end.
     allowed_hosts : sequence of str
@@ -46,13 +49,14 @@ class IngestProcess(ChildProcess):
         *,
         host: str = "127.0.0.1",
         key_file: str | os.PathLike[str] | None = None,
+        tls: Certificate | None = None,
         timeout: float = 30.0,
         allowed_hosts: Sequence[str] = (),
     ) -> None:
         super().__init__("ingest", (), environment={**os.environ, **_ENVIRONMENT}, timeout=timeout)
         self.layout = Layout(Path(directory))
         self.key_file = Path(key_file).expanduser().absolute() if key_file else self.layout.ingest_key
-        self._host, self._port, self._allowed_hosts = host, port, allowed_hosts
+        self._host, self._port, self._tls, self._allowed_hosts = host, port, tls, allowed_hosts
 
     def start(self) -> Self:
         """Start the service and wait until it answers; nothing happens when it runs.
@@ -65,11 +69,13 @@ class IngestProcess(ChildProcess):
         self.command = python_module("beamstream.ingest", str(self.layout.directory))
         self.command += ["--host", self._host, "--port", str(self._port), "--key-file", str(self.key_file)]
         self.command += [f"--allowed-host={name}" for name in self._allowed_hosts]
+        tls = self._tls
+        self.command += [] if tls is None else ["--tls-cert", str(tls.cert), "--tls-key", str(tls.key)]
         try:
             super().start()
         except NotConnected as error:
             words = self.error_output().splitlines()
-            told = bool(words) and words[-1].startswith(("ingest:", "archive:"))
+            told = bool(words) and words[-1].startswith(("ingest:", "archive:", "tls:"))
             raise IngestError(words[-1] if told else str(error)) from None
         self._port = urlsplit(self.url).port or 0
         return self

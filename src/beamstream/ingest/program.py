@@ -27,8 +27,10 @@ from beamstream.ingest.uploads import Uploads
 from beamstream.locks import open_locked, unlock
 from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
+from beamstream.network.keys import Keys
 from beamstream.network.limits import allow_many_files
-from beamstream.network.rules import EVERYTHING, OneKey
+from beamstream.network.rules import UPLOAD
+from beamstream.network.tls import Certificate, certificate, plain_text, uvicorn_options
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,14 @@ AT_ONCE = 16
 _THREADS = 24  # most of them wait for the disk
 
 
-def serve(layout: Layout, host: str, port: int, key_file: Path, allowed_hosts: Sequence[str] = ()) -> None:
+def serve(
+    layout: Layout,
+    host: str,
+    port: int,
+    key_file: Path,
+    allowed_hosts: Sequence[str] = (),
+    tls: Certificate | None = None,
+) -> None:
     """Take uploads until SIGTERM, SIGINT or the end of standard input.
 
     Raises
@@ -53,16 +62,24 @@ def serve(layout: Layout, host: str, port: int, key_file: Path, allowed_hosts: S
     try:
         with listen(host, port) as listening:
             streams, readings = Streams(layout.streams, catalogue, journal), Readings(catalogue, journal)
-            tokens = Tokens(key)
+            keys = Keys(layout.directory, {key: (UPLOAD,)})
+            tokens = Tokens(key, keys)
             attempts = Attempts(attempts_of(layout.ingest))
             streams.resume(attempts)
             readings.resume(attempts)
             uploads = Uploads(layout.ingest / "incoming", streams, tokens, largest=LARGEST_SHARD, at_once=AT_ONCE)
             service = Service(catalogue, streams, readings, tokens, uploads)
-            app = make_app(service, OneKey(key, EVERYTHING), own_names(host, allowed_hosts))
-            url = url_of(listening)
+            app = make_app(service, keys, own_names(host, allowed_hosts))
+            address = Address(url_of(listening, tls), os.getpid(), "" if tls is None else str(tls.cert))
+            if warning := plain_text("ingest", host, address.certificate):
+                log.warning("%s", warning)
             allow_many_files()
-            server = HttpServer(app, threads=_THREADS, on_start=lambda: _say_ready(layout, url, key_file))
+            server = HttpServer(
+                app,
+                threads=_THREADS,
+                on_start=lambda: _say_ready(layout, address, key_file),
+                tls=uvicorn_options(tls),
+            )
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: setattr(server, "should_exit", True))
             server.run(sockets=[listening])
@@ -73,9 +90,9 @@ def serve(layout: Layout, host: str, port: int, key_file: Path, allowed_hosts: S
         unlock(lock)
 
 
-def _say_ready(layout: Layout, url: str, key_file: Path) -> None:
-    Address(url, os.getpid()).write(layout.ingest_address)
-    line = {"url": url, "key_file": str(key_file), "directory": str(layout.ingest), "pid": os.getpid()}
+def _say_ready(layout: Layout, address: Address, key_file: Path) -> None:
+    address.write(layout.ingest_address)
+    line = {"url": address.url, "key_file": str(key_file), "directory": str(layout.ingest), "pid": os.getpid()}
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
@@ -114,12 +131,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--key-file", type=Path)
     parser.add_argument("--allowed-host", action="append", default=[])
+    parser.add_argument("--tls-cert", type=Path)
+    parser.add_argument("--tls-key", type=Path)
     options = parser.parse_args(arguments)
     layout = Layout(options.directory)
     try:
         _log_to(layout.ingest / "ingest.log")
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-        serve(layout, options.host, options.port, options.key_file or layout.ingest_key, options.allowed_host)
+        tls = certificate(options.tls_cert, options.tls_key)
+        key_file = options.key_file or layout.ingest_key
+        serve(layout, options.host, options.port, key_file, options.allowed_host, tls)
     except BeamstreamError as error:
         sys.stderr.write(f"{error}\n")
         return 1

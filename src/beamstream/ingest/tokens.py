@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from beamstream.ingest.messages import ChunkMessage
 from beamstream.ingest.refusal import Refusal
+from beamstream.network.keys import Keys
 
 LIFETIME = 3600.0  # s
 _LONGEST = 2048  # characters
@@ -70,15 +71,19 @@ class Tokens:
     ----------
     key : str
         The service's key; tokens outlive a restart, not another key.
+    keys : Keys, optional
+        Whose keys tokens are given out for: they end with the key.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, keys: Keys | None = None) -> None:
+        self._keys = keys or Keys(None)
         self._secret = hashlib.sha256(b"beamstream ingest upload\0" + key.encode()).digest()
 
-    def seal(self, chunk: Chunk, now: float | None = None) -> str:
-        """Return a token for one chunk, in letters that an address may have."""
+    def seal(self, chunk: Chunk, now: float | None = None, given: str = "") -> str:
+        """Return a token for one chunk, in letters that an address may have; `given` is the key that asks for it."""
         until = (time.time() if now is None else now) + LIFETIME
-        said = json.dumps({"until": until, **asdict(chunk)}, separators=(",", ":")).encode()
+        key = self._keys.identify(given)
+        said = json.dumps({"until": until, "key": key and key.id, **asdict(chunk)}, separators=(",", ":")).encode()
         return f"{_text(said)}.{_text(self._sign(said))}"
 
     def open(self, token: str, now: float | None = None) -> Chunk:
@@ -87,13 +92,16 @@ class Tokens:
         Raises
         ------
         Refusal
-            403: it was made by somebody else, or its time is over.
+            403: it was made by somebody else, or its time is over, or its key's.
         """
         said = self._verified(token)
         if said is None:
             raise Refusal(403, "ingest: this upload address was not given out here; ask for a new one")
         if said.pop("until") < (time.time() if now is None else now):
             raise Refusal(403, "ingest: this upload address has expired; ask for a new one")
+        key = said.pop("key", None)
+        if key is not None and self._keys.living(key) is None:
+            raise Refusal(403, "ingest: the key of this upload address is over; ask for another key")
         return Chunk(**said)
 
     def _verified(self, token: str) -> dict[str, Any] | None:

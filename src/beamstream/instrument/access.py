@@ -10,7 +10,8 @@ from beamstream.archive.address import find_server
 from beamstream.archive.layout import Layout
 from beamstream.archive.process import is_up, running_server
 from beamstream.config import Config
-from beamstream.errors import ArchiveError
+from beamstream.errors import ArchiveError, ConfigurationError
+from beamstream.network.tls import certificate
 
 if TYPE_CHECKING:
     from bluesky_tiled_plugins.clients.catalog_of_bluesky_runs import CatalogOfBlueskyRuns
@@ -36,7 +37,7 @@ class ArchiveAccess:
 
     def __init__(self, config: Config) -> None:
         self.layout = Layout(config.archive.directory)
-        self.error: ArchiveError | None = None
+        self.error: ArchiveError | ConfigurationError | None = None
         """Why the server could not be started, the last time that it was tried."""
         self._config = config
         self._connected: tuple[str, Any] | None = None
@@ -60,7 +61,7 @@ class ArchiveAccess:
         archive = self._config.archive
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(archive.host, archive.host)
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{archive.port}" if archive.port else None
+        return f"{'https' if archive.tls_cert else 'http'}://{host}:{archive.port}" if archive.port else None
 
     @property
     def kept(self) -> bool:
@@ -149,13 +150,14 @@ class ArchiveAccess:
                 port=archive.port,
                 anonymous=archive.anonymous_read,
                 allowed_hosts=archive.allowed_hosts,
+                tls=certificate(archive.tls_cert, archive.tls_key),
                 timeout=_PATIENCE,
             ) as address:
                 self._ours, self.error = True, None
                 log.info("archive: serving %s at %s", archive.directory, address.url)
-                while not self._closing.wait(_POLL) and is_up(address.url, timeout=10.0):
+                while not self._closing.wait(_POLL) and is_up(address.url, 10.0, address.certificate):
                     pass
-        except ArchiveError as error:
+        except (ArchiveError, ConfigurationError) as error:
             if self.url is None and not self._closing.is_set():  # otherwise somebody else was faster
                 if self.error is None:
                     log.warning("%s", error)

@@ -98,7 +98,7 @@ def upload_options(asked: UploadConfig, config: Config) -> dict[str, Any]:
     options, ingest = dict(asked), config.ingest
     if not asked.endpoint:
         options["key_file"] = asked.key_file or ingest.key_file
-        options["ingest"] = ingest.url
+        options["ingest"] = ingest.url.replace("http:", "https:") if config.archive.tls_cert else ingest.url
     return options
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from beamstream.archive.layout import Layout, make_key
@@ -64,6 +65,8 @@ def page_settings(
         references=str(recordings / "references"),
         pipeline=str(pipeline.file) if pipeline is not None else "",
         allowed_hosts=config.live.allowed_hosts,
+        tls_cert=str(config.archive.tls_cert or ""),
+        tls_key=str(config.archive.tls_key or ""),
     )
 
 
@@ -234,12 +237,17 @@ class KeptPage:
 
 
 def opened_address(config: Config, address: PageAddress, name: str = "") -> str:
-    """Return an address that gives the browser which opens it control, once and within a minute."""
-    from beamstream.archive.layout import read_key
-    from beamstream.live.hub_access import new_ticket
+    """Return the address of a file that gives the browser which opens it control, once and within a minute.
 
+    It has no secret in it: the command line of a browser is for all to read. Who may not read the key of the page
+    gets the address of the page.
+    """
+    from beamstream.archive.layout import read_key
+    from beamstream.network.tickets import new_ticket, ticket_page
+
+    file = Layout(config.archive.directory).directory / "live_open.html"
     try:
-        ticket = new_ticket(read_key(key_file(config)))
-    except BeamstreamError:  # somebody else's: to look takes no key
+        ticket = new_ticket(read_key(key_file(config)), urlsplit(address.url).port or 0)
+        return ticket_page(file, address.url, ticket, name)
+    except (BeamstreamError, OSError):  # somebody else's: to look takes no key
         return address.of(name)
-    return f"{address.url}?ticket={ticket}" + (f"&stream={name}" if name else "")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 """Where the files of the live page are; other pages share some of them."""
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_MOST_BODY = 4096  # bytes
 _ALWAYS = [
     (
         b"content-security-policy",
@@ -95,3 +96,13 @@ class StaticFiles:
         """Return a file that answers in place of another one, with a status of its own."""
         file = self._files[path]
         return Answer(status, file.kind, file.body)
+
+
+async def body_of(receive: "Receive") -> bytes:
+    """Return what was posted, or nothing if it is more than a key or a ticket can be."""
+    body, more = b"", True
+    while more and len(body) <= _MOST_BODY:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    return body if len(body) <= _MOST_BODY else b""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from beamstream.live.access import Access
-from beamstream.live.answers import Answer, StaticFiles, json_answer, refused
+from beamstream.live.answers import Answer, StaticFiles, body_of, json_answer, refused
 from beamstream.live.follower import Follower
 from beamstream.live.push import Audience
 from beamstream.live.rows_json import RowsAsJson
@@ -21,6 +21,7 @@ _PATHS = ("/", "/data", "/refresh", "/status", "/static/{path:path}")
 
 RULES: Sequence[Rule] = (
     *(Rule("GET OPTIONS", path, READ) for path in _PATHS),
+    Rule("POST", "/", None),
     Rule(WEBSOCKET, "/ws", READ),
 )
 """What may be asked of the page of spectra, where it is a server of its own."""
@@ -39,6 +40,8 @@ class App:
         See `Status`.
     ``GET /ws``
         The websocket of the page, see `beamstream.live.push`.
+    ``POST /``
+        ``key=…``: a session for a browser, where a key is needed.
 
     ``?beam=K`` chooses among several beams. What cannot be answered is ``{"error": …}``. Who may ask, and from which
     page, the gate before it decides: see `gated`.
@@ -65,13 +68,24 @@ class App:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         if scope["type"] == "websocket":
             await self._audience.attend(query, receive, send)
+        elif scope["method"] == "POST":
+            await self._enter(scope, receive, send)
         elif scope["method"] == "OPTIONS":
             allowed = ("access-control-allow-methods", "GET, HEAD, OPTIONS")
             await Answer(204, "text/plain", []).send(send, [*self._more, allowed])
         else:
-            await self._answer(scope["path"], headers, query, send)
+            await self._answer(scope, headers, query, send)
 
-    async def _answer(self, path: str, headers: Mapping[str, str], query: Mapping[str, str], send: "Send") -> None:
+    async def _enter(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Give a browser that posts the key a session."""
+        key = dict(parse_qsl((await body_of(receive)).decode("latin-1"))).get("key", "")
+        cookie = self._access.session(key, scope) if self._access is not None else None
+        await (refused(403, "this is not the key of this page").send(send) if cookie is None else _begin(cookie, send))
+
+    async def _answer(self, scope: "Scope", headers: Mapping[str, str], query: Mapping[str, str], send: "Send") -> None:
+        path: str = scope["path"]
+        given = query.get("key", "") if path == "/" else ""
+        cookie = self._access.session(given, scope) if given and self._access is not None else None
         match path:
             case "/data":
                 await self._data(query).send(send, self._more)
@@ -79,11 +93,8 @@ class App:
                 await self._refresh(query).send(send, self._more)
             case "/status":
                 await json_answer(self._status.document()).send(send, self._more)
-            case "/" if self._access is not None and self._access.knows_by_query(
-                query
-            ):  # the key goes out of the address, into a cookie
-                answer = Answer(303, "text/plain", [])
-                await answer.send(send, [("location", "/"), ("set-cookie", self._access.cookie)])
+            case "/" if cookie is not None:  # the key goes out of the address
+                await _begin(cookie, send)
             case _:
                 path = "/static/index.html" if path == "/" else path
                 file = self._files.answer(path, headers.get("if-none-match"))
@@ -133,6 +144,11 @@ class App:
         return self._texts[beam]
 
 
+async def _begin(cookie: str, send: "Send") -> None:
+    """Lead a browser to the page, with a session."""
+    await Answer(303, "text/plain", []).send(send, [("location", "/"), ("set-cookie", cookie)])
+
+
 def gated(app: App, access: Access, hosts: Iterable[str]) -> Gate:
     """Return the page of spectra behind its gate."""
     key_page = StaticFiles().page("/static/key.html", 401)
@@ -143,10 +159,10 @@ def gated(app: App, access: Access, hosts: Iterable[str]) -> Gate:
         name="live page",
         hosts=hosts,
         anonymous_read=access.open,
-        sessions=access.sessions,
+        sessions=access.scopes,
         schemes=("bearer", "apikey"),
         query="key",
-        key_at="append ?key=…",
+        key_at="open / and give it",
         field="error",
         unlock=lambda scope: key_page if scope["path"] == "/" else None,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from beamstream.locks import is_locked
+from beamstream.network.tls import http_connection
 
 _PATIENCE = 1.0  # s that an answer may take
 _MOST = 4 * 2**20  # bytes of an answer
@@ -37,20 +38,20 @@ class ArchiveServer:
         waiting : int
             Runs that are not filed.
         """
-        url = self._url or _said(self._directory)
-        alive = bool(url) and _get(url, "/healthz", "")[0] == 200
+        url = self._url or _said(self._directory)[0]
+        alive = bool(url) and self._get(url, "/healthz", "")[0] == 200
         words = f"served at {url}" if alive else f"{url} does not answer" if url else "nobody serves it"
         if not alive:
             words += "; runs wait in the journal, `beamstream serve` files them" if waiting else "; `beamstream serve`"
-        elif _get(url, "/api/v1/metadata/", "")[0] == 401:
-            words += f"; links need its key in this browser: open {url}/uploads?api_key=… once"
+        elif self._get(url, "/api/v1/metadata/", "")[0] == 401:
+            words += f"; links need its key in this browser: give it once to {url}/uploads"
         return {"url": url if alive else "", "words": words, "tone": "good" if alive else "care", "waiting": waiting}
 
     def uploads(self, url: str) -> dict[str, Any] | None:
         """Return ``number``, ``backlog`` (frames and readings), ``words``, ``tone``, ``url``; None without uploads."""
         if not (self._directory / "uploads").is_dir():
             return None
-        status, answer = _get(url, "/uploads/status", _key(self._directory)) if url else (None, None)
+        status, answer = self._get(url, "/uploads/status", _key(self._directory)) if url else (None, None)
         if status in (401, 403):
             return _uploads("the archive wants its key to tell how far uploads are", url)
         if not isinstance(answer, dict) or not isinstance(answer.get("uploads"), list):
@@ -63,19 +64,37 @@ class ArchiveServer:
         tone = "bad" if any(u["phase"] != "offline" for u in ill) else "care" if ill else "good"
         return {"number": len(found), "backlog": backlog, "words": words, "tone": tone, "url": f"{url}/uploads"}
 
+    def _get(self, url: str, path: str, key: str) -> tuple[int | None, Any]:
+        """Return status and JSON of one answer; None for each that is not there."""
+        served, certificate = _said(self._directory)
+        connection = None
+        try:
+            connection = http_connection(url, _PATIENCE, certificate if url == served else "")
+            connection.request(
+                "GET", urlsplit(url).path + path, headers={"Authorization": f"Apikey {key}"} if key else {}
+            )
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read(_MOST))
+        except (OSError, ValueError, http.client.HTTPException):
+            return None, None
+        finally:
+            if connection is not None:
+                connection.close()
+
 
 def _uploads(words: str, url: str) -> dict[str, Any]:
     return {"number": None, "backlog": None, "words": words, "tone": "care", "url": f"{url}/uploads" if url else ""}
 
 
-def _said(archive: Path) -> str:
-    """Return where the server of an archive wrote that it listens; "" if there is none, or it is gone."""
+def _said(archive: Path) -> tuple[str, str]:
+    """Return where the server of an archive wrote that it listens, and its certificate; "" for what there is not."""
     if not is_locked(archive / "server.lock"):
-        return ""
+        return "", ""
     try:
-        return str(json.loads((archive / "server.json").read_text())["url"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return ""
+        address = json.loads((archive / "server.json").read_text())
+        return str(address["url"]), str(address.get("certificate", ""))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return "", ""
 
 
 def _key(directory: Path) -> str:
@@ -87,20 +106,3 @@ def _key(directory: Path) -> str:
         return "" if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO) else path.read_text().strip()
     except OSError:
         return ""
-
-
-def _get(url: str, path: str, key: str) -> tuple[int | None, Any]:
-    """Return status and JSON of one answer; None for each that is not there."""
-    at = urlsplit(url)
-    kind = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
-    connection = None
-    try:
-        connection = kind(at.hostname or "", at.port, timeout=_PATIENCE)
-        connection.request("GET", at.path + path, headers={"Authorization": f"Apikey {key}"} if key else {})
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read(_MOST))
-    except (OSError, ValueError, http.client.HTTPException):
-        return None, None
-    finally:
-        if connection is not None:
-            connection.close()

@@ -13,6 +13,7 @@ from beamstream.live.hub_settings import HubSettings
 from beamstream.live.program import Lines, end_with_signals, run_program
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import allow_many_files
+from beamstream.network.tls import uvicorn_options
 
 _DEAF = 60_000  # ms for which a page may take nothing, until the kernel ends its connection
 _MOST_MESSAGE = 32768  # bytes; what a page has to say is short
@@ -25,7 +26,9 @@ async def serve(settings: HubSettings, listening: socket.socket, lines: Lines, _
     loop = asyncio.get_running_loop()
     access = HubAccess(settings, listening.getsockname()[1])
     app = HubApp(settings, access)
-    server = HttpServer(gated(app, access, settings), websocket_message=_MOST_MESSAGE, grace=1)
+    server = HttpServer(
+        gated(app, access, settings), websocket_message=_MOST_MESSAGE, grace=1, tls=uvicorn_options(settings.tls)
+    )
     end_with_signals(server)
 
     def told() -> None:

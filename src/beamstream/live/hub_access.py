@@ -1,32 +1,25 @@
-"""Who may read and who may control: a key, tickets that work once, and a cookie for browsers that had either."""
+"""Who may read and who may control: keys, tickets that work once, and sessions of browsers that had either."""
 
-import hashlib
-import hmac
-import secrets
-import time
+from typing import TYPE_CHECKING
 
 from beamstream.live.hub_settings import HubSettings
-from beamstream.network.rules import CONTROL, READ, Cookie, OneKey, same
+from beamstream.network.keys import Keys, Known
+from beamstream.network.peers import peer_of
+from beamstream.network.rules import CONTROL, READ
+from beamstream.network.sessions import Sessions
+from beamstream.network.tickets import Tickets
 
-_TICKET_LIFE = 60.0  # s
-MAY = frozenset((READ, CONTROL))
-"""What the key of the page is good for."""
+if TYPE_CHECKING:
+    from starlette.types import Scope
 
-
-def new_ticket(key: str) -> str:
-    """Return a ticket that opens the page once, within 60 s, for the browser that comes with it."""
-    body = f"{secrets.token_urlsafe(12)}.{int(time.time() + _TICKET_LIFE)}"
-    return f"{body}.{_sign(key, body)}"
-
-
-def _sign(key: str, body: str) -> str:
-    return hmac.new(key.encode(), f"ticket {body}".encode(), hashlib.sha256).hexdigest()[:32]
+_BOTH = frozenset((READ, CONTROL))
+_TICKET = Known("main0", _BOTH)  # is given out by who has the key of the settings
 
 
 class HubAccess:
-    """Know the key, the cookie that a browser gets for it or for a ticket, and tickets.
+    """Know the key of the page, those of its archive, the sessions that browsers get for one of them, and tickets.
 
-    Reading is open on loopback; beyond, it takes the key. Control always takes the key.
+    Reading is open on loopback; beyond, it takes a key that may read. Control always takes one that may control.
 
     Parameters
     ----------
@@ -36,37 +29,35 @@ class HubAccess:
     """
 
     def __init__(self, settings: HubSettings, port: int) -> None:
-        self._key = settings.key
-        self._session = hmac.new(secrets.token_bytes(32), settings.key.encode(), hashlib.sha256).hexdigest()
-        self._name = f"beamstream-page-{port}"
-        self._used: dict[str, float] = {}
-
-    @property
-    def cookie(self) -> str:
-        """What a browser that knew the key is given to set; says nothing about the key."""
-        return f"{self._name}={self._session}; Path=/; HttpOnly; SameSite=Strict"
+        self._secure = settings.tls is not None
+        self._keys = Keys(settings.archive or None, {settings.key: _BOTH})
+        self._sessions = Sessions(self._keys, f"beamstream-page-{port}")
+        self._tickets = Tickets(settings.key, port)
 
     def check(self, text: str) -> frozenset[str] | None:
-        """Return what a key may; None if it is not the key of this page."""
-        return MAY if self.is_key(text) else None
+        """Return what a key may; None if it is none."""
+        return self._keys.check(text)
 
-    @property
-    def sessions(self) -> Cookie:
-        """Who knows the cookie."""
-        return Cookie(self._name, OneKey(self._session if self._key else "", MAY))
+    def scopes(self, cookies: str, scope: "Scope") -> frozenset[str] | None:
+        """Return what the session in a ``Cookie`` header may at this moment; None if there is none."""
+        return self._sessions.check(cookies, peer_of(scope))
 
-    def is_key(self, given: str) -> bool:
-        """Return whether this is the key."""
-        return bool(self._key) and same(given, self._key)
+    def may_control(self, scope: "Scope") -> bool:
+        """Return whether a request was made by somebody whose key or session may control, at this moment."""
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        scheme, _, given = headers.get(b"authorization", "").partition(" ")
+        shown = self.check(given.strip()) if scheme else self.scopes(headers.get(b"cookie", ""), scope)
+        return CONTROL in (shown or ())
 
-    def take_ticket(self, ticket: str) -> bool:
-        """Return whether a ticket is good, and make it useless."""
-        body, _, signature = ticket.rpartition(".")
-        if not self._key or not same(signature, _sign(self._key, body)):
-            return False
-        now, end = time.time(), float(body.rpartition(".")[2])
-        self._used = {used: until for used, until in self._used.items() if until > now}
-        if end < now or body in self._used:
-            return False
-        self._used[body] = end
-        return True
+    def identify(self, given: str) -> Known | None:
+        """Return which key a text is; None if it is none that this page has a use for."""
+        known = self._keys.identify(given)
+        return known if known is not None and READ in known.scopes else None
+
+    def session(self, key: Known, scope: "Scope") -> str:
+        """Return the ``Set-Cookie`` of a session that may what a key may."""
+        return self._sessions.open(key, _BOTH, secure=self._secure, peer=peer_of(scope))
+
+    def take_ticket(self, ticket: str, scope: "Scope") -> str | None:
+        """Return the ``Set-Cookie`` of a session with control, if a ticket is good; it is useless afterwards."""
+        return self.session(_TICKET, scope) if self._tickets.take(ticket) else None

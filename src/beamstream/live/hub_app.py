@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from beamstream.live.answers import Answer, StaticFiles, json_answer, refused
+from beamstream.live.answers import Answer, StaticFiles, body_of, json_answer, refused
 from beamstream.live.hub_access import HubAccess
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.image_stream import ImageStream
@@ -14,12 +14,11 @@ from beamstream.live.spectra_stream import KIND, SpectraStream
 from beamstream.live.state import State
 from beamstream.network.gate import Gate
 from beamstream.network.hosts import own_names
-from beamstream.network.rules import READ, WEBSOCKET, Rule
+from beamstream.network.rules import CONTROL, READ, WEBSOCKET, Rule
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-_MOST_BODY = 4096  # bytes
 _AFTER_A_WRONG_KEY = 0.5  # s
 _STATE_PERIOD = 1.0  # s
 _OF_A_STREAM = ("", "/", "/frame", "/data", "/refresh", "/status")
@@ -28,6 +27,7 @@ RULES: Sequence[Rule] = (
     Rule("GET", "/", None, query="ticket"),
     Rule("GET", "/static/{path:path}", None),  # files that hold nothing
     Rule("POST", "/unlock", None, body=1 << 20),
+    Rule("POST", "/enter", None, from_elsewhere=True),  # the ticket is the proof
     *(Rule("GET", path, READ) for path in ("/", "/streams", "/state")),
     *(Rule("GET", f"/streams/{{name}}{rest}", READ) for rest in _OF_A_STREAM),
     Rule(WEBSOCKET, "/streams/{name}/ws", READ),
@@ -41,8 +41,10 @@ class HubApp:
 
     ``GET /``
         The overview; with ``?ticket=…`` its browser may control from then on, ``&stream=NAME`` leads to that one.
+    ``POST /enter``
+        ``ticket=…&stream=…``: the same, from the page that `beamstream.network.tickets.ticket_page` writes.
     ``POST /unlock``
-        ``{"key": …}``: so may this one.
+        ``{"key": …}``: so may this one, as far as the key may.
     ``GET /streams``
         ``[{"name", "kind": "image" or "spectra", "about", "url", "connected", "rate", "delay", "lost", "words", …}]``.
     ``GET /state``
@@ -65,7 +67,7 @@ class HubApp:
             if about.get("kind") == KIND:
                 self.spectra[name] = SpectraStream(name, about)
             else:
-                self.images[name] = ImageStream(name, about, settings, self._files)
+                self.images[name] = ImageStream(name, about, settings, self._files, access.may_control)
 
     async def run(self) -> None:
         """Follow what has to be followed, until cancelled."""
@@ -90,7 +92,9 @@ class HubApp:
         """Answer one request."""
         path: str = scope["path"]
         if path == "/unlock":
-            await self._unlock(receive, send)
+            await self._unlock(scope, receive, send)
+        elif path == "/enter":
+            await self._enter_by_post(scope, receive, send)
         elif path.startswith("/streams/"):
             await self._stream(scope, receive, send)
         else:
@@ -116,7 +120,8 @@ class HubApp:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         match path:
             case "/" if "ticket" in query:
-                await self._enter(query["ticket"], query.get("stream", ""), send)
+                there = ("location", self._page_of(query))
+                await Answer(303, "text/plain", []).send(send, [there, *self._enter(query, scope)])
             case "/streams":
                 await json_answer(self._streams()).send(send)
             case "/state":
@@ -135,24 +140,40 @@ class HubApp:
             documents.append({**status, "name": name, "kind": kind, "about": about, "url": f"/streams/{name}/"})
         return documents
 
-    async def _enter(self, ticket: str, stream: str, send: "Send") -> None:
-        """Give a browser that has a ticket its cookie; the ticket goes out of the address."""
-        known = [("set-cookie", self._access.cookie)] if self._access.take_ticket(ticket) else []
-        there = any(each["name"] == stream for each in self._settings.streams)
-        await Answer(303, "text/plain", []).send(send, [("location", f"/streams/{stream}/" if there else "/"), *known])
+    def _enter(self, given: Mapping[str, str], scope: "Scope") -> list[tuple[str, str]]:
+        """Return the header that gives a browser which has a ticket its session."""
+        return _cookie(self._access.take_ticket(given.get("ticket", ""), scope))
 
-    async def _unlock(self, receive: "Receive", send: "Send") -> None:
-        body = await _body(receive)
+    async def _enter_by_post(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Take a ticket that was posted by a page from elsewhere."""
+        given = dict(parse_qsl((await body_of(receive)).decode("latin-1")))
+        # no redirection: one that a page of elsewhere begins does not get the cookie (SameSite=Strict)
+        page = f'<!doctype html><meta http-equiv="refresh" content="0;url={self._page_of(given)}">'
+        await Answer(200, "text/html; charset=utf-8", [page.encode()]).send(send, self._enter(given, scope))
+
+    def _page_of(self, given: Mapping[str, str]) -> str:
+        stream = given.get("stream", "")
+        there = any(each["name"] == stream for each in self._settings.streams)
+        return f"/streams/{stream}/" if there else "/"
+
+    async def _unlock(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        body = await body_of(receive)
         try:
             key = json.loads(body)["key"]
         except (ValueError, TypeError, KeyError, RecursionError):
             await refused(422, 'unlock: what came is not {"key": "…"}').send(send)
             return
-        if isinstance(key, str) and self._access.is_key(key):
-            await json_answer({"may_control": True}).send(send, [("set-cookie", self._access.cookie)])
+        known = self._access.identify(key) if isinstance(key, str) else None
+        if known is not None:
+            answer = json_answer({"may_control": CONTROL in known.scopes})
+            await answer.send(send, _cookie(self._access.session(known, scope)))
         else:
             await asyncio.sleep(_AFTER_A_WRONG_KEY)
             await refused(403, "unlock: this is not the key of this page").send(send)
+
+
+def _cookie(value: str | None) -> list[tuple[str, str]]:
+    return [] if value is None else [("set-cookie", value)]
 
 
 def gated(app: HubApp, access: HubAccess, settings: HubSettings) -> Gate:
@@ -170,19 +191,9 @@ def gated(app: HubApp, access: HubAccess, settings: HubSettings) -> Gate:
         name="live page",
         hosts=own_names(settings.host, settings.allowed_hosts),
         anonymous_read=settings.on_loopback,
-        sessions=access.sessions,
+        sessions=access.scopes,
         schemes=("bearer", "apikey"),
         key_at="open / and give it",
         field="error",
         unlock=unlocking,
     )
-
-
-async def _body(receive: "Receive") -> bytes:
-    """Return what was posted, or nothing if it is too much."""
-    body, more = b"", True
-    while more and len(body) <= _MOST_BODY:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message["type"] == "http.request" and message.get("more_body", False)
-    return body if len(body) <= _MOST_BODY else b""

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from beamstream.errors import ConfigurationError
-from beamstream.live.settings import check_address, check_key, is_loopback
+from beamstream.live.settings import check_address, check_key
+from beamstream.network.hosts import is_loopback
+from beamstream.network.tls import Certificate, certificate
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")  # what a ring may be called: no way out of an address
 
@@ -39,6 +41,8 @@ class HubSettings:
         Path of a pipeline file; ``""`` for none.
     allowed_hosts : sequence of str
         Names by which others reach the server, besides `host`.
+    tls_cert, tls_key : str
+        PEM files, see `beamstream.network.tls.Certificate`; ``""``: plain HTTP.
 
     Raises
     ------
@@ -56,10 +60,13 @@ class HubSettings:
     references: str = ""
     pipeline: str = ""
     allowed_hosts: Sequence[str] = ()
+    tls_cert: str = ""
+    tls_key: str = ""
 
     def __post_init__(self) -> None:
         check_address(self.host, self.port)
         check_key(self.host, self.key)
+        certificate(self.tls_cert, self.tls_key)
         names = [str(stream.get("name")) for stream in self.streams]
         for name in names:
             if not _NAME.fullmatch(name) or names.count(name) > 1:
@@ -70,6 +77,11 @@ class HubSettings:
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return is_loopback(self.host)
+
+    @property
+    def tls(self) -> Certificate | None:
+        """What the server speaks TLS with."""
+        return certificate(self.tls_cert, self.tls_key)
 
     def to_line(self) -> bytes:
         """Return one line of JSON; it has the key."""

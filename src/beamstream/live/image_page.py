@@ -5,7 +5,7 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -33,11 +33,11 @@ class ImagePage:
     feed : Feed
     control : Control
     health : Health
-    may_control : bool
-        Whether this browser knew the key.
+    may_control : callable
+        Returns whether the key or the session of this browser may control, at this moment.
     """
 
-    def __init__(self, feed: Feed, control: Control, health: Health, may_control: bool) -> None:
+    def __init__(self, feed: Feed, control: Control, health: Health, may_control: Callable[[], bool]) -> None:
         self._feed, self._control, self._health, self._may_control = feed, control, health, may_control
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
@@ -114,7 +114,7 @@ class ImagePage:
         rate = (shown - self._counted[1]) / max(0.1, now - self._counted[0])
         self._counted = now, shown
         document = self._health.document(self._seat, self._control.recording())
-        document |= {"shown_rate": rate, "may_control": self._may_control}
+        document |= {"shown_rate": rate, "may_control": self._may_control()}
         self._status = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY).decode()
         self._wake.set()
 
@@ -148,7 +148,7 @@ class ImagePage:
         self._feed.wake()
 
     def _do(self, message: dict[str, Any]) -> None:
-        if not self._may_control:
+        if not self._may_control():
             self._answer(message, False, "this takes the key; unlock the page")
         elif len(self._doing) >= _MOST_UNDER_WAY:
             self._answer(message, False, "too much at once; wait for what was asked before")

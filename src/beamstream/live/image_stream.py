@@ -1,7 +1,8 @@
 """One stream of images among the streams of an instrument: its page, its websocket, its newest frame as a file."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -14,7 +15,6 @@ from beamstream.live.image_newest import Made, Newest
 from beamstream.live.image_page import ImagePage
 from beamstream.live.image_status import Health
 from beamstream.live.image_wish import Treated
-from beamstream.network.rules import CONTROL, SCOPES
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -36,8 +36,15 @@ class ImageStream:
         The newest frame, whole, as a file; with an index, that which a paused page shows.
     """
 
-    def __init__(self, name: str, about: dict[str, Any], settings: HubSettings, files: StaticFiles) -> None:
-        self._files = files
+    def __init__(
+        self,
+        name: str,
+        about: dict[str, Any],
+        settings: HubSettings,
+        files: StaticFiles,
+        may_control: Callable[[Any], bool],
+    ) -> None:
+        self._files, self._may_control = files, may_control
         self._feed = Feed(name, about, settings)
         self._control = Control(self._feed, settings)
         self._health = Health(self._feed)
@@ -66,7 +73,7 @@ class ImageStream:
         """Answer one request; ``scope["path"]`` is what follows the stream's address."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if scope["type"] == "websocket":
-            page = ImagePage(self._feed, self._control, self._health, CONTROL in scope[SCOPES])
+            page = ImagePage(self._feed, self._control, self._health, partial(self._may_control, scope))
             await page.attend(receive, send)
         elif scope["path"] == "/frame":
             await (await self._file(dict(parse_qsl(scope["query_string"].decode("latin-1"))))).send(send)

@@ -30,15 +30,15 @@ to draw, which says nothing about the link; may be missing) · ``{"rate": fps}``
 "pipeline"}}`` · ``{"cross": [row, col] | null}`` · ``{"rois": [{"id", "shape": "rectangle" | "ellipse", "row", "col",
 "rows", "cols"} | {"id", "shape": "line", "row", "col", "row2", "col2"}]}`` · ``{"pause": bool}`` ·
 ``{"do": "capture", "id", "kind": "flat" | "dark", "frames": n}`` · ``{"do": "record", "id", "directory", "prefix",
-"format"}`` · ``{"do": "stop", "id"}``. What is done takes the cookie that a browser gets from ``POST /unlock`` or from
-a ticket; a page that unlocks has to open its websocket anew.
+"format"}`` · ``{"do": "stop", "id"}``. What is done takes the session that a browser gets from ``POST /unlock`` or
+from a ticket, as long as the key lives; a page that unlocks has to open its websocket anew.
 """
 
 import secrets
 
-from beamstream.live.hub_access import new_ticket
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.server_process import ServerProcess
+from beamstream.network.tickets import new_ticket
 
 
 class LivePage(ServerProcess):
@@ -63,7 +63,7 @@ class LivePage(ServerProcess):
 
         Without a key it is that of the page, which nobody can control.
         """
-        return f"{self.url}?ticket={new_ticket(self._key)}" if self._key else self.url
+        return f"{self.url}?ticket={new_ticket(self._key, self.port)}" if self._key else self.url
 
 
 def new_key() -> str:

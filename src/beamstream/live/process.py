@@ -34,6 +34,8 @@ class LiveServer(ServerProcess):
         Spectra to keep.
     key : str
         What readers have to know, at least 16 characters; never in logs nor in `url`.
+    tls_cert, tls_key : str
+        PEM files; without them it speaks plain HTTP.
     timeout : float
         Until it must listen, s.
 
@@ -56,8 +58,10 @@ class LiveServer(ServerProcess):
         decibel: bool = True,
         rows: int = 1200,
         key: str = "",
+        tls_cert: str = "",
+        tls_key: str = "",
         timeout: float = 20.0,
     ) -> None:
         axis = None if frequency is None else [float(f) for f in frequency]
-        settings = Settings(ring, owner, host, port, axis, band, title, decibel, rows, key)
+        settings = Settings(ring, owner, host, port, axis, band, title, decibel, rows, key, tls_cert, tls_key)
         super().__init__("beamstream.live", settings, timeout, ("--web-port", "--web-host"))

@@ -19,6 +19,7 @@ from beamstream.live.status import Status
 from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import allow_many_files
+from beamstream.network.tls import uvicorn_options
 
 _BACKLOG = 512
 _MOST_MESSAGE = 4096  # bytes; what a page has to say is short
@@ -77,7 +78,7 @@ async def serve(settings: Settings, listening: socket.socket, lines: Lines, earl
     access = Access(settings, listening.getsockname()[1])
     app = gated(App(follower, status, audience, access), access, own_names(settings.host, settings.allowed_hosts))
     allow_many_files()
-    server = HttpServer(app, websocket_message=_MOST_MESSAGE, grace=1)
+    server = HttpServer(app, websocket_message=_MOST_MESSAGE, grace=1, tls=uvicorn_options(settings.tls))
     end_with_signals(server)
 
     def told() -> None:

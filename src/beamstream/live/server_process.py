@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import logging
 import os
 import select
 import socket
@@ -13,6 +14,9 @@ from typing import Any, Protocol, Self
 
 from beamstream.children import last_words, python_module, read_line
 from beamstream.errors import BeamstreamError, ConfigurationError
+from beamstream.network.tls import plain_text
+
+log = logging.getLogger(__name__)
 
 _LAST_WORDS = 600  # bytes of its log
 _END = 5.0  # s that it has to end
@@ -33,6 +37,11 @@ class ServerSettings(Protocol):
     @property
     def port(self) -> int:
         """Port to listen on, 0 for a free one."""
+        ...
+
+    @property
+    def tls_cert(self) -> str:
+        """File of the certificate that it speaks TLS with; "" for none."""
         ...
 
     def to_line(self) -> bytes:
@@ -80,7 +89,8 @@ class ServerProcess:
         host = self.settings.host
         if host in ("0.0.0.0", "::"):
             host = socket.gethostname()
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        scheme = "https" if self.settings.tls_cert else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
     @property
     def pid(self) -> int | None:
@@ -119,6 +129,8 @@ class ServerProcess:
         except BaseException:
             self._end(0.0)
             raise
+        if warning := plain_text("live page", self.settings.host, self.settings.tls_cert):
+            log.warning("%s", warning)
         return self
 
     def update(self, **status: Any) -> bool:

@@ -1,12 +1,13 @@
 """What the process that serves the live page is told when it starts."""
 
-import ipaddress
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from beamstream.errors import ConfigurationError
+from beamstream.network.hosts import is_loopback
+from beamstream.network.tls import Certificate, certificate
 
 _LEAST_KEY = 16  # characters
 _MOST_ROWS = 100_000
@@ -39,6 +40,8 @@ class Settings:
         What every request has to know; ``""`` for none, on loopback only.
     allowed_hosts : sequence of str
         Names by which others reach the server, besides `host`.
+    tls_cert, tls_key : str
+        PEM files, see `beamstream.network.tls.Certificate`; ``""``: plain HTTP.
 
     Raises
     ------
@@ -57,10 +60,13 @@ class Settings:
     rows: int = 1200
     key: str = field(default="", repr=False)
     allowed_hosts: Sequence[str] = ()
+    tls_cert: str = ""
+    tls_key: str = ""
 
     def __post_init__(self) -> None:
         check_key(self.host, self.key)
         check_address(self.host, self.port)
+        certificate(self.tls_cert, self.tls_key)
         if not 1 <= self.rows <= _MOST_ROWS:
             raise ConfigurationError(f"live page: {self.rows} rows asked for; use 1 to {_MOST_ROWS}")
 
@@ -68,6 +74,11 @@ class Settings:
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return is_loopback(self.host)
+
+    @property
+    def tls(self) -> Certificate | None:
+        """What the server speaks TLS with."""
+        return certificate(self.tls_cert, self.tls_key)
 
     def axis(self, n_channels: int) -> list[float] | None:
         """Return the frequencies of so many channels, MHz; None if they are not known."""
@@ -86,16 +97,6 @@ class Settings:
     def from_line(cls, line: bytes) -> Self:
         """Read what `to_line` wrote."""
         return cls(**json.loads(line))
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a server there."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_key(host: str, key: str) -> None:

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
 from beamstream.network.hosts import LOOPBACK_NAMES, foreign, host_name
-from beamstream.network.rules import READ, SCOPES, WEBSOCKET, Keys, Rule
+from beamstream.network.rules import GRANTED, READ, WEBSOCKET, KeyChecker, Rule
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,13 +44,13 @@ class Gate:
 
     Decided before a byte of the body is read: by Host (a page from elsewhere that makes its own name point here gets
     nothing, with or without a key), Origin (nothing is changed, and no websocket opened, for a page from elsewhere),
-    method, path, key and length. The application finds what the client may in ``scope[SCOPES]``.
+    method, path, key and length. The application finds what the client may in ``scope[GRANTED]``.
 
     Parameters
     ----------
     app : ASGI application
     rules : sequence of Rule
-    keys : Keys
+    keys : KeyChecker
     name : str
         Of the server, for messages: ``"archive"``.
     hosts : iterable of str
@@ -76,7 +76,7 @@ class Gate:
         self,
         app: "ASGIApp",
         rules: Sequence[Rule],
-        keys: Keys,
+        keys: KeyChecker,
         *,
         name: str,
         hosts: Iterable[str] = (),
@@ -126,7 +126,7 @@ class Gate:
         cookies = "" if elsewhere else headers.get("cookie", "")
         session = self._sessions(cookies, scope) if self._sessions is not None and cookies else None
         scopes = self._scopes(rule, self._given(headers, query), session)
-        scope[SCOPES] = scopes if scopes is not None else frozenset()
+        scope[GRANTED] = scopes if scopes is not None else frozenset()
         if rule is None:
             methods = {each for methods, _ in named for each in methods} - {WEBSOCKET}
             if methods and scope["type"] == "http":

@@ -1,10 +1,19 @@
-"""Names: those that a server goes by, and where a page comes from that asks."""
+"""Names of hosts: those that a server goes by, and where a page comes from that asks."""
 
+import ipaddress
 import socket
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches what listens on `host`; a name other than localhost counts as no."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def own_names(host: str, allowed: Iterable[str] = ()) -> set[str]:

@@ -1,13 +1,10 @@
 """What may be asked of a server, by whom: its rules, and keys as the gate sees them."""
 
-import hmac
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-READ, WRITE, UPLOAD, CONTROL = "read", "write", "upload", "control"
-EVERYTHING = frozenset((READ, WRITE, UPLOAD, CONTROL))
-"""What the main key of an archive may."""
-SCOPES = "beamstream.scopes"
+READ, WRITE, UPLOAD, CONTROL = SCOPES = ("read", "write", "upload", "control")
+"""Read the archive and the live page; write into the archive; upload to the ingest; record from the live page."""
+GRANTED = "beamstream.scopes"
 """Where an application finds, in its ASGI scope, what the client may."""
 WEBSOCKET = "WEBSOCKET"
 JSON_BYTES = 32 << 20
@@ -50,42 +47,9 @@ class Rule(NamedTuple):
         return frozenset([*methods, "HEAD"] if "GET" in methods else methods)
 
 
-class Keys(Protocol):
+class KeyChecker(Protocol):
     """Who knows keys."""
 
     def check(self, text: str) -> frozenset[str] | None:
         """Return what a key may; None if it is none, or not any more."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class OneKey:
-    """A key that has no end; ``""`` is none."""
-
-    key: str
-    scopes: frozenset[str]
-
-    def check(self, text: str) -> frozenset[str] | None:
-        """Return its scopes if this is the key."""
-        return self.scopes if self.key and same(text, self.key) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Cookie:
-    """A cookie that stands for a key."""
-
-    name: str
-    keys: Keys
-
-    def __call__(self, text: str, _scope: object = None) -> frozenset[str] | None:
-        """Return what the first cookie of that name may; `text` is a ``Cookie`` header."""
-        for cookie in text.split(";"):
-            name, _, value = cookie.strip().partition("=")
-            if name == self.name and (scopes := self.keys.check(value)) is not None:
-                return scopes
-        return None
-
-
-def same(given: str, expected: str) -> bool:
-    """Return whether two texts are equal, in a time that says nothing about either."""
-    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())

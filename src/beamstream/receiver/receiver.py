@@ -67,7 +67,7 @@ class SpectraReceiver:
         Where channels lie before that; OVRO-LWA's by default.
     plot_scale : {"dB", "linear"}, optional
         Of the pictures; dB by default, but linear for V, 2 and 3: they have a sign.
-    web_host, web_port, web_key
+    web_host, web_port, web_key, web_tls_cert, web_tls_key
         See `LiveServer`; port 0 takes a free one.
 
     Raises
@@ -94,6 +94,8 @@ class SpectraReceiver:
         web_host: str = "127.0.0.1",
         web_port: int = 9527,
         web_key: str = "",
+        web_tls_cert: str = "",
+        web_tls_key: str = "",
     ) -> None:
         if buffer_length < 1:
             raise ValueError(f"spectra: a buffer of {buffer_length} spectra asked for; use 1 or more")
@@ -107,7 +109,8 @@ class SpectraReceiver:
         self.plot_interval, self.plot_dir = float(plot_interval), Path(plot_dir).absolute()
         self._port, self._average, self._band = stream_port, average, band or Band()
         self._decibel = (plot_scale or ("linear" if polarization in _SIGNED else "dB")) == "dB"
-        self._web_options = {"host": web_host, "port": web_port, "key": web_key} if start_webshow else None
+        tls = {"tls_cert": web_tls_cert, "tls_key": web_tls_key}
+        self._web_options = {"host": web_host, "port": web_port, "key": web_key, **tls} if start_webshow else None
         self.running = False
         """Whether it was started and not stopped."""
         self._lock = threading.RLock()

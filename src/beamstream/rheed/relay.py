@@ -20,7 +20,8 @@ from starlette.routing import Route
 
 from beamstream.network.gate import Gate
 from beamstream.network.http_server import HttpServer
-from beamstream.network.rules import JSON_BYTES, UPLOAD, OneKey, Rule
+from beamstream.network.keys import Keys
+from beamstream.network.rules import JSON_BYTES, UPLOAD, Rule
 from beamstream.rheed.service import Asked, Service
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class Relay:
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         routes = self._routes()
         rules = [Rule(" ".join(route.methods or ()), route.path, UPLOAD, body=JSON_BYTES) for route in routes]
-        keys = OneKey(self.key, frozenset((UPLOAD,)))
+        keys = Keys(None, {self.key: (UPLOAD,)})
         app = Gate(Starlette(routes=routes), rules, keys, name="relay", key_at="it is for its own client")
         self._server = HttpServer(app, grace=0)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))

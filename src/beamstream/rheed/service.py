@@ -78,7 +78,8 @@ class Service:
     async def __aenter__(self) -> Self:
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=16)
         direct = httpx.URL(self.endpoint).host in ("127.0.0.1", "localhost", "::1")  # no proxy leads there
-        self._http = httpx.AsyncClient(timeout=_PATIENCE, limits=limits, trust_env=not direct)
+        verify = httpx.create_ssl_context()  # with SSL_CERT_FILE, wherever it leads
+        self._http = httpx.AsyncClient(timeout=_PATIENCE, limits=limits, trust_env=not direct, verify=verify)
         self._watching = asyncio.create_task(self._watch())
         return self
 

@@ -11,9 +11,10 @@ from hub_viewer import Viewer, ask
 from websockets.exceptions import InvalidStatus
 
 from beamstream.errors import ConfigurationError
-from beamstream.live.hub_access import HubAccess, new_ticket
+from beamstream.live.hub_access import HubAccess
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.page import LivePage
+from beamstream.network.tickets import new_ticket
 from beamstream.segment import PREFIX, SHM
 
 
@@ -130,20 +131,32 @@ def test_tickets_are_for_one_key_and_a_minute(monkeypatch):
     access = HubAccess(HubSettings(key=KEY), 1)
     ticket = new_ticket(KEY)
     for wrong in ("", ".", ticket[:-1], f"1.2.{ticket}", new_ticket(KEY[::-1]), ticket.replace(".", "0", 1)):
-        assert not access.take_ticket(wrong)
+        assert not access.take_ticket(wrong, {})
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 61)
-    assert not access.take_ticket(ticket)
+    assert not access.take_ticket(ticket, {})
     monkeypatch.undo()
-    assert access.take_ticket(ticket)
-    assert not access.take_ticket(ticket)
+    assert access.take_ticket(ticket, {})
+    assert not access.take_ticket(ticket, {})
+
+
+def test_control_is_for_who_unlocked_the_page(monkeypatch):
+    monkeypatch.setattr("beamstream.live.hub_access.peer_of", lambda scope: scope["peer"])
+    access = HubAccess(HubSettings(key=KEY), 1)
+    cookie = access.take_ticket(new_ticket(KEY, 1), {"peer": "user 1000"}).partition(";")[0]
+    headers = [(b"cookie", cookie.encode())]
+    assert access.may_control({"headers": headers, "peer": "user 1000"})
+    assert not access.may_control({"headers": headers, "peer": "user 1001"})
+    assert not access.take_ticket(new_ticket(KEY, 2), {"peer": "user 1000"}), "a ticket for another server"
 
 
 def test_without_a_key_nobody_has_control():
     access = HubAccess(HubSettings(), 1)
     assert access.check("") is None
-    assert access.sessions("beamstream-page-1=") is None
-    assert not access.take_ticket(new_ticket(""))
+    assert access.identify("") is None
+    assert access.scopes("beamstream-page-1=", {}) is None
+    assert not access.may_control({"headers": [(b"authorization", b"Bearer ")]})
+    assert not access.take_ticket(new_ticket(""), {})
 
 
 @pytest.mark.parametrize("streams", [[{"name": "../x"}], [{"name": ""}], [{"name": "a"}, {"name": "a"}]])

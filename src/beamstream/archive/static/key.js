@@ -1,4 +1,5 @@
 // The key of the archive: from the address' fragment, which no server sees, or typed; kept as long as the tab.
+// For one that was typed the server gives the browser a session too, with which links into the archive work.
 
 const NAME = "beamstream.archive.key";
 const SENDABLE = /^[!-~]+$/; // what a header can carry
@@ -10,11 +11,13 @@ export class Key {
     [this.form, this.field, this.words, this.changed] = [form, field, words, changed];
     this.value = remembered();
     this.refused = "";
+    this.typed = false;
     this.takeFragment();
     addEventListener("hashchange", () => this.takeFragment() && changed());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.take(field.value.trim());
+      this.typed = true;
       changed();
     });
   }
@@ -27,6 +30,9 @@ export class Key {
   accept() {
     this.refused = "";
     this.form.hidden = true;
+    if (!this.typed) return;
+    this.typed = false;
+    fetch("uploads/session", { method: "POST", headers: this.headers }).catch(() => {}); // this tab has its key
   }
 
   /** Say why the server answered no; a key that it does not know is forgotten, the next request goes without. */

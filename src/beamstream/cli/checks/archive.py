@@ -32,7 +32,7 @@ def _server(layout: Layout) -> Finding | None:
         address = find_server(layout)
     except ArchiveError:
         return None
-    if is_up(address.url, timeout=3.0):
+    if is_up(address.url, 3.0, address.certificate):
         return ok("archive", f"{layout.directory} is served at {address.url}")
     text = f"process {address.pid} has {layout.directory}, and does not answer at {address.url}"
     return fail("archive", text, f"wait if it just started, else end process {address.pid}")

@@ -93,6 +93,10 @@ export class Actions {
       write(element("unlock-words"), refused?.error ?? "the server did not answer", true);
       return;
     }
+    if (!(await answer.json()).may_control) {
+      write(element("unlock-words"), "this key may look, not control", true);
+      return;
+    }
     this.unlocked = true;
     element("unlock-key").value = "";
     element("unlock").close();
