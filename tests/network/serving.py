@@ -16,6 +16,7 @@ from beamstream.network.rules import SCOPES, Rule
 
 KEY = "0123456789abcdef0123456789abcdef"
 READ_KEY = "fedcba9876543210fedcba9876543210"
+KEYS = Keys(None, {KEY: SCOPES, READ_KEY: ("read",)})
 
 
 @contextlib.contextmanager
@@ -74,9 +75,7 @@ RULES = (
 
 def gated(app: Any, **options: Any) -> Gate:
     """Return an application behind the gate of these tests."""
-    return Gate(
-        app, RULES, Keys(None, {KEY: SCOPES, READ_KEY: ("read",)}), **{"name": "test", "query": "api_key", **options}
-    )
+    return Gate(app, RULES, KEYS, **{"name": "test", "query": "api_key", **options})
 
 
 def connect(address: str, timeout: float = 20.0) -> socket.socket:

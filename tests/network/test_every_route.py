@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from serving import KEY, READ_KEY, SeveralKeys, serving
+from serving import KEY, KEYS, READ_KEY, serving
 from tiled.client import from_uri
 from tiled.client.utils import ClientError
 from websockets.exceptions import InvalidStatus
@@ -55,7 +55,7 @@ def archive(request, tmp_path_factory) -> Iterator[tuple[str, set[str], bool]]:
     layout = Layout(tmp_path_factory.mktemp("archive"))
     layout.prepare()
     gate = make_app(layout, KEY, [], request.param)
-    gate._keys = SeveralKeys()
+    gate._keys = KEYS
     tiled: Any = gate._app._app
     paths = {re.sub(r"\{[^}]*\}", "x", path) for path in tiled.openapi()["paths"]} | set(walk(tiled.routes))
     paths = {path for path in paths if path.startswith("/")}

@@ -5,11 +5,11 @@ import json
 import httpx
 import psutil
 import pytest
-from serving import KEY, READ_KEY, Application, SeveralKeys, connect, gated, head, serving, status_of
+from serving import KEY, KEYS, READ_KEY, Application, connect, gated, head, serving, status_of
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as websocket
 
-from beamstream.network.rules import Cookie
+from beamstream.network.sessions import Sessions
 
 with_key = {"Authorization": f"Apikey {KEY}"}
 with_read_key = {"X-API-KEY": READ_KEY}
@@ -140,10 +140,14 @@ def test_a_websocket_takes_a_key_and_its_refusal_is_words(address):
 
 
 def test_a_session_is_for_our_own_pages_alone(app):
-    with serving(gated(app, sessions=Cookie("session", SeveralKeys()))) as address:
-        url, cookie = f"http://{address}/data/a", {"Cookie": f"a=b; session={READ_KEY}"}
+    sessions = Sessions(KEYS, "session")
+    known = KEYS.identify(READ_KEY)
+    assert known is not None
+    token = sessions.open(known, ("read",)).partition(";")[0]
+    with serving(gated(app, sessions=lambda cookies, _scope: sessions.check(cookies))) as address:
+        url, cookie = f"http://{address}/data/a", {"Cookie": f"a=b; {token}"}
         assert httpx.get(url, headers=cookie).json()["scopes"] == ["read"]
-        assert httpx.get(url, headers={"Cookie": f"session={READ_KEY[:-1]}"}).status_code == 401
+        assert httpx.get(url, headers={"Cookie": token[:-1]}).status_code == 401
         assert httpx.get(url, headers={**cookie, "Origin": "http://127.0.0.1:1"}).status_code == 401
         assert httpx.put(url, headers={**cookie, "Origin": f"http://{address}"}).status_code == 403
         assert httpx.get(url, headers={**cookie, "X-API-KEY": "wrong"}).status_code == 401

@@ -21,8 +21,8 @@ from tiled.structures.array import ArrayStructure
 
 from beamstream.errors import CodecError
 from beamstream.file_uri import path_of
-from beamstream.sinks.hdf5_checked import checked
-from beamstream.sinks.hdf5_filters import does_not_decode
+from beamstream.sinks.hdf5_checked import CheckedDataset
+from beamstream.sinks.hdf5_filters import codec_of
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,29 @@ _EVERYTHING = NDSlice(...)
 _OPENING = {"swmr", "locking", "libver"}
 
 
+class ServedDataset(CheckedDataset):
+    """Frames that were compressed elsewhere; one whose bytes are damaged is 0, NaN where there is one."""
+
+    def frame(self, row: int) -> NDArray[Any]:
+        """Return the pixels of one frame, whatever its bytes are."""
+        try:
+            return super().frame(row)
+        except CodecError as error:
+            _warn_once(str(error))
+            return np.full(self.shape[1:], np.nan if self.dtype.kind in "fc" else 0, self.dtype)
+
+
+@lru_cache(1000)
+def _warn_once(trouble: str) -> None:
+    log.warning("archive: %s; it is served as 0 or NaN", trouble)
+
+
 class h5open(tiled.adapters.hdf5.h5open):  # noqa: N801  # as tiled's
     """Open a file as tiled does; a dataset of compressed frames is read by us."""
 
     def __enter__(self) -> Any:
         node = super().__enter__()
-        return checked(node) if isinstance(node, h5py.Dataset) else node
+        return ServedDataset(node.id) if isinstance(node, h5py.Dataset) and codec_of(node) else node
 
 
 def check_frames() -> None:
@@ -113,49 +130,18 @@ class Rows(ArrayAdapter):
     def _read(self, data: Any, index: tuple[Any, ...]) -> NDArray[Any]:
         """Return what an index means, in the order of the file."""
         if self._rows is None:
-            return decodable(data, index)
+            return data[index]
         rows = self._rows[index[0]]
         if isinstance(index[0], int):
-            return decodable(data, (int(rows), *index[1:]))
+            return data[int(rows), *index[1:]]
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
-        parts = [decodable(data, (np.s_[int(run[0]) : int(run[-1]) + 1], *index[1:])) for run in runs if run.size]
+        parts = [data[int(run[0]) : int(run[-1]) + 1, *index[1:]] for run in runs if run.size]
         return np.concatenate(parts) if parts else data[(np.s_[0:0], *index[1:])]
 
     def read_block(self, block: NDBlock, slice: NDSlice = _EVERYTHING) -> NDArray[Any]:
         """Return a slice of a block."""
         whole = self.read(NDSlice(*block.slice_from_chunks(self._structure.chunks)))
         return whole[tuple(slice)] if slice else whole
-
-
-def decodable(data: Any, index: tuple[Any, ...]) -> NDArray[Any]:
-    """Return part of a dataset; a frame whose bytes are damaged is 0, NaN where there is one, and fails no other."""
-    try:
-        return data[index]
-    except (OSError, CodecError) as error:
-        if not does_not_decode(error):
-            raise
-    first, rest = index[0], index[1:]
-    rows = range(data.shape[0])[first]
-    frames = [_frame(data, row, rest) for row in ([rows] if isinstance(rows, int) else rows)]
-    return frames[0] if isinstance(rows, int) else np.stack(frames)
-
-
-def _frame(data: Any, row: int, rest: tuple[Any, ...]) -> NDArray[Any]:
-    try:
-        return data[(row, *rest)]
-    except (OSError, CodecError) as error:
-        if not does_not_decode(error):
-            raise
-        _warn_once(data.file.filename, row)
-        shape = np.broadcast_to(np.zeros(()), data.shape[1:])[rest].shape
-        return np.full(shape, np.nan if data.dtype.kind in "fc" else 0, data.dtype)
-
-
-@lru_cache(1000)
-def _warn_once(path: str, row: int) -> None:
-    log.warning(
-        "archive: %s: frame %d does not decode, it is served as 0 or NaN; it was recorded as it came", path, row
-    )
 
 
 def _expect_rows(rows: Sequence[tuple[int, int]], count: int) -> None:

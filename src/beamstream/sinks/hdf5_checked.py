@@ -90,11 +90,6 @@ class CheckedDataset(h5py.Dataset):
         return found if new_dtype is None else found.astype(new_dtype)
 
 
-def checked(dataset: h5py.Dataset) -> h5py.Dataset:
-    """Return a dataset to read from: another view of it where its frames are decoded by us."""
-    return CheckedDataset(dataset.id) if codec_of(dataset) else dataset
-
-
 def _plain(stored: NDArray[np.uint8], out: NDArray[Any]) -> NDArray[Any]:
     if stored.size != out.nbytes:
         raise CodecError(f"plain pixels: {out.shape} of {out.dtype} asked for, {stored.size} bytes are there")

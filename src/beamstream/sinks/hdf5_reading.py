@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from beamstream.errors import CodecError, SinkError
 from beamstream.sinks.direct import PAGE, page_up
-from beamstream.sinks.hdf5_filters import does_not_decode
+from beamstream.sinks.hdf5_filters import codec_of, does_not_decode
 
 if TYPE_CHECKING:
     from beamstream.sinks.hdf5_checked import CheckedDataset
@@ -35,10 +35,11 @@ def row_reader(path: Path, dataset: Any, *, live: bool) -> RowReader:
     ours = dataset.file.attrs.get("creator", "") == _WRITER
     if plain and ours and dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])) >= PAGE:
         return _Placed(path, dataset, live)
-    from beamstream.sinks.hdf5_checked import CheckedDataset, checked
+    if not codec_of(dataset):
+        return _Decoded(dataset)
+    from beamstream.sinks.hdf5_checked import CheckedDataset
 
-    frames = checked(dataset)
-    return _Compressed(frames) if isinstance(frames, CheckedDataset) else _Decoded(dataset)
+    return _Compressed(CheckedDataset(dataset.id))
 
 
 class _Placed:
