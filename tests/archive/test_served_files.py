@@ -149,7 +149,9 @@ def test_a_registered_file_is_external_and_never_deleted_with_its_node(archive):
     key = post(archive, "/register/", body).raise_for_status().json()["id"]
     source = archive.get(f"/metadata/{key}?include_data_sources=true").json()["data"]["attributes"]["data_sources"][0]
     source["management"] = "writable"
-    assert post(archive, f"/data_source/{key}", {"data_source": source}, "PUT").status_code == 403
+    for assets in (source["assets"], []):
+        change = {"data_source": {**source, "assets": assets}}
+        assert post(archive, f"/data_source/{key}", change, "PUT").status_code == 403
     answer = archive.get(f"/array/full/{key}", params={"format": "application/octet-stream"})
     assert answer.content == bytes(range(len(SECRET)))
     post(archive, f"/metadata/{key}?external_only=false", None, "DELETE").raise_for_status()

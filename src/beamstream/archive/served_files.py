@@ -126,8 +126,9 @@ def _checked(method: Any) -> Any:
             # tiled makes a directory of this name, and deletes it with the node
             raise HTTPException(422, f"archive: a node of the name {key!r} asked for; choose a name without / and dots")
         files = ServedFiles(self.context)
-        for data_source in kwargs.get("data_sources") or filter(None, [kwargs.get("data_source")]):
-            if data_source.assets and data_source.management != Management.external:
+        changed = kwargs.get("data_source")
+        for data_source in kwargs.get("data_sources") or filter(None, [changed]):
+            if (data_source.assets or changed) and data_source.management != Management.external:
                 raise HTTPException(
                     403,
                     f"archive: files to be registered with management {data_source.management!s}, whose files are "
