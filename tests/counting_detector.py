@@ -75,4 +75,6 @@ class CountingDetector(StreamDetector):
     stats = Cpt(FrameStatistics, kind="normal")
 
     def _geometry(self, timeout: float) -> Geometry:
-        return self._source.connect(timeout)
+        geometry = self._source.connect(timeout)
+        assert geometry is not None
+        return geometry

@@ -28,7 +28,8 @@ class Documents(list[tuple[str, dict[str, Any]]]):
 def run_engine(md: dict[str, Any] | None = None, **options: Any) -> Iterator[RunEngine]:
     """Have a RunEngine with a loop of its own."""
     loop = asyncio.new_event_loop()
-    engine = RunEngine(md or {}, loop=loop, **{"context_managers": []} | options)
+    options.setdefault("context_managers", [])
+    engine = RunEngine(md or {}, loop=loop, **options)
     try:
         yield engine
     finally:

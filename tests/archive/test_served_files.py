@@ -115,18 +115,35 @@ def test_the_pages_of_the_browser_interface_are_no_way_to_other_files(archive, s
     assert b"<html" in httpx.get(f"{archive.url}/ui/").content.lower()
 
 
-def test_files_outside_of_the_archive_cannot_be_registered(archive, secret):
+def test_a_registered_file_outside_of_the_archive_is_not_served(archive, secret):
     inside = archive.layout.recordings
     link = inside / "link to a secret"
     link.symlink_to(secret)
-    dots = f"file://localhost{inside}/{os.path.relpath(secret, inside)}"
-    uris = [f"file://localhost{secret}", f"file://{secret}", dots, f"file://localhost{link}", "http://127.0.0.1:1/x"]
-    uris += [f"file://localhost{archive.layout.key}", f"duckdb://localhost/{archive.layout.tables}", str(secret)]
+    uris = [f"file://localhost{secret}", f"file://{secret}", f"file://localhost{link}"]
+    uris += [f"file://localhost{archive.layout.key}", f"file://localhost{secret.parent}"]
     for uri in uris:
-        for parameter in ("data_uri", None):
-            answer = post(archive, "/register/", registration(uri, parameter=parameter))
-            assert answer.status_code in (403, 422), uri
+        for parameter, mimetype in (("data_uri", "application/octet-stream"), (None, "text/csv;header=absent")):
+            body = registration(uri, mimetype, parameter=parameter)
+            body["data_sources"][0]["assets"][0]["is_directory"] = uri.endswith(secret.parent.name)
+            key = post(archive, "/register/", body).raise_for_status().json()["id"]
+            source = archive.get(f"/metadata/{key}?include_data_sources=true").json()["data"]["attributes"]
+            asset = {"id": source["data_sources"][0]["assets"][0]["id"]}
+            below = {"relative_path": secret.name} if uri.endswith(secret.parent.name) else {}
+            answers = [archive.get(f"/asset/bytes/{key}", params=asset | below)]
+            answers += [archive.get(f"/asset/manifest/{key}", params=asset), archive.get(f"/array/full/{key}")]
+            answers += [archive.get(f"/array/block/{key}?block=0"), archive.get(f"/array/full/{key}?slice=0")]
+            for answer in answers:
+                assert answer.status_code in (400, 403), (uri, answer.text)
+                assert SECRET not in answer.content
     link.unlink()
+
+
+def test_what_is_no_file_or_steps_upwards_cannot_be_registered(archive, secret):
+    inside = archive.layout.recordings
+    dots = f"file://localhost{inside}/{os.path.relpath(secret, inside)}"
+    for uri in (dots, "http://127.0.0.1:1/x", f"duckdb://localhost/{archive.layout.tables}", str(secret)):
+        for parameter in ("data_uri", None):
+            assert post(archive, "/register/", registration(uri, parameter=parameter)).status_code == 422
 
 
 def test_a_parameter_of_a_data_source_is_no_way_to_another_file(archive, secret):
@@ -135,7 +152,7 @@ def test_a_parameter_of_a_data_source_is_no_way_to_another_file(archive, secret)
     for parameters in ({"data_uris": [uri]}, {"data_uri": uri}, {"data_uris": uri}):
         mimetype = "multipart/related;type=application/x-npy"
         body = registration(f"file://localhost{inside}", mimetype, parameters=parameters)
-        assert post(archive, "/register/", body).status_code == 403
+        assert post(archive, "/register/", body).status_code == 422
 
 
 def test_a_registered_file_is_external_and_never_deleted_with_its_node(archive):
@@ -144,12 +161,14 @@ def test_a_registered_file_is_external_and_never_deleted_with_its_node(archive):
     body = registration(f"file://localhost{inside}", "application/x-npy")
     for management in ("writable", "internal"):
         body["data_sources"][0]["management"] = management
-        assert post(archive, "/register/", body).status_code in (403, 415, 422)
+        assert post(archive, "/register/", body).status_code in (415, 422)
     body["data_sources"][0]["management"] = "external"
     key = post(archive, "/register/", body).raise_for_status().json()["id"]
     source = archive.get(f"/metadata/{key}?include_data_sources=true").json()["data"]["attributes"]["data_sources"][0]
     source["management"] = "writable"
-    assert post(archive, f"/data_source/{key}", {"data_source": source}, "PUT").status_code == 403
+    for assets in (source["assets"], []):
+        change = {"data_source": {**source, "assets": assets}}
+        assert post(archive, f"/data_source/{key}", change, "PUT").status_code == 422
     answer = archive.get(f"/array/full/{key}", params={"format": "application/octet-stream"})
     assert answer.content == bytes(range(len(SECRET)))
     post(archive, f"/metadata/{key}?external_only=false", None, "DELETE").raise_for_status()
@@ -200,7 +219,7 @@ def test_a_table_that_a_client_describes_reads_no_file(archive, secret):
         {"data_uri": f"duckdb://localhost/{archive.layout.tables}", "is_directory": False, "parameter": "data_uri"}
     ]
     body = {"structure_family": "table", "metadata": {}, "data_sources": [source], "specs": []}
-    assert post(archive, "/register/", body).status_code == 403
+    assert post(archive, "/register/", body).status_code == 422
 
 
 def test_an_array_larger_than_an_answer_is_refused_before_it_is_read(archive):

@@ -165,7 +165,10 @@ class Feeder:
             return True
         if ended and is_complete(path):
             return self._step_apart(path)
+        filing = self._filings.get(path)
         try:
+            if filing is not None and not filing.has_more:  # of most looks, and they leave no mark on the disk
+                return False
             with self._marks.working(path.stem):
                 return self._step_here(path)
         except OSError as error:  # the journal's own disk

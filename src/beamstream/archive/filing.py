@@ -38,6 +38,17 @@ class Filing:
         self._client = client
         self._begin()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to file.
+
+        Raises
+        ------
+        OSError
+            The journal's disk is gone.
+        """
+        return self._tail.behind > 0
+
     def step(self) -> bool:
         """File what is new; return whether there was something.
 

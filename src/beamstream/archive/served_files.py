@@ -1,8 +1,8 @@
 """Which files an archive serves: those in its own directories and in those it was given, links followed, no others.
 
 tiled 0.2.20 compares a file's path with its directories as text, ``..`` and links included, looks at some assets only,
-and not at all where it serves a file's bytes. What clients register is therefore checked here, before it is kept, and
-once more before anything is opened: a catalogue may be older than these rules.
+and not at all where it serves a file's bytes. Here every file is looked at before it is opened. What clients register
+is looked at as well; a file that is elsewhere may be registered, since a run is more than its files, but is not served.
 """
 
 import os
@@ -86,14 +86,14 @@ class ServedFiles:
             raise HTTPException(404, f"archive: {relative} asked for, the asset has no such file")
         return path
 
-    def check(self, data_source: Any, parameters: Mapping[str, Any] | None = None) -> None:
+    def check(self, data_source: Any, parameters: Mapping[str, Any]) -> None:
         """Check that a data source names files of this archive alone, or a table that the archive itself made.
 
         Parameters
         ----------
         data_source : DataSource
-        parameters : Mapping, optional
-            What tiled's reader is given; otherwise those of the data source.
+        parameters : Mapping
+            What tiled's reader is given besides.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class ServedFiles:
         if data_source.management != Management.external:
             uris = [uri for uri in uris if urlsplit(uri).scheme == "file"]
         for name in _NAMES_FILES:
-            named = (data_source.parameters if parameters is None else parameters).get(name, ())
+            named = parameters.get(name, ())
             uris += [named] if isinstance(named, str) else [uri for uri in named if uri is not None]
         self.paths(uris)
 
@@ -115,6 +115,13 @@ def check_registrations() -> None:
         method = getattr(CatalogNodeAdapter, name)
         if not hasattr(method, "__wrapped__"):
             setattr(CatalogNodeAdapter, name, _checked(method))
+    node: Any = CatalogNodeAdapter
+    node._ensure_uri_within_readable_storage = _ensure_served  # its own answers 500
+
+
+def _ensure_served(node: Any, uri: str) -> None:
+    if urlsplit(uri).scheme == "file":
+        ServedFiles(node.context).path(uri)
 
 
 def _checked(method: Any) -> Any:
@@ -125,21 +132,30 @@ def _checked(method: Any) -> Any:
         if key is not None and (key in _ANOTHER_PLACE or "/" in key or "\0" in key):
             # tiled makes a directory of this name, and deletes it with the node
             raise HTTPException(422, f"archive: a node of the name {key!r} asked for; choose a name without / and dots")
-        files = ServedFiles(self.context)
-        for data_source in kwargs.get("data_sources") or filter(None, [kwargs.get("data_source")]):
-            if data_source.assets and data_source.management != Management.external:
-                raise HTTPException(
-                    403,
-                    f"archive: files to be registered with management {data_source.management!s}, whose files are "
-                    f"deleted with the node; register them as external",
-                )
-            files.check(data_source)
+        changed = kwargs.get("data_source")
+        for data_source in kwargs.get("data_sources") or filter(None, [changed]):
+            _expect_files(data_source, by_client=bool(data_source.assets or changed))
             if data_source.management != Management.external and isinstance(data_source.structure, ArrayStructure):
                 _expect_plausible(data_source.structure)
         return await method(self, *args, **kwargs)
 
     checked.__wrapped__ = method  # pyright: ignore[reportFunctionMemberAccess]
     return checked
+
+
+def _expect_files(data_source: Any, *, by_client: bool) -> None:
+    """Refuse what no recording is: files that are deleted with their node, other places than files, steps upwards."""
+    if by_client and data_source.management != Management.external:
+        raise HTTPException(
+            422,
+            f"archive: files to be registered with management {data_source.management!s}, whose files are deleted with "
+            f"the node; register them as external",
+        )
+    for uri in (asset.data_uri for asset in data_source.assets):
+        if urlsplit(uri).scheme != "file" or ".." in tiled.utils.path_from_uri(uri).parts:
+            raise HTTPException(422, f"archive: {uri} to be registered; only file: URIs without .. are taken")
+    if named := data_source.parameters.keys() & set(_NAMES_FILES):
+        raise HTTPException(422, f"archive: parameters {sorted(named)} to be registered; files are named by assets")
 
 
 def _expect_plausible(structure: ArrayStructure) -> None:
