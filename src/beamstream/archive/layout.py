@@ -31,6 +31,7 @@ class Layout:
         <archive>/server.json      who serves this archive, and where
         <archive>/live_key         mode 600; to control the live page
         <archive>/live.json        who serves the live page, and where
+        <archive>/live_open.html   mode 600; opens that page in the owner's browser, see `beamstream.network.tickets`
         <archive>/sessions/        what the sessions of this archive are doing, see `beamstream.watching.presence`
 
     Parameters
