@@ -22,6 +22,7 @@ from beamstream.archive.logs import quiet_logs
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
 from beamstream.archive.uploads_page import UploadsPage
 from beamstream.file_uri import uri_of
+from beamstream.private import as_around
 
 
 def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool) -> FastAPI:
@@ -70,12 +71,12 @@ class Server(uvicorn.Server):
 
     Parameters
     ----------
-    app : FastAPI
+    app : ASGI application
     on_start, on_stop : callable
         Called in a thread of their own, after the first and before the last request is answered.
     """
 
-    def __init__(self, app: FastAPI, on_start: Callable[[], None], on_stop: Callable[[], None]) -> None:
+    def __init__(self, app: Any, on_start: Callable[[], None], on_stop: Callable[[], None]) -> None:
         quiet_logs()
         # no access log: its lines show URLs, and URLs may show the key
         config = uvicorn.Config(
@@ -137,6 +138,8 @@ def _make_catalog(layout: Layout) -> None:
 
     hidden = layout.catalog.with_suffix(".new")  # a start that is killed leaves no half catalogue
     hidden.unlink(missing_ok=True)
+    with open(hidden, "xb", opener=as_around):
+        pass  # SQLite makes what it keeps beside a database as open as that is
     uri = f"sqlite+aiosqlite:///{hidden}"
 
     def stamp(connection: Any) -> None:

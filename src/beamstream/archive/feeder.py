@@ -13,6 +13,7 @@ from beamstream.archive.filing import Filing
 from beamstream.archive.trouble import ServerInTrouble, TroubleHook, is_trouble
 from beamstream.errors import ArchiveError
 from beamstream.locks import open_locked, unlock
+from beamstream.private import make_directories
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Feeder:
     def start(self) -> None:
         """Begin to file; returns at once."""
         for directory in (self.journal, self.journal / "filed", self.journal / "refused"):
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directories(directory)
         self._lock = _lock(self.journal)
         self._take_refused()
         self._stopping.clear()

@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from beamstream.archive.address import Address, find_server
+from beamstream.archive.address import published_address
 from beamstream.archive.layout import Layout
 from beamstream.errors import ArchiveError
+from beamstream.network.address import Address
+from beamstream.network.proof import plain_connection, proved_connection
+from beamstream.private import as_around
 
 
 @contextmanager
@@ -27,6 +30,7 @@ def running_server(
     port: int = 0,
     anonymous: bool = False,
     feed: bool = True,
+    group: str = "",
     timeout: float = 60.0,
 ) -> Iterator[Address]:
     """Serve an archive from a child process while the block runs; its log is ``<directory>/server.log``.
@@ -35,7 +39,7 @@ def running_server(
 
     Parameters
     ----------
-    directory, recordings, host, port, anonymous, feed
+    directory, recordings, host, port, anonymous, feed, group
         See `ArchiveServer`.
     timeout : float
         Until the first answer, s.
@@ -46,12 +50,12 @@ def running_server(
         The server ended, or did not answer in time; quotes its last words.
     """
     layout = Layout(Path(directory))
-    layout.prepare()
+    layout.prepare(group)
     command = [sys.executable, "-m", "beamstream.archive.process", str(layout.directory)]
-    command += ["--host", host, "--port", str(port), *(["--anonymous"] if anonymous else [])]
+    command += ["--host", host, "--port", str(port), "--group", group, *(["--anonymous"] if anonymous else [])]
     command += [*([] if feed else ["--no-feed"]), *(f"--recordings={Path(p).absolute()}" for p in recordings)]
     output = layout.directory / "server.log"
-    with output.open("ab") as file:
+    with open(output, "ab", opener=as_around) as file:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True)
     try:
         yield _wait(child, layout, timeout, output)
@@ -61,21 +65,32 @@ def running_server(
 
 def is_up(url: str, timeout: float = 1.0) -> bool:
     """Return whether an archive answers at a URL; needs no key."""
-    return ask(url, "/healthz", None, timeout) == 200
+    return ask(Address(url, 0), "/healthz", None, timeout) == 200
 
 
-def ask(url: str, path: str, key: str | None, timeout: float) -> int | None:
-    """Return the status of one GET, or None if nothing answers; needs no tiled."""
-    at = urlsplit(url)
-    kind = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
-    connection = kind(at.hostname or "", at.port, timeout=timeout)
+def ask(server: Address, path: str, key: str | None, timeout: float) -> int | None:
+    """Return the status of one GET, or None if nothing answers; needs no tiled.
+
+    Parameters
+    ----------
+    server : Address
+        With its secret, it has to prove itself first; without, it was named by whoever gave the key too.
+    path : str
+    key : str or None
+    timeout : float
+        s.
+    """
+    at = urlsplit(server.url)
+    connection = None
     try:
+        connection = proved_connection(server, timeout) if server.secret else plain_connection(server.url, timeout)
         connection.request("GET", at.path + path, headers={"Authorization": f"Apikey {key}"} if key else {})
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return None
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
 
 
 def _wait(child: subprocess.Popen[bytes], layout: Layout, timeout: float, output: Path) -> Address:
@@ -84,7 +99,7 @@ def _wait(child: subprocess.Popen[bytes], layout: Layout, timeout: float, output
         if child.poll() is not None:
             raise ArchiveError(_last_words(output, child.returncode))
         try:
-            address = find_server(layout)
+            address = published_address(layout)
         except ArchiveError:
             pass
         else:
@@ -125,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--anonymous", action="store_true")
+    parser.add_argument("--group", default="")
     parser.add_argument("--no-feed", dest="feed", action="store_false")
     parser.add_argument("--recordings", type=Path, action="append", default=[])
     options = vars(parser.parse_args(arguments))

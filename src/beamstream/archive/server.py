@@ -15,6 +15,9 @@ from beamstream.archive.layout import Layout, make_key
 from beamstream.archive.logs import quiet_logs
 from beamstream.errors import ArchiveError
 from beamstream.locks import unlock
+from beamstream.network.address import new_secret
+from beamstream.network.proof import Prover
+from beamstream.private import restrict_umask
 
 if TYPE_CHECKING:
     from beamstream.archive.app import Server
@@ -42,6 +45,8 @@ class ArchiveServer:
         Let everybody who reaches it read without the key; writing always wants the key.
     feed : bool
         File the runs of ``<directory>/journal``; false when a feeder runs elsewhere.
+    group : str
+        Of users who may read and write the archive's files, besides its keys; nobody else may otherwise.
     """
 
     def __init__(
@@ -53,11 +58,13 @@ class ArchiveServer:
         port: int = 0,
         anonymous: bool = False,
         feed: bool = True,
+        group: str = "",
     ) -> None:
         self.layout = Layout(Path(directory))
         self.url = ""
+        self._secret = new_secret()
         self._recordings = [Path(p).expanduser().absolute() for p in recordings]
-        self._host, self._port, self._anonymous, self._feed = host, port, anonymous, feed
+        self._host, self._port, self._anonymous, self._feed, self._group = host, port, anonymous, feed, group
         self._server: Server | None = None
         self._feeder: Feeder | None = None
         self._thread: threading.Thread | None = None
@@ -74,6 +81,8 @@ class ArchiveServer:
             The port is in use, the archive is served already, the key may have been read by others.
         """
         with _signals(self._on_signal):
+            self.layout.prepare(self._group)
+            restrict_umask(self.layout.directory)
             self._run()
 
     def start(self, timeout: float = 60.0) -> Self:
@@ -117,7 +126,9 @@ class ArchiveServer:
 
     def _run(self) -> None:
         layout = self.layout
-        layout.prepare()
+        layout.prepare(self._group)
+        if layout.open_to_others:
+            log.warning("%s", layout.open_to_others)
         key = make_key(layout.key)
         lock = claim(layout)
         try:
@@ -128,7 +139,7 @@ class ArchiveServer:
                 from beamstream.archive.app import Server, make_app
 
                 app = make_app(layout, key, self._recordings, self._anonymous)
-                self._server = Server(app, self._on_start, self._on_stop)
+                self._server = Server(Prover(app, self._address), self._on_start, self._on_stop)
                 self._server.should_exit = self._ending.is_set()
                 self._server.run(sockets=[sock])
             if not self._ready.is_set() and not self._ending.is_set():
@@ -137,8 +148,12 @@ class ArchiveServer:
             layout.address.unlink(missing_ok=True)
             unlock(lock)
 
+    @property
+    def _address(self) -> Address:
+        return Address(self.url, os.getpid(), self._secret)
+
     def _on_start(self) -> None:
-        Address(self.url, os.getpid()).write(self.layout.address)
+        self._address.write(self.layout.address)
         log.info("archive: %s is served at %s, the key is in api_key", self.layout.directory, self.url)
         if self._feed:
             from beamstream.archive.feeder import Feeder
@@ -154,7 +169,7 @@ class ArchiveServer:
     def _connect(self) -> object:
         from beamstream.archive.catalog import connect
 
-        return connect(self.url, key=make_key(self.layout.key))
+        return connect(self.layout.directory, key=make_key(self.layout.key))
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._ending.set()

@@ -29,6 +29,9 @@ def serve(
     anonymous: Annotated[
         bool | None, typer.Option("--anonymous/--key", help="Whether readers need no key (on loopback only).")
     ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of users who may read and write the archive's files too.")
+    ] = None,
     recordings: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Serve recorded files of this directory too; repeat it."),
@@ -69,6 +72,7 @@ def serve(
         "port": port,
         "anonymous_read": anonymous,
         "directory": archive and archive.absolute(),
+        "group": group,
     }
     settings = checked(Archive, config.archive.model_dump() | {k: v for k, v in said.items() if v is not None})
     more = [] if archive else [config.recording.directory]
@@ -81,7 +85,9 @@ def serve(
         host=settings.host,
         port=settings.port,
         anonymous=settings.anonymous_read,
+        group=settings.group,
     )
+    server.layout.prepare(settings.group)  # before others make it for what they keep in it
     uploads = wanted(config.ingest, settings.directory, ingest, ingest_port)
     page = _page(recorded_into(config, archive), live, live_port)
     with uploads or contextlib.nullcontext(), page or contextlib.nullcontext():

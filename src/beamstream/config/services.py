@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from beamstream.config.section import Section
-from beamstream.config.values import Addresses, Directory, OnLoss, RingMemory, Switch, Whole, is_loopback
+from beamstream.config.values import Addresses, Directory, OnLoss, RingMemory, Switch, Whole
+from beamstream.network.address import is_loopback
 
 
 class Archive(Section):
@@ -24,6 +25,8 @@ class Archive(Section):
         Whether readers need no key; on the loopback interface only.
     start : {"process", "no"}
         Whether a session starts the server, as a process of its own, when none runs.
+    group : str
+        Of users who may read and write the archive's files; nobody but their owner otherwise.
     """
 
     directory: Directory = Path("data")
@@ -31,6 +34,7 @@ class Archive(Section):
     port: Whole = Field(default=8710, ge=0, le=65535)
     anonymous_read: Switch = False
     start: Literal["process", "no"] = "process"
+    group: str = ""
 
     @model_validator(mode="after")
     def _beyond_loopback_wants_a_key(self) -> "Archive":

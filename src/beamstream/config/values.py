@@ -2,7 +2,6 @@
 
 import builtins
 import keyword
-from ipaddress import ip_address
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,14 +14,6 @@ RESERVED = frozenset(
     | {"callbacks", "references", "darks", "flats", "monitor", "instrument", "growth", "Step", "watch"}
     | {"bp", "bps", "bpp", "np", "get_ipython", "In", "Out"}
 )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches what listens on `host`; a name other than localhost counts as no."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def from_the_file(path: Path, info: ValidationInfo) -> Path:

@@ -19,7 +19,7 @@ from typing import Any
 
 import uvicorn
 
-from beamstream.archive.address import Address, listen, url_of
+from beamstream.archive.address import listen, url_of
 from beamstream.archive.layout import Layout, make_key
 from beamstream.errors import BeamstreamError, IngestError
 from beamstream.ingest.app import Service, make_app
@@ -30,6 +30,9 @@ from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Tokens
 from beamstream.ingest.uploads import Uploads
 from beamstream.locks import open_locked, unlock
+from beamstream.network.address import Address, new_secret
+from beamstream.network.proof import Prover
+from beamstream.private import make_directories, restrict_umask
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +82,9 @@ def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
     BeamstreamError
         The port is in use, another process takes uploads of this archive, the key may have been read by others.
     """
-    for directory in (layout.directory, layout.streams):
-        directory.mkdir(parents=True, exist_ok=True)
+    make_directories(layout.directory, 0o700)
+    make_directories(layout.streams)
+    restrict_umask(layout.directory)
     key = make_key(key_file)
     lock = _claim(layout)
     catalogue = Catalogue(layout.ingest / "catalogue.db")
@@ -93,8 +97,8 @@ def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
             readings.resume()
             uploads = Uploads(layout.ingest / "incoming", streams, tokens, largest=LARGEST, at_once=AT_ONCE)
             app = make_app(Service(catalogue, streams, readings, tokens, uploads), key)
-            url = url_of(listening)
-            server = Server(app, lambda: _say_ready(layout, url, key_file))
+            address = Address(url_of(listening), os.getpid(), new_secret())
+            server = Server(Prover(app, address), lambda: _say_ready(layout, address, key_file))
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: setattr(server, "should_exit", True))
             server.run(sockets=[listening])
@@ -105,9 +109,9 @@ def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
         unlock(lock)
 
 
-def _say_ready(layout: Layout, url: str, key_file: Path) -> None:
-    Address(url, os.getpid()).write(layout.ingest_address)
-    line = {"url": url, "key_file": str(key_file), "directory": str(layout.ingest), "pid": os.getpid()}
+def _say_ready(layout: Layout, address: Address, key_file: Path) -> None:
+    address.write(layout.ingest_address)
+    line = {"url": address.url, "key_file": str(key_file), "directory": str(layout.ingest), "pid": address.pid}
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
@@ -129,7 +133,8 @@ def _end_with_parent() -> None:
 
 
 def _log_to(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directories(path.parent.parent, 0o700)
+    make_directories(path.parent)
     file = RotatingFileHandler(path, maxBytes=5_000_000, backupCount=1, delay=True)
     words = logging.StreamHandler()
     words.setLevel(logging.WARNING)

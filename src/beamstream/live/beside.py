@@ -3,16 +3,18 @@
 import http.client
 import json
 import os
-import stat
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from beamstream.errors import NotOurServer
 from beamstream.locks import is_locked
+from beamstream.network.address import KEY_VARIABLE, Address
+from beamstream.network.proof import plain_connection, proved_connection
+from beamstream.private import read_private
 
 _PATIENCE = 1.0  # s that an answer may take
 _MOST = 4 * 2**20  # bytes of an answer
-KEY_VARIABLE = "BEAMSTREAM_API_KEY"
 
 
 class ArchiveServer:
@@ -37,12 +39,12 @@ class ArchiveServer:
         waiting : int
             Runs that are not filed.
         """
-        url = self._url or _said(self._directory)
-        alive = bool(url) and _get(url, "/healthz", "")[0] == 200
+        url = self._url or _published(self._directory)
+        alive = bool(url) and _get(url, "/healthz")[0] == 200
         words = f"served at {url}" if alive else f"{url} does not answer" if url else "nobody serves it"
         if not alive:
             words += "; runs wait in the journal, `beamstream serve` files them" if waiting else "; `beamstream serve`"
-        elif _get(url, "/api/v1/metadata/", "")[0] == 401:
+        elif _get(url, "/api/v1/metadata/")[0] == 401:
             words += f"; links need its key in this browser: open {url}/uploads?api_key=… once"
         return {"url": url if alive else "", "words": words, "tone": "good" if alive else "care", "waiting": waiting}
 
@@ -50,7 +52,7 @@ class ArchiveServer:
         """Return ``number``, ``backlog`` (frames and readings), ``words``, ``tone``, ``url``; None without uploads."""
         if not (self._directory / "uploads").is_dir():
             return None
-        status, answer = _get(url, "/uploads/status", _key(self._directory)) if url else (None, None)
+        status, answer = _get(url, "/uploads/status", self._directory) if url else (None, None)
         if status in (401, 403):
             return _uploads("the archive wants its key to tell how far uploads are", url)
         if not isinstance(answer, dict) or not isinstance(answer.get("uploads"), list):
@@ -68,13 +70,13 @@ def _uploads(words: str, url: str) -> dict[str, Any]:
     return {"number": None, "backlog": None, "words": words, "tone": "care", "url": f"{url}/uploads" if url else ""}
 
 
-def _said(archive: Path) -> str:
+def _published(archive: Path) -> str:
     """Return where the server of an archive wrote that it listens; "" if there is none, or it is gone."""
     if not is_locked(archive / "server.lock"):
         return ""
     try:
-        return str(json.loads((archive / "server.json").read_text())["url"])
-    except (OSError, ValueError, TypeError, KeyError):
+        return Address.read(archive / "server.json").url
+    except (OSError, NotOurServer):
         return ""
 
 
@@ -82,21 +84,26 @@ def _key(directory: Path) -> str:
     """Return the key to read with, "" if there is none that others cannot read as well."""
     if os.environ.get(KEY_VARIABLE):
         return os.environ[KEY_VARIABLE]
-    path = directory / "api_key"
     try:
-        return "" if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO) else path.read_text().strip()
+        return read_private(directory / "api_key").decode(errors="replace").strip()
     except OSError:
         return ""
 
 
-def _get(url: str, path: str, key: str) -> tuple[int | None, Any]:
-    """Return status and JSON of one answer; None for each that is not there."""
-    at = urlsplit(url)
-    kind = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
-    connection = None
+def _get(url: str, path: str, archive: Path | None = None) -> tuple[int | None, Any]:
+    """Return status and JSON of one answer; None for each that is not there.
+
+    With an archive, its key is shown, if who answers proves to be its server.
+    """
+    connection, headers = None, {}
     try:
-        connection = kind(at.hostname or "", at.port, timeout=_PATIENCE)
-        connection.request("GET", at.path + path, headers={"Authorization": f"Apikey {key}"} if key else {})
+        if archive is not None:
+            address = Address.read(archive / "server.json")
+            if address.url.rstrip("/") == url:
+                connection = proved_connection(address, _PATIENCE)
+                headers = {"Authorization": f"Apikey {key}"} if (key := _key(archive)) else {}
+        connection = connection or plain_connection(url, _PATIENCE)
+        connection.request("GET", urlsplit(url).path + path, headers=headers)
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read(_MOST))
     except (OSError, ValueError, http.client.HTTPException):

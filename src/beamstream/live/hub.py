@@ -14,6 +14,9 @@ from beamstream.live.hub_access import HubAccess
 from beamstream.live.hub_app import HubApp
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.program import Lines, run_program, uvicorn_configuration
+from beamstream.live.settings import page_url
+from beamstream.network.address import Address
+from beamstream.network.proof import Prover
 
 _MOST_FILES = 16384  # sockets and rings; a page that is forgotten in a tab holds one
 _DEAF = 60_000  # ms for which a page may take nothing, until the kernel ends its connection
@@ -26,7 +29,9 @@ async def serve(settings: HubSettings, listening: socket.socket, lines: Lines, _
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAF)
     loop = asyncio.get_running_loop()
     app = HubApp(settings, HubAccess(settings, listening.getsockname()[1]))
-    server = uvicorn.Server(uvicorn_configuration(app, _MOST_MESSAGE))
+    url = page_url(settings.host, listening.getsockname()[1])
+    proving = Prover(app, Address(url, os.getpid(), settings.secret)) if settings.secret else app
+    server = uvicorn.Server(uvicorn_configuration(proving, _MOST_MESSAGE))
 
     def told() -> None:
         if lines.read() is None:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from beamstream.errors import ConfigurationError
-from beamstream.live.settings import check_address, check_key, is_loopback
+from beamstream.live.settings import check_address, check_key
+from beamstream.network.address import is_loopback
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")  # what a ring may be called: no way out of an address
 
@@ -37,6 +38,8 @@ class HubSettings:
         Directory of darks and flats; ``""`` for none.
     pipeline : str
         Path of a pipeline file; ``""`` for none.
+    secret : str
+        By which the server proves to be the one that was started, see `beamstream.network.proof`; ``""``: it does not.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class HubSettings:
     recordings: str = ""
     references: str = ""
     pipeline: str = ""
+    secret: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         check_address(self.host, self.port)
@@ -69,7 +73,7 @@ class HubSettings:
         return is_loopback(self.host)
 
     def to_line(self) -> bytes:
-        """Return one line of JSON; it has the key."""
+        """Return one line of JSON; it has key and secret."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod

@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import select
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any, Protocol, Self
 
 from beamstream.children import last_words, read_line
 from beamstream.errors import BeamstreamError, ConfigurationError
+from beamstream.live.settings import page_url
 
 _LAST_WORDS = 600  # bytes of its log
 _END = 5.0  # s that it has to end
@@ -78,10 +78,7 @@ class ServerProcess:
     @property
     def url(self) -> str:
         """Where the page is; without the key."""
-        host = self.settings.host
-        if host in ("0.0.0.0", "::"):
-            host = socket.gethostname()
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        return page_url(self.settings.host, self.port)
 
     @property
     def pid(self) -> int | None:

@@ -1,12 +1,13 @@
 """What the process that serves the live page is told when it starts."""
 
-import ipaddress
 import json
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from beamstream.errors import ConfigurationError
+from beamstream.network.address import is_loopback
 
 _LEAST_KEY = 16  # characters
 _MOST_ROWS = 100_000
@@ -85,16 +86,6 @@ class Settings:
         return cls(**json.loads(line))
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a server there."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def check_key(host: str, key: str) -> None:
     """Raise ConfigurationError where the network could read without a key, or the key can be guessed."""
     if not key and not is_loopback(host):
@@ -106,6 +97,13 @@ def check_key(host: str, key: str) -> None:
         raise ConfigurationError(
             f"live page: a key of {len(key)} characters given; use at least {_LEAST_KEY} of printable ASCII"
         )
+
+
+def page_url(host: str, port: int) -> str:
+    """Return where a page is that listens on a host; without the key."""
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def check_address(host: str, port: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from beamstream.locks import is_locked, open_locked, unlock
+from beamstream.private import as_around, make_directories
 
 _DIRECTORY = "sessions"
 _ELSEWHERE = 10.0  # s that the word of a session on another machine counts whose lock is not seen here
@@ -49,11 +50,12 @@ class PresenceFile:
             It cannot be written.
         """
         text = json.dumps({**self._who, "time": time.time(), "state": state, "run": run})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(self.path.parent)
         if self._lock < 0:
             self._claim()
         hidden = self.path.with_suffix(".new")
-        hidden.write_text(text + "\n")
+        with open(hidden, "w", opener=as_around) as file:
+            file.write(text + "\n")
         hidden.replace(self.path)
 
     def remove(self) -> None:

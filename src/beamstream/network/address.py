@@ -1,0 +1,100 @@
+"""Where a server of ours listens, and what proves that it is ours: in a file that nobody else can write or read."""
+
+import contextlib
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, field, fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from beamstream.errors import NotOurServer
+from beamstream.private import NotPrivate, check_directory, read_private, secret_mode, settle
+
+KEY_VARIABLE = "BEAMSTREAM_API_KEY"
+"""The environment variable that holds the key of an archive."""
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches what listens on a host; a name other than localhost counts as no."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def origin_of(url: str) -> tuple[str, int]:
+    """Return host and port of a URL."""
+    at = urlsplit(url)
+    return at.hostname or "", at.port or (443 if at.scheme == "https" else 80)
+
+
+def new_secret() -> str:
+    """Return what one server has in common with those who read its address, from its start to its end."""
+    return secrets.token_hex(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Who serves, and where.
+
+    Parameters
+    ----------
+    url : str
+        ``http://host:port``, never with a key.
+    pid : int
+    secret : str
+        See `beamstream.network.proof`; worth nothing when the server has ended.
+    """
+
+    url: str
+    pid: int
+    secret: str = field(default="", repr=False)
+
+    def write(self, path: Path) -> None:
+        """Replace the file at once, so that nobody reads half of it."""
+        hidden = path.with_suffix(f".{uuid4().hex}.new")
+        fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(fd, "w") as file:
+                settle(fd, secret_mode(path.parent))
+                file.write(json.dumps(asdict(self)) + "\n")
+            hidden.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                hidden.unlink()
+            raise
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return what the server wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no server, or it has ended.
+        NotOurServer
+            Somebody else may have written it, it is of an earlier version, or it cannot be read.
+        """
+        try:
+            check_directory(path.parent)
+        except FileNotFoundError:
+            raise
+        except NotPrivate as error:
+            raise NotOurServer(f"{path.parent} {error}; chown and chmod it, or name another directory") from None
+        try:
+            document = json.loads(read_private(path, group=True))
+            known = {one.name for one in fields(cls)}
+            address = cls(**{name: value for name, value in document.items() if name in known})
+        except FileNotFoundError:
+            raise
+        except NotPrivate as error:
+            raise NotOurServer(f"{path} {error}; start the server again, it makes a new one") from None
+        except OSError as error:
+            raise NotOurServer(f"{path} cannot be read ({error.strerror}); start the server again") from None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise NotOurServer(f"{path} cannot be read ({error}); start the server again") from None
+        return address

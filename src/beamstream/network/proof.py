@@ -1,0 +1,146 @@
+"""Who listens is us: asked before a key is sent, on the connection that the key will go over.
+
+A port that a server of ours had may be anybody's when it has ended. So a client sends a number that it has just made
+up, and a server answers with what only those can compute who can read its `Address`. The answer holds for one address
+alone: whoever passes the question on to the true server, which listens elsewhere, gets an answer that does not fit.
+"""
+
+import hashlib
+import hmac
+import http.client
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from beamstream.errors import NotOurServer
+from beamstream.network.address import Address, is_loopback, origin_of
+
+PATH = "/beamstream/prove"
+_LENGTH = 64  # characters of an answer
+_MOST = 4096  # bytes of an answer's head
+_NONCE = re.compile(r"[A-Za-z0-9_-]{16,100}")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def answer_to(nonce: str, address: Address) -> str:
+    """Return what a server answers that is the one at an address."""
+    host = origin_of(address.url)[0]
+    text = "\0".join(("beamstream", nonce, address.url.rstrip("/"), _machine() if is_loopback(host) else ""))
+    return hmac.new(address.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _machine() -> str:
+    """Return this machine's name for itself, the same in all its containers: 127.0.0.1 is another one elsewhere."""
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return ""
+
+
+class Challenge:
+    """One question and its answer, as bytes: send `request`, then give `feed` what comes until it returns True.
+
+    Parameters
+    ----------
+    address : Address
+        Where the connection leads, as the server wrote it.
+    """
+
+    def __init__(self, address: Address) -> None:
+        if not address.secret:
+            raise NotOurServer(f"{address.url} is served by an earlier version; start that server again")
+        nonce = secrets.token_urlsafe(24)
+        self._url, self._answer, self._come = address.url, answer_to(nonce, address), b""
+        host = urlsplit(address.url).netloc
+        self.request = f"GET {PATH}?nonce={nonce} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+
+    def feed(self, data: bytes) -> bool:
+        """Return whether the answer is complete, and the right one.
+
+        Raises
+        ------
+        NotOurServer
+            It is another one; also where the connection has ended (``b""``).
+        """
+        self._come += data
+        head, _, body = self._come.partition(b"\r\n\r\n")
+        if data and len(head) < _MOST and len(body) < _LENGTH and _is_beginning(head):
+            return False
+        if not (_is_beginning(head) and hmac.compare_digest(body, self._answer.encode())):
+            raise NotOurServer(
+                f"who listens at {self._url} cannot prove to be the server that was started there: another program has "
+                "taken its place; no key was sent"
+            )
+        return True
+
+
+def _is_beginning(head: bytes) -> bool:
+    good = b"HTTP/1.1 200 "
+    return head[: len(good)] == good[: len(head)]
+
+
+def plain_connection(url: str, timeout: float) -> http.client.HTTPConnection:
+    """Return a connection that is opened when something is sent; it proves nothing."""
+    kind = http.client.HTTPSConnection if url.startswith("https:") else http.client.HTTPConnection
+    return kind(*origin_of(url), timeout=timeout)
+
+
+def proved_connection(address: Address, timeout: float) -> http.client.HTTPConnection:
+    """Return a connection to a server that has proved to be ours, to be closed; it is not opened a second time.
+
+    Raises
+    ------
+    NotOurServer
+        Another program listens there.
+    OSError
+        Nobody does.
+    """
+    connection = plain_connection(address.url, timeout)
+    try:
+        challenge = Challenge(address)
+        connection.connect()
+        connection.auto_open = False
+        sock, deadline = connection.sock, time.monotonic() + timeout
+        sock.sendall(challenge.request)
+        while not challenge.feed(sock.recv(_MOST)):
+            sock.settimeout(max(0.001, deadline - time.monotonic()))  # for all of it, however slowly it comes
+        sock.settimeout(timeout)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Prover:
+    """Answer the challenges of clients; pass everything else on to an application.
+
+    Parameters
+    ----------
+    app : ASGI application
+    address : Address
+        As clients read it.
+    """
+
+    def __init__(self, app: App, address: Address) -> None:
+        self._app, self._address = app, address
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["path"] != PATH:
+            await self._app(scope, receive, send)
+            return
+        nonce = parse_qs(scope["query_string"].decode("latin-1")).get("nonce", [""])[0]
+        good = scope["method"] == "GET" and _NONCE.fullmatch(nonce) is not None
+        body = answer_to(nonce, self._address).encode() if good else b"GET ?nonce=... is answered"
+        headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200 if good else 400, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
