@@ -90,7 +90,7 @@ def share_with(directory: Path, group: str, keys: Collection[Path]) -> None:
     for place, _, files in os.walk(directory, topdown=False):  # the directory itself last: a kill leaves it to be done
         for path in (Path(place, name) for name in files):
             if path not in keys and not path.is_symlink():
-                os.chown(path, -1, gid)
+                os.chown(path, -1, gid, follow_symlinks=False)
                 path.chmod((path.stat().st_mode & stat.S_IXUSR and 0o770) or 0o660)
         os.chown(place, -1, gid)
         Path(place).chmod(mode)
