@@ -146,6 +146,6 @@ def url_of(sock: socket.socket) -> str:
 def _by_whom(layout: Layout) -> str:
     try:
         address = Address.read(layout.address)
-    except (OSError, NotOurServer):
+    except OSError:
         return "; end that server first"
     return f" by process {address.pid} at {address.url}; use it or end it first"

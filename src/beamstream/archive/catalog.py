@@ -11,7 +11,7 @@ from beamstream.archive.address import server_and_key
 from beamstream.archive.layout import Layout
 from beamstream.archive.process import ask
 from beamstream.errors import ArchiveError
-from beamstream.network.address import KEY_VARIABLE, Address
+from beamstream.network.address import KEY_VARIABLE, Address, warn_of_readers
 
 if TYPE_CHECKING:
     from bluesky_tiled_plugins.clients.catalog_of_bluesky_runs import CatalogOfBlueskyRuns
@@ -205,7 +205,9 @@ def wait_for_run(client: Any, uid: str, timeout: float = 30.0) -> RunSummary:
 def _find(where: str | os.PathLike[str], key: str | None) -> tuple[Layout | None, Address, str | None]:
     """Return the archive, None where a URL was given, which whoever gave it trusts; where it is served; the key."""
     if str(where).startswith(("http://", "https://")):
-        return None, Address(str(where).rstrip("/"), 0), key or os.environ.get(KEY_VARIABLE)
+        key = key or os.environ.get(KEY_VARIABLE)
+        warn_of_readers(str(where), key)
+        return None, Address(str(where).rstrip("/"), 0), key
     layout = Layout(Path(where))
     return layout, *server_and_key(layout, key)
 

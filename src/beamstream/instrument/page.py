@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from beamstream.archive.layout import Layout, make_key
 from beamstream.config import Config, DetectorConfig
-from beamstream.errors import BeamstreamError, NotOurServer
+from beamstream.errors import BeamstreamError
 from beamstream.network.address import Address, new_secret
 from beamstream.network.proof import proved_connection
 from beamstream.watching.presence import began
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOOK = 0.5  # s between two looks at the server
-_PATIENCE = 5.0  # s for a page to prove that it is ours
+_PATIENCE = 2.0  # s for a page to prove that it is ours
 _PAUSE = 5.0  # s before another attempt when it does not start
 Streams = list[dict[str, Any]]
 """What a page shows: ``{"name": …, "about": {…}}``, see `beamstream.watching.streams.StreamSpec`."""
@@ -102,7 +102,7 @@ class PageAddress(Address):
 
 def find_page(layout: Layout) -> PageAddress | None:
     """Return where the page of an archive is, by a server that has just proved to be it; None if nobody serves one."""
-    with contextlib.suppress(OSError, NotOurServer, HTTPException):
+    with contextlib.suppress(OSError, HTTPException):
         address = PageAddress.read(layout.live_address)
         if address.alive:
             proved_connection(address, _PATIENCE).close()
@@ -206,8 +206,9 @@ class KeptPage:
     def _end(self) -> None:
         page, self._page = self._page, None
         if page is not None:
-            if self._shared and find_page(self._layout) == self._address:
-                self._layout.live_address.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if self._shared and PageAddress.read(self._layout.live_address) == self._address:
+                    self._layout.live_address.unlink()
             page.close()
 
     def _watch(self) -> None:

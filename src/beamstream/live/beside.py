@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from beamstream.errors import NotOurServer
 from beamstream.locks import is_locked
 from beamstream.network.address import KEY_VARIABLE, Address
 from beamstream.network.proof import plain_connection, proved_connection
@@ -76,7 +75,7 @@ def _published(archive: Path) -> str:
         return ""
     try:
         return Address.read(archive / "server.json").url
-    except (OSError, NotOurServer):
+    except OSError:
         return ""
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 from dataclasses import asdict, dataclass, field, fields
@@ -13,6 +14,8 @@ from uuid import uuid4
 
 from beamstream.errors import NotOurServer
 from beamstream.private import NotPrivate, check_directory, read_private, secret_mode, settle
+
+log = logging.getLogger(__name__)
 
 KEY_VARIABLE = "BEAMSTREAM_API_KEY"
 """The environment variable that holds the key of an archive."""
@@ -30,6 +33,13 @@ def origin_of(url: str) -> tuple[str, int]:
     """Return host and port of a URL."""
     at = urlsplit(url)
     return at.hostname or "", at.port or (443 if at.scheme == "https" else 80)
+
+
+def warn_of_readers(url: str, key: str | None) -> None:
+    """Log a warning where a key is about to go to a server that somebody named, readable on its way."""
+    at = urlsplit(url)
+    if key and at.scheme == "http" and not is_loopback(at.hostname or ""):
+        log.warning("archive: the key goes to %s, readable on its way; use https:// or a tunnel", at.netloc)
 
 
 def new_secret() -> str:

@@ -31,15 +31,14 @@ Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def answer_to(nonce: str, address: Address) -> str:
-    """Return what a server answers that is the one at an address."""
-    host = origin_of(address.url)[0]
-    text = "\0".join(("beamstream", nonce, address.url.rstrip("/"), _machine() if is_loopback(host) else ""))
+def answer_to(nonce: str, address: Address, machine: str = "") -> str:
+    """Return what a server answers that is the one at an address, on a machine if one was asked for."""
+    text = "\0".join(("beamstream", nonce, address.url.rstrip("/"), machine))
     return hmac.new(address.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def _machine() -> str:
-    """Return this machine's name for itself, the same in all its containers: 127.0.0.1 is another one elsewhere."""
+    """Return this machine's name for itself, the same in all its containers; empty where it has none (macOS)."""
     try:
         return _BOOT.read_text().strip()
     except OSError:
@@ -59,9 +58,11 @@ class Challenge:
         if not address.secret:
             raise NotOurServer(f"{address.url} is served by an earlier version; start that server again")
         nonce = secrets.token_urlsafe(24)
-        self._url, self._answer, self._come = address.url, answer_to(nonce, address), b""
-        host = urlsplit(address.url).netloc
-        self.request = f"GET {PATH}?nonce={nonce} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        # whoever listens at this machine's 127.0.0.1 must not pass the question on to that of another one
+        machine = _machine() if is_loopback(origin_of(address.url)[0]) else ""
+        self._url, self._answer, self._come = address.url, answer_to(nonce, address, machine), b""
+        query = f"nonce={nonce}{'&machine=1' if machine else ''}"
+        self.request = f"GET {PATH}?{query} HTTP/1.1\r\nHost: {urlsplit(address.url).netloc}\r\n\r\n".encode()
 
     def feed(self, data: bytes) -> bool:
         """Return whether the answer is complete, and the right one.
@@ -77,8 +78,8 @@ class Challenge:
             return False
         if not (_is_beginning(head) and hmac.compare_digest(body, self._answer.encode())):
             raise NotOurServer(
-                f"who listens at {self._url} cannot prove to be the server that was started there: another program has "
-                "taken its place; no key was sent"
+                f"who listens at {self._url} cannot prove to be the server that was started there, another program has "
+                "taken its place or it is on another machine; no key was sent"
             )
         return True
 
@@ -138,9 +139,10 @@ class Prover:
         if scope["type"] != "http" or scope["path"] != PATH:
             await self._app(scope, receive, send)
             return
-        nonce = parse_qs(scope["query_string"].decode("latin-1")).get("nonce", [""])[0]
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        nonce, machine = query.get("nonce", [""])[0], _machine() if "machine" in query else ""
         good = scope["method"] == "GET" and _NONCE.fullmatch(nonce) is not None
-        body = answer_to(nonce, self._address).encode() if good else b"GET ?nonce=... is answered"
+        body = answer_to(nonce, self._address, machine).encode() if good else b"GET ?nonce=... is answered"
         headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200 if good else 400, "headers": headers})
         await send({"type": "http.response.body", "body": body})
