@@ -97,7 +97,7 @@ def share_with(directory: Path, group: str, keys: Collection[Path]) -> None:
 
 
 class NotPrivate(PermissionError):
-    """A file or a directory is not where a secret may be; the text says why, to follow its name."""
+    """A file or a directory, which the text begins with, is no place for a secret."""
 
 
 def check_directory(directory: Path) -> None:
@@ -115,10 +115,10 @@ def check_directory(directory: Path) -> None:
     found = directory.stat()
     mode = stat.S_IMODE(found.st_mode)
     if mode & stat.S_IWOTH:
-        raise NotPrivate(f"has mode {mode:o}, everybody may replace what is in it")
+        raise NotPrivate(f"{directory} has mode {mode:o}, everybody may replace what is in it")
     shared = mode & stat.S_IRWXG == stat.S_IRWXG and found.st_gid in set(os.getgroups()) - {os.getegid()}
     if found.st_uid not in (os.geteuid(), 0) and not shared:
-        raise NotPrivate(f"belongs to user {found.st_uid}, who may replace what is in it")
+        raise NotPrivate(f"{directory} belongs to user {found.st_uid}, who may replace what is in it")
 
 
 def read_private(path: Path, *, group: bool = False) -> bytes:
@@ -142,11 +142,11 @@ def read_private(path: Path, *, group: bool = False) -> bytes:
         found = os.fstat(fd)
         mode = stat.S_IMODE(found.st_mode)
         if not stat.S_ISREG(found.st_mode):
-            raise NotPrivate("is no file")
+            raise NotPrivate(f"{path} is no file")
         if found.st_uid not in (os.geteuid(), 0, path.parent.stat().st_uid):
-            raise NotPrivate(f"belongs to user {found.st_uid}, who may have made it")
+            raise NotPrivate(f"{path} belongs to user {found.st_uid}, who may have made it")
         if mode & (stat.S_IRWXO | (0 if group else stat.S_IRWXG)):
-            raise NotPrivate(f"has mode {mode:o}, others may have read it")
+            raise NotPrivate(f"{path} has mode {mode:o}, others may have read it")
         return os.read(fd, _MOST)
     finally:
         os.close(fd)

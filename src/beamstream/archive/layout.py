@@ -180,7 +180,7 @@ def read_key(path: Path) -> str:
         key = read_private(path).decode(errors="replace").strip()
     except NotPrivate as error:
         raise ArchiveError(
-            f"archive: the key {path} {error}; delete it to get a new one (or chmod 600 if you trust them)"
+            f"archive: the key {error}; delete it to get a new one (or chmod 600 if you trust them)"
         ) from None
     except OSError as error:
         raise ArchiveError(f"archive: the key {path} cannot be read: {error.strerror}; is this the archive?") from error
@@ -213,7 +213,7 @@ def _check_directory(path: Path) -> None:
         check_directory(path.parent)
     except NotPrivate as error:
         raise ArchiveError(
-            f"archive: the key {path} asked for, {path.parent} {error}; chown and chmod it, or choose another directory"
+            f"archive: the key {path} asked for, {error}; chown and chmod that, or choose another directory"
         ) from None
     except OSError as error:
         raise ArchiveError(f"archive: the key {path} cannot be read: {error.strerror}; is this the archive?") from error

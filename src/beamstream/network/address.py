@@ -91,20 +91,13 @@ class Address:
         """
         try:
             check_directory(path.parent)
-        except FileNotFoundError:
-            raise
-        except NotPrivate as error:
-            raise NotOurServer(f"{path.parent} {error}; chown and chmod it, or name another directory") from None
-        try:
             document = json.loads(read_private(path, group=True))
             known = {one.name for one in fields(cls)}
-            address = cls(**{name: value for name, value in document.items() if name in known})
+            return cls(**{name: value for name, value in document.items() if name in known})
         except FileNotFoundError:
             raise
         except NotPrivate as error:
-            raise NotOurServer(f"{path} {error}; start the server again, it makes a new one") from None
-        except OSError as error:
-            raise NotOurServer(f"{path} cannot be read ({error.strerror}); start the server again") from None
-        except (ValueError, TypeError, AttributeError) as error:
-            raise NotOurServer(f"{path} cannot be read ({error}); start the server again") from None
-        return address
+            raise NotOurServer(f"{error}; chown or chmod it, then start the server again") from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise NotOurServer(f"{path} cannot be read ({why}); start the server again") from None

@@ -40,9 +40,7 @@ def _from_file(path: Path) -> str:
     try:
         key = read_private(path).decode().strip()
     except NotPrivate as error:
-        raise UploadError(
-            f"upload: the key {path} {error}; chmod 600 it if you trust them, otherwise get a new one"
-        ) from None
+        raise UploadError(f"upload: the key {error}; chmod 600 it if you trust them, otherwise get a new one") from None
     except OSError as error:
         raise UploadError(f"upload: the key {path} cannot be read: {error.strerror}; correct key_file") from error
     except UnicodeDecodeError:
