@@ -19,6 +19,8 @@ from beamstream.archive.catalog import wait_for_run
 from beamstream.archive.layout import Layout
 from beamstream.archive.process import running_server
 from beamstream.archive.server import ArchiveServer
+from beamstream.cli.checks.archive import archive as check
+from beamstream.config import Config
 from beamstream.errors import ArchiveError
 from beamstream.ingest.process import IngestProcess
 from beamstream.private import make_directories
@@ -145,6 +147,16 @@ def test_an_archive_that_is_open_to_others_stays_so_with_a_warning_but_for_its_s
     assert (found["."], found[f"journal/filed/{uid}.jsonl"]) == (0o755, 0o644)
     assert (found["server.lock"], found["server.json"], found["api_key"]) == (0o600, 0o600, 0o600)
     assert camera.path.stat().st_mode & 0o777 == 0o644
+
+
+def test_the_doctor_names_an_archive_that_is_open_to_others(tmp_path):
+    layout = Layout(tmp_path / "archive")
+    layout.prepare()
+    config = Config.model_validate({"archive": {"directory": layout.directory, "port": 0}})
+    assert not [finding for finding in check(config) if "mode 755" in finding.text]
+    layout.directory.chmod(0o755)
+    (found,) = [finding for finding in check(config) if "mode 755" in finding.text]
+    assert "chmod 700 it" in found.advice
 
 
 def test_recordings_in_a_directory_of_their_own_keep_the_umask(tmp_path):

@@ -106,7 +106,7 @@ def _prove(stream: httpcore.NetworkStream, address: Address, timeout: float | No
             pass
     except BaseException as error:
         stream.close()
-        if isinstance(error, NotOurServer | httpcore.NetworkError | httpcore.TimeoutException):
+        if isinstance(error, OSError | httpcore.NetworkError | httpcore.TimeoutException):
             raise httpcore.ConnectError(str(error) or type(error).__name__) from error
         raise
     return stream
@@ -154,7 +154,7 @@ async def _prove_async(
             pass
     except BaseException as error:
         await stream.aclose()
-        if isinstance(error, NotOurServer | httpcore.NetworkError | httpcore.TimeoutException):
+        if isinstance(error, OSError | httpcore.NetworkError | httpcore.TimeoutException):
             raise httpcore.ConnectError(str(error) or type(error).__name__) from error
         raise
     return stream

@@ -19,6 +19,9 @@ def archive(config: Config) -> Iterator[Finding]:
     served = _server(layout)
     yield served or _port(config)
     yield _key(layout)
+    if layout.directory.is_dir() and (words := layout.open_to_others.removeprefix("archive: ")):
+        text, _, advice = words.partition("; ")
+        yield warn("archive", text, advice)
     if layout.journal.is_dir():
         yield from _journal(layout, served is not None)
     else:
