@@ -21,7 +21,7 @@ def archive(config: Config) -> Iterator[Finding]:
     yield _key(layout)
     if layout.directory.is_dir() and (words := layout.open_to_others.removeprefix("archive: ")):
         text, _, advice = words.partition("; ")
-        yield warn("archive", text, advice)
+        yield warn("access", text, advice)
     if layout.journal.is_dir():
         yield from _journal(layout, served is not None)
     else:
