@@ -7,7 +7,9 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 NOBODY = 65534
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
@@ -67,6 +69,29 @@ def impostor(port: int = 0, **options: object) -> Iterator[Impostor]:
         yield made
     finally:
         made.close()
+
+
+@contextlib.contextmanager
+def redirecting(to: str) -> Iterator[str]:
+    """Answer every request by a redirect to somewhere; the URL where that is done."""
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("location", to)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def become_nobody(groups: tuple[int, ...] = ()) -> None:

@@ -6,16 +6,14 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for impostor
-from impostor import become_nobody, impostor
+from impostor import become_nobody, impostor, redirecting
 
 from beamstream.archive.address import Address, find_server, server_and_key
 from beamstream.archive.catalog import connect
@@ -193,7 +191,7 @@ def test_whoever_answers_slowly_or_nonsense_is_not_waited_for(layout):
 
 def test_a_redirect_takes_no_key_to_another_server(monkeypatch):
     key = "k" * 32
-    with impostor() as other, _redirecting(f"http://127.0.0.1:{other.port}/api/v1/") as url:
+    with impostor() as other, redirecting(f"http://127.0.0.1:{other.port}/api/v1/") as url:
         with contextlib.suppress(BeamstreamError), Archive(url, key) as archive:
             archive.get("/search/")
         with contextlib.suppress(ArchiveError):
@@ -237,24 +235,3 @@ def test_another_user_cannot_hold_the_locks_of_an_archive(place):
             os._exit(1)
     elif os.geteuid() == 0:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-@contextlib.contextmanager
-def _redirecting(to: str) -> Iterator[str]:
-    class Redirecting(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(302)
-            self.send_header("location", to)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None: ...
-
-    with HTTPServer(("127.0.0.1", 0), Redirecting) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()

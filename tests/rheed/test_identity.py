@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for impostor
-from impostor import impostor
+from impostor import impostor, redirecting
 
 from beamstream.config import load
 from beamstream.errors import ConfigurationError
@@ -60,6 +60,23 @@ def test_a_worker_waits_for_its_ingest_and_sends_its_key_to_nobody_else(tmp_path
 
         received = asyncio.run(ask())
     assert key.encode() not in received
+
+
+def test_a_service_that_sends_an_upload_elsewhere_is_not_followed(tmp_path):
+    key = tmp_path / "key"
+    key.touch(0o600)
+    key.write_text("k" * 32)
+
+    async def ask(url: str) -> None:
+        async with Service(url, str(key)) as service:
+            asking = asyncio.create_task(service.ask(TAGS))
+            await until(lambda: service.refusals, "the redirect to be a refusal")
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    with impostor() as other, redirecting(f"http://127.0.0.1:{other.port}") as url:
+        asyncio.run(ask(url))
+        assert other.close() == b""
 
 
 def test_an_upload_that_an_earlier_version_wrote_down_for_the_own_ingest_has_it_prove_itself_too(tmp_path):
