@@ -78,11 +78,11 @@ class Challenge:
         if not data and not self._come:
             raise ConnectionResetError(f"{self._url} closed the connection")
         self._come, self._pieces = self._come + data, self._pieces + 1
-        head, _, body = self._come.partition(b"\r\n\r\n")
-        more = data and len(head) < _MOST and len(body) < _LENGTH and self._pieces < _PIECES
-        if more and _is_beginning(head):
+        head, end, body = self._come.partition(b"\r\n\r\n")
+        good = _is_good(head, bool(end))
+        if good and data and len(head) < _MOST and len(body) < _LENGTH and self._pieces < _PIECES:
             return False
-        if not (_is_beginning(head) and hmac.compare_digest(body, self._answer.encode())):
+        if not (good and hmac.compare_digest(body, self._answer.encode())):
             raise NotOurServer(
                 f"who listens at {self._url} cannot prove to be the server that was started there, another program has "
                 "taken its place or it is on another machine; no key was sent"
@@ -90,9 +90,11 @@ class Challenge:
         return True
 
 
-def _is_beginning(head: bytes) -> bool:
-    good = b"HTTP/1.1 200 "
-    return head[: len(good)] == good[: len(head)]
+def _is_good(head: bytes, whole: bool) -> bool:
+    """Return whether this is the head of such an answer, or the beginning of one."""
+    status = b"HTTP/1.1 200 "
+    length = f"\r\ncontent-length: {_LENGTH}\r\n".encode()
+    return head[: len(status)] == status[: len(head)] and (not whole or length in head.lower() + b"\r\n")
 
 
 def plain_connection(url: str, timeout: float) -> http.client.HTTPConnection:
