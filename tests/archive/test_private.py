@@ -63,15 +63,17 @@ def as_nobody(act: Callable[[], object], groups: tuple[int, ...] = ()) -> str:
     return said
 
 
-def used(layout: Layout, connected: Callable[..., object]) -> None:
-    """Record a run into an archive that is served, with all that services leave there."""
-    sessions = PresenceFile(layout.directory)
-    sessions.write("idle", None)
+def used(layout: Layout, connected: Callable[..., object]) -> dict[str, int]:
+    """Record a run into an archive that is served, with all that services and sessions make; return `modes`."""
+    session = PresenceFile(layout.directory)
+    session.write("idle", None)
     camera = Camera("cam", layout.recordings, num=4)
     (uid,) = make_engine(layout.journal)(fly([camera]))
     with IngestProcess(layout.directory):
         wait_for_run(connected(layout.directory), uid)
-    make_engine(layout.journal)
+    found = modes(layout.directory)
+    session.remove()
+    return found
 
 
 def test_all_that_services_and_sessions_make_is_for_its_owner_alone(tmp_path, connected):
@@ -79,8 +81,7 @@ def test_all_that_services_and_sessions_make_is_for_its_owner_alone(tmp_path, co
     before = os.umask(0o022)
     try:
         with running_server(layout.directory):
-            used(layout, connected)
-            found = modes(layout.directory)
+            found = used(layout, connected)
     finally:
         os.umask(before)
     assert found["."] == found["recordings"] == found["journal"] == found["sessions"] == found["ingest"] == 0o700
@@ -95,8 +96,7 @@ def test_a_group_that_was_named_has_all_but_the_keys_and_nobody_else_anything(pl
     group = grp.getgrgid(1)
     layout = Layout(place / "archive")
     with running_server(layout.directory, group=group.gr_name):
-        used(layout, connected)
-        found = modes(layout.directory)
+        found = used(layout, connected)
         assert found["."] == found["journal"] == found["sessions"] == found["recordings"] == 0o2770
         assert all(found[name] == 0o600 for name in KEYS[:2])
         assert found["server.json"] == found["server.lock"] == found["catalog.db"] == found["ingest/lock"] == 0o660

@@ -97,7 +97,9 @@ class Address:
         except FileNotFoundError:
             raise
         except NotPrivate as error:
-            raise NotOurServer(f"{error}; chown or chmod it, then start the server again") from None
+            raise NotOurServer(
+                f"{error}; act as its owner, or chown or chmod it, then start the server again"
+            ) from None
         except (OSError, ValueError, TypeError, AttributeError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise NotOurServer(f"{path} cannot be read ({why}); start the server again") from None
