@@ -4,6 +4,7 @@ An archive is as open as its directory: 0700, or 2770 for a group. What is made 
 whoever makes it and whatever the umask is; keys are 0600 always.
 """
 
+import contextlib
 import grp
 import os
 import stat
@@ -24,10 +25,11 @@ def secret_mode(directory: Path) -> int:
 
 
 def settle(fd: int, mode: int) -> None:
-    """Give an open file its mode, whatever the umask took from it, if it is ours."""
+    """Give an open file its mode, whatever the umask took from it, if it is ours and its file system has modes."""
     found = os.fstat(fd)
     if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != mode:
-        os.fchmod(fd, mode)
+        with contextlib.suppress(OSError):
+            os.fchmod(fd, mode)
 
 
 def as_around(path: str, flags: int) -> int:
@@ -62,8 +64,10 @@ def make_directories(path: Path, mode: int | None = None) -> None:
             raise
         return
     around = path.parent.stat().st_mode
-    if mode is not None or not around & stat.S_IRWXO:
-        path.chmod(around & (stat.S_IRWXG | stat.S_IRWXU | stat.S_ISGID) | stat.S_IRWXU if mode is None else mode)
+    if mode is None and around & stat.S_IRWXO:
+        return
+    with contextlib.suppress(OSError):  # of a file system without modes
+        path.chmod(around & (stat.S_IRWXG | stat.S_ISGID) | stat.S_IRWXU if mode is None else mode)
 
 
 def restrict_umask(directory: Path) -> None:
