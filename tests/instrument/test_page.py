@@ -223,6 +223,7 @@ def test_a_page_is_found_where_its_server_proves_to_be_it_and_not_where_its_numb
     page = kept()
     layout = Layout(config.archive.directory)
     address = find_page(layout)
+    assert address is not None
     assert address == page.address
     assert layout.live_address.stat().st_mode & 0o777 == 0o600
     assert address.secret not in repr(address)

@@ -45,8 +45,8 @@ class _ProvedContext(Context):
         return key
 
     @api_key.setter
-    def api_key(self, key: str | None) -> None:
-        Context.api_key.__set__(self, key)
+    def api_key(self, api_key: str | None) -> None:
+        Context.api_key.__set__(self, api_key)
 
     def __repr__(self) -> str:
         return f"<archive at {self.api_uri}>"

@@ -115,7 +115,7 @@ def _prove(stream: httpcore.NetworkStream, address: Address, timeout: float | No
 class _ProvingAsync(httpcore.AsyncNetworkBackend):
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._real = httpcore.AnyIOBackend()
+        self._real: Any = httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, *args: Any, **kwargs: Any
