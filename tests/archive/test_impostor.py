@@ -134,8 +134,10 @@ def test_an_address_of_an_earlier_version_is_told_so(layout):
     with socket.create_server(("127.0.0.1", 0)) as sock:
         layout.address.write_text(f'{{"url": "http://127.0.0.1:{sock.getsockname()[1]}", "pid": 1}}\n')
         layout.address.chmod(0o600)
+        lock = open_locked(layout.lock)
         with pytest.raises(ArchiveError, match="earlier version; start that server again"):
             find_server(layout)
+        unlock(lock)
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o606, 0o666])

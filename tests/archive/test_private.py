@@ -126,7 +126,9 @@ def test_an_archive_that_was_private_can_be_given_to_a_group_and_a_group_that_is
         layout.prepare("no such group")
 
 
-def test_an_archive_that_is_open_to_others_stays_so_with_a_warning_but_for_its_secrets(tmp_path, connected, caplog):
+def test_an_archive_that_is_open_to_others_stays_so_with_a_warning_but_for_its_secrets(
+    tmp_path, connected, caplog, wait_for
+):
     layout = Layout(tmp_path / "archive")
     before = os.umask(0o022)
     try:
@@ -137,6 +139,8 @@ def test_an_archive_that_is_open_to_others_stays_so_with_a_warning_but_for_its_s
             camera = Camera("cam", layout.recordings, num=4)
             (uid,) = make_engine(layout.journal)(fly([camera]))
             wait_for_run(connected(layout.directory), uid)
+            filed = layout.journal / "filed" / f"{uid}.jsonl"
+            wait_for(filed.exists, timeout=30, what="the run to be filed")
             found = modes(layout.directory)
     finally:
         os.umask(before)

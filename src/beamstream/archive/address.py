@@ -43,6 +43,8 @@ def find_server(layout: Layout, timeout: float = 5.0) -> Address:
         Nobody serves it, it does not answer, or another program has its port.
     """
     address = _read(layout)
+    if not (address.secret or is_locked(layout.lock)):  # of an earlier version
+        raise _gone(layout, address)
     try:
         proved_connection(address, timeout).close()
     except NotOurServer as error:
