@@ -87,7 +87,6 @@ def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
     restrict_umask(layout.directory)
     key = make_key(key_file)
     lock = _claim(layout)
-    layout.ingest_address.unlink(missing_ok=True)  # of one that was killed: who reads it would not know this one
     catalogue = Catalogue(layout.ingest / "catalogue.db")
     journal = ResumableJournal(layout.journal)
     try:
