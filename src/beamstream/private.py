@@ -53,16 +53,16 @@ def make_directories(path: Path, mode: int | None = None) -> None:
     OSError
         As the system says it.
     """
+    if path.is_dir():
+        return
+    if not path.parent.exists():
+        make_directories(path.parent)
     try:
         path.mkdir()
-    except FileNotFoundError:
-        make_directories(path.parent)
-        make_directories(path, mode)
+    except FileExistsError:  # made by somebody else meanwhile, or no directory
+        if not path.is_dir():
+            raise
         return
-    except OSError:
-        if path.is_dir():
-            return
-        raise
     around = path.parent.stat().st_mode
     if mode is None and around & stat.S_IRWXO:
         return

@@ -68,7 +68,7 @@ def used(layout: Layout, connected: Callable[..., object]) -> dict[str, int]:
     session = PresenceFile(layout.directory)
     session.write("idle", None)
     camera = Camera("cam", layout.recordings, num=4)
-    (uid,) = make_engine(layout.journal)(fly([camera]))
+    (uid,) = make_engine(layout.journal)(fly([camera]))  # pyright: ignore[reportGeneralTypeIssues]
     with IngestProcess(layout.directory):
         wait_for_run(connected(layout.directory), uid)
     found = modes(layout.directory)
