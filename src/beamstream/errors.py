@@ -28,6 +28,7 @@
     ├── CallbackFailed         a required callback could not do its work: the run fails
     ├── UploadError            an upload cannot be begun, found or gone on with
     ├── IngestError            the service that takes uploads cannot be started, or keep what it got
+    ├── NotOurServer           another program listens where a server of ours was started
     └── ArchiveError           journal, catalogue or server: what they were asked for is not there
 
 A message reads *who: what was asked, what is; what to do*.
@@ -144,3 +145,7 @@ class UploadError(BeamstreamError):
 
 class IngestError(BeamstreamError):
     """The service that takes uploads cannot be started, or keep what it got."""
+
+
+class NotOurServer(BeamstreamError, ConnectionError):
+    """Another program listens where a server of ours was started: no key is sent there."""

@@ -10,8 +10,10 @@ import fcntl
 import os
 import stat
 import struct
+from pathlib import Path
 
 from beamstream.forks import close_unshared, open_unshared
+from beamstream.private import secret_mode, settle
 
 _CREATE = os.O_RDWR | os.O_CREAT
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -39,14 +41,18 @@ def is_held(fd: int) -> bool:
     return not _is_free(fd) or _is_marked(fd)
 
 
-def open_locked(path: str | os.PathLike[str], flags: int = _CREATE, mode: int = 0o644, *, shared: bool = False) -> int:
+def open_locked(
+    path: str | os.PathLike[str], flags: int = _CREATE, mode: int | None = None, *, shared: bool = False
+) -> int:
     """Open a file and lock it; return the descriptor, to be closed by `unlock`.
 
     Parameters
     ----------
     path : path-like
-    flags, mode
+    flags : int
         As for `os.open`.
+    mode : int, optional
+        Of the file, if it may be made here; otherwise 0600: who may open a lock may hold it.
     shared : bool
         Let readers in that lock the file themselves, as HDF5 does; `is_locked` answers all the same.
 
@@ -57,8 +63,10 @@ def open_locked(path: str | os.PathLike[str], flags: int = _CREATE, mode: int = 
     OSError
         As the system raises it.
     """
-    fd = open_unshared(path, flags, mode)
+    fd = open_unshared(path, flags, 0o600)
     try:
+        if flags & os.O_CREAT:
+            settle(fd, secret_mode(Path(path).parent) if mode is None else mode)
         lock(fd, shared=shared)
     except BaseException:
         close_unshared(fd)

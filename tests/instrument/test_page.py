@@ -7,12 +7,17 @@ import re
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for impostor
+from impostor import impostor
 
 from beamstream.archive.layout import Layout
 from beamstream.config import Config
@@ -20,6 +25,7 @@ from beamstream.errors import ConfigurationError
 from beamstream.instrument import page as page_module
 from beamstream.instrument.page import KeptPage, find_page, page_settings, streams_of
 from beamstream.instrument.watch import SessionPage, spec_of, tunnel
+from beamstream.watching.presence import began
 from beamstream.watching.streams import StreamSpec
 
 NOBODY = "pva://NO:SUCH:PV"
@@ -232,3 +238,24 @@ def test_what_a_detector_streams_is_known_from_its_ring(tmp_path):
 def test_the_tunnel_is_for_the_host_that_the_page_listens_on():
     assert tunnel("http://127.0.0.1:8712/") == f"ssh -L 8712:127.0.0.1:8712 {socket.gethostname()}"
     assert tunnel("http://[::1]:8712/") == f"ssh -L 8712:[::1]:8712 {socket.gethostname()}"
+
+
+def test_a_page_is_found_where_its_server_proves_to_be_it_and_not_where_its_number_came_again(config, kept):
+    page = kept()
+    layout = Layout(config.archive.directory)
+    address = find_page(layout)
+    assert address is not None
+    assert address == page.address
+    assert layout.live_address.stat().st_mode & 0o777 == 0o600
+    assert address.secret not in repr(address)
+    os.kill(address.pid, signal.SIGSTOP)  # its port is not free yet
+    try:
+        with impostor() as other:
+            us = {"pid": os.getpid(), "began": began(os.getpid())}  # a process that lives
+            replace(address, url=f"http://127.0.0.1:{other.port}/", **us).write(layout.live_address)
+            assert find_page(layout) is None
+            assert b"/beamstream/prove" in other.close()
+    finally:
+        address.write(layout.live_address)
+        os.kill(address.pid, signal.SIGCONT)
+    assert find_page(layout) == address

@@ -11,6 +11,7 @@ from tiled.access_control.scopes import NO_SCOPES, PUBLIC_SCOPES, SINGLE_USER_SC
 from tiled.server.authentication import get_current_scopes, get_current_scopes_websocket
 from tiled.server.utils import API_KEY_COOKIE_NAME
 
+from beamstream.network import proof
 from beamstream.network.rules import GRANTED, JSON_BYTES, READ, WEBSOCKET, WRITE, Rule
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ _WRITE_DATA = {
 RULES: Sequence[Rule] = (
     *(Rule("GET", path, None) for path in _OPEN),
     Rule("GET", f"{_API}/", None),  # tiled's client asks before it shows its key, to learn whether one is needed
+    Rule("GET", proof.PATH, None),
     Rule("GET", "/uploads", None),
     Rule("GET", "/uploads/static/{name}", None),
     Rule("GET", "/uploads/status", READ),

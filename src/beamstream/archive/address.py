@@ -1,60 +1,99 @@
 """Where the server of an archive listens: written by it, read by everybody else."""
 
-import json
+import http.client
+import os
 import socket
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from beamstream.archive.layout import Layout
-from beamstream.errors import ArchiveError
+from beamstream.archive.layout import Layout, read_key
+from beamstream.errors import ArchiveError, NotOurServer
 from beamstream.locks import is_locked, open_locked
+from beamstream.network.address import KEY_VARIABLE, Address
+from beamstream.network.proof import proved_connection
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Who serves an archive, and where.
-
-    Parameters
-    ----------
-    url : str
-        ``http://host:port``, never with a key.
-    pid : int
-    certificate : str
-        File of the certificate that it shows; "" where it speaks no TLS.
-    """
-
-    url: str
-    pid: int
-    certificate: str = ""
-
-    def write(self, path: Path) -> None:
-        """Replace the file at once, so that nobody reads half of it."""
-        hidden = path.with_suffix(".new")
-        hidden.write_text(json.dumps(asdict(self)) + "\n")
-        hidden.replace(path)
-
-
-def find_server(layout: Layout) -> Address:
-    """Return where an archive is served.
+def published_address(layout: Layout) -> Address:
+    """Return where an archive is served, as its server wrote it: to be shown, and to be sent no key.
 
     Raises
     ------
     ArchiveError
         Nobody serves it, or a server that died left its address behind.
     """
+    address = _read(layout)
+    if not is_locked(layout.lock):
+        raise _gone(layout, address)
+    return address
+
+
+def find_server(layout: Layout, timeout: float = 5.0) -> Address:
+    """Return where an archive is served, by a server that has just proved to be the one that wrote so.
+
+    Whoever keeps a connection asks again on each new one, see `beamstream.network.proved_http`.
+
+    Parameters
+    ----------
+    layout : Layout
+    timeout : float
+        Until it must have answered, s.
+
+    Raises
+    ------
+    ArchiveError
+        Nobody serves it, it does not answer, or another program has its port.
+    """
+    address = _read(layout)
+    if not (address.secret or is_locked(layout.lock)):  # of an earlier version
+        raise _gone(layout, address)
     try:
-        address = Address(**json.loads(layout.address.read_text()))
+        proved_connection(address, timeout).close()
+    except NotOurServer as error:
+        raise ArchiveError(f"archive: {error}; end that program or choose another port, then start ours") from None
+    except (OSError, http.client.HTTPException) as error:
+        if not is_locked(layout.lock):
+            raise _gone(layout, address) from None
+        raise ArchiveError(
+            f"archive: process {address.pid} has {layout.directory} and does not answer at {address.url} ({error}); "
+            f"wait if it just started, otherwise end it"
+        ) from None
+    return address
+
+
+def server_and_key(layout: Layout, key: str | None = None) -> tuple[Address, str | None]:
+    """Return where an archive is served, and the key to show there: the only place where the two come together.
+
+    Parameters
+    ----------
+    layout : Layout
+    key : str, optional
+        Without it: ``BEAMSTREAM_API_KEY`` from the environment, then the key file if it can be read, then none.
+
+    Raises
+    ------
+    ArchiveError
+        See `find_server` and `beamstream.archive.layout.read_key`.
+    """
+    address = find_server(layout)
+    key = key or os.environ.get(KEY_VARIABLE)
+    if key is None and os.access(layout.key, os.R_OK):
+        key = read_key(layout.key)
+    return address, key
+
+
+def _read(layout: Layout) -> Address:
+    try:
+        return Address.read(layout.address)
     except FileNotFoundError:
         raise ArchiveError(f"archive: nobody serves {layout.directory}; start `beamstream serve`") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise ArchiveError(f"archive: {layout.address} cannot be read ({error}); start the server again") from error
-    if not is_locked(layout.lock):
-        raise ArchiveError(
-            f"archive: the server of {layout.directory} (process {address.pid}, {address.url}) is gone; "
-            "start `beamstream serve`"
-        )
-    return address
+    except NotOurServer as error:
+        raise ArchiveError(f"archive: {error}") from None
+
+
+def _gone(layout: Layout, address: Address) -> ArchiveError:
+    return ArchiveError(
+        f"archive: the server of {layout.directory} (process {address.pid}, {address.url}) is gone; "
+        "start `beamstream serve`"
+    )
 
 
 def claim(layout: Layout, patience: float = 1.0) -> int:
@@ -108,7 +147,7 @@ def url_of(sock: socket.socket, tls: object = None) -> str:
 
 def _by_whom(layout: Layout) -> str:
     try:
-        address = Address(**json.loads(layout.address.read_text()))
-    except (OSError, ValueError, TypeError):
+        address = Address.read(layout.address)
+    except OSError:
         return "; end that server first"
     return f" by process {address.pid} at {address.url}; use it or end it first"

@@ -30,13 +30,23 @@ from beamstream.archive.ui_routes import ui_routes
 from beamstream.archive.uploads_page import UploadsPage
 from beamstream.archive.zarr_routes import ZarrRoutes
 from beamstream.file_uri import uri_of
+from beamstream.network.address import Address
 from beamstream.network.gate import Gate
 from beamstream.network.keys import Keys
+from beamstream.network.proof import Prover
 from beamstream.network.rules import SCOPES
 from beamstream.network.sessions import Sessions
+from beamstream.private import as_around
 
 
-def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bool, hosts: Iterable[str] = ()) -> Gate:
+def make_app(
+    layout: Layout,
+    key: str,
+    recordings: Sequence[Path],
+    anonymous: bool,
+    hosts: Iterable[str] = (),
+    address: Address | None = None,
+) -> Gate:
     """Return the application behind its gate; make the catalogue if there is none.
 
     Parameters
@@ -50,6 +60,8 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
         Let everybody read; writing always wants the key.
     hosts : iterable of str
         Names of the server, see `Gate`.
+    address : Address, optional
+        What it proves to clients to be.
     """
     decode_uris(layout.data)
     if not layout.catalog.exists():
@@ -88,8 +100,9 @@ def make_app(layout: Layout, key: str, recordings: Sequence[Path], anonymous: bo
     app.add_middleware(PlainFileNames)
     app.dependency_overrides[move_api_key] = browsers.take_out_of_address
     app.include_router(UploadsPage(layout.directory, browsers).routes)
+    served = TiledAccess(app, tiled_key)
     return Gate(
-        TiledAccess(app, tiled_key),
+        Prover(served, address) if address is not None else served,
         RULES,
         keys,
         name="archive",
@@ -143,6 +156,8 @@ def _make_catalog(layout: Layout) -> None:
 
     hidden = layout.catalog.with_suffix(".new")  # a start that is killed leaves no half catalogue
     hidden.unlink(missing_ok=True)
+    with open(hidden, "xb", opener=as_around):
+        pass  # SQLite makes what it keeps beside a database as open as that is
     uri = f"sqlite+aiosqlite:///{hidden}"
 
     def stamp(connection: Any) -> None:

@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beamstream.archive.address import find_server
-from beamstream.archive.layout import Layout, read_key
+from beamstream.archive.address import server_and_key
+from beamstream.archive.layout import Layout
 from beamstream.archive.process import ask
 from beamstream.errors import ArchiveError
+from beamstream.network.address import KEY_VARIABLE, Address, warn_of_readers
 from beamstream.network.tls import client_context
 
 if TYPE_CHECKING:
     from bluesky_tiled_plugins.clients.catalog_of_bluesky_runs import CatalogOfBlueskyRuns
     from databroker import Broker  # pyright: ignore[reportAttributeAccessIssue]
-
-KEY_VARIABLE = "BEAMSTREAM_API_KEY"
 
 
 def connect(where: str | os.PathLike[str], *, key: str | None = None, certificate: str = "") -> "CatalogOfBlueskyRuns":
@@ -39,8 +38,9 @@ def connect(where: str | os.PathLike[str], *, key: str | None = None, certificat
     ArchiveError
         Nobody serves it, or the key is refused.
     """
-    url, key, certificate = _find(where, key, certificate)
-    status = ask(url, "/api/v1/metadata/", key, 5.0, certificate)  # tiled's client would try for 45 s
+    layout, server, key = _find(where, key, certificate)
+    url = server.url
+    status = ask(server, "/api/v1/metadata/", key, timeout=5.0)  # tiled's client would try for 45 s
     if status is None:
         raise ArchiveError(f"archive: nothing answers at {url}; is `beamstream serve` running?")
     if status in (401, 403):
@@ -48,6 +48,10 @@ def connect(where: str | os.PathLike[str], *, key: str | None = None, certificat
         raise ArchiveError(f"archive: {url}: {given}; set {KEY_VARIABLE} or read <archive>/api_key")
     if status != 200:
         raise ArchiveError(f"archive: {url} answers {status}; is it an archive?")
+    if layout is not None:
+        from beamstream.archive.proved_client import client_of
+
+        return client_of(layout.address, server, key)
     from tiled.client import from_uri
 
     verify: Any = client_context(certificate) or True
@@ -203,15 +207,16 @@ def wait_for_run(client: Any, uid: str, timeout: float = 30.0) -> RunSummary:
         time.sleep(0.05)
 
 
-def _find(where: str | os.PathLike[str], key: str | None, certificate: str) -> tuple[str, str | None, str]:
-    key = key or os.environ.get(KEY_VARIABLE)
+def _find(
+    where: str | os.PathLike[str], key: str | None, certificate: str
+) -> tuple[Layout | None, Address, str | None]:
+    """Return the archive, None where a URL was given, which whoever gave it trusts; where it is served; the key."""
     if str(where).startswith(("http://", "https://")):
-        return str(where).rstrip("/"), key, certificate
+        key = key or os.environ.get(KEY_VARIABLE)
+        warn_of_readers(str(where), key)
+        return None, Address(str(where).rstrip("/"), 0, certificate=certificate), key
     layout = Layout(Path(where))
-    address = find_server(layout)
-    if key is None and os.access(layout.key, os.R_OK):
-        key = read_key(layout.key)
-    return address.url, key, address.certificate
+    return layout, *server_and_key(layout, key)
 
 
 def _total(ledger: Any, what: str) -> int | None:

@@ -16,6 +16,7 @@ from beamstream.archive.trouble import ServerInTrouble, TroubleHook, is_trouble
 from beamstream.attempts import Attempts
 from beamstream.errors import ArchiveError
 from beamstream.locks import open_locked, unlock
+from beamstream.private import make_directories
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Feeder:
     def start(self) -> None:
         """Begin to file; returns at once."""
         for directory in (self.journal, self.journal / "filed", self.journal / "refused"):
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directories(directory)
         self._lock = _lock(self.journal)
         self._marks = Attempts(attempts_of(self.journal))
         self._take_refused()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beamstream.errors import ArchiveError
+from beamstream.private import NotPrivate, check_directory, make_directories, read_private, share_with
 
 # DuckDB 1.5 and SQLAlchemy end the path of a file at a question mark
 _UNUSABLE = re.compile(r"[?\x00-\x1f\x7f]")
@@ -115,13 +116,18 @@ class Layout:
         """Locked by the server as long as it lives."""
         return self.directory / "server.lock"
 
-    def prepare(self) -> None:
-        """Make the directories.
+    def prepare(self, group: str = "") -> None:
+        """Make the directories: for their owner alone, where the archive's own is not open to others already.
+
+        Parameters
+        ----------
+        group : str
+            Of users who may read and write all of the archive but its keys.
 
         Raises
         ------
         ArchiveError
-            One of them cannot be made, or its databases could not be opened there.
+            One of them cannot be made, its databases could not be opened there, or it cannot be given to the group.
         """
         if wrong := _UNUSABLE.search(str(self.directory)):
             raise ArchiveError(
@@ -130,11 +136,37 @@ class Layout:
             )
         for directory in (self.directory, self.data, self.journal, self.recordings):
             try:
-                directory.mkdir(parents=True, exist_ok=True)
+                make_directories(directory, 0o700 if directory == self.directory else None)
             except OSError as error:
                 raise ArchiveError(
                     f"archive: {directory} cannot be made: {error.strerror}; choose another directory"
                 ) from error
+        if group:
+            self._share_with(group)
+
+    def _share_with(self, group: str) -> None:
+        try:
+            share_with(self.directory, group, keys=(self.key, self.ingest_key, self.live_key))
+        except KeyError:
+            raise ArchiveError(
+                f"archive: group {group!r} asked for, this machine has none; see `getent group`"
+            ) from None
+        except OSError as error:
+            raise ArchiveError(
+                f"archive: {error.filename or self.directory} cannot be given to group {group}: {error.strerror}; "
+                "its owner can, who has to be of that group"
+            ) from error
+
+    @property
+    def open_to_others(self) -> str:
+        """What everybody on this machine may do with the archive, and what to do about it; empty if nothing."""
+        mode = stat.S_IMODE(self.directory.stat().st_mode)
+        if not mode & stat.S_IRWXO:
+            return ""
+        return (
+            f"archive: {self.directory} has mode {mode:o}, other users of this machine can read its runs; chmod 700 "
+            'it, or name a group that may: [archive] group = "…"'
+        )
 
 
 def read_key(path: Path) -> str:
@@ -145,16 +177,15 @@ def read_key(path: Path) -> str:
     ArchiveError
         The file is missing, empty, not alphanumeric, or readable by others.
     """
+    _check_directory(path)
     try:
-        mode = path.stat().st_mode
-        key = path.read_text().strip()
+        key = read_private(path).decode(errors="replace").strip()
+    except NotPrivate as error:
+        raise ArchiveError(
+            f"archive: the key {error}; delete it to get a new one (or chmod 600 if you trust them)"
+        ) from None
     except OSError as error:
         raise ArchiveError(f"archive: the key {path} cannot be read: {error.strerror}; is this the archive?") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ArchiveError(
-            f"archive: the key {path} has mode {stat.S_IMODE(mode):o}, others may have read it; "
-            "delete it to get a new one (or chmod 600 if you trust them)"
-        )
     if not key.isalnum():
         raise ArchiveError(f"archive: the key {path} is not made of letters and digits; delete it to get a new one")
     return key
@@ -169,6 +200,7 @@ def make_key(path: Path) -> str:
         See `read_key`.
     """
     key = secrets.token_hex(32)
+    _check_directory(path)
     try:
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
@@ -176,3 +208,14 @@ def make_key(path: Path) -> str:
     with os.fdopen(fd, "w") as file:
         file.write(key + "\n")
     return key
+
+
+def _check_directory(path: Path) -> None:
+    try:
+        check_directory(path.parent)
+    except NotPrivate as error:
+        raise ArchiveError(
+            f"archive: the key {path} asked for, {error}; chown and chmod that, or choose another directory"
+        ) from None
+    except OSError as error:
+        raise ArchiveError(f"archive: the key {path} cannot be read: {error.strerror}; is this the archive?") from error

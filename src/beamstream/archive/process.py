@@ -13,11 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from beamstream.archive.address import Address, find_server
+from beamstream.archive.address import published_address
 from beamstream.archive.layout import Layout
 from beamstream.children import python_module
 from beamstream.errors import ArchiveError, ConfigurationError
+from beamstream.network.address import Address
+from beamstream.network.proof import proved_connection
 from beamstream.network.tls import Certificate, certificate, http_connection
+from beamstream.private import as_around
 
 
 @contextmanager
@@ -31,6 +34,7 @@ def running_server(
     feed: bool = True,
     allowed_hosts: Sequence[str] = (),
     tls: Certificate | None = None,
+    group: str = "",
     timeout: float = 60.0,
 ) -> Iterator[Address]:
     """Serve an archive from a child process while the block runs; its log is ``<directory>/server.log``.
@@ -39,7 +43,7 @@ def running_server(
 
     Parameters
     ----------
-    directory, recordings, host, port, anonymous, feed, allowed_hosts, tls
+    directory, recordings, host, port, anonymous, feed, group
         See `ArchiveServer`.
     timeout : float
         Until the first answer, s.
@@ -53,11 +57,14 @@ def running_server(
     layout.prepare()
     command = python_module("beamstream.archive.process", str(layout.directory))
     command += ["--host", host, "--port", str(port), *(["--anonymous"] if anonymous else [])]
+    layout.prepare(group)
+    command = python_module("beamstream.archive.process", str(layout.directory))
+    command += ["--host", host, "--port", str(port), "--group", group, *(["--anonymous"] if anonymous else [])]
     command += [*([] if feed else ["--no-feed"]), *(f"--recordings={Path(p).absolute()}" for p in recordings)]
     command += [f"--allowed-host={name}" for name in allowed_hosts]
     command += [] if tls is None else ["--tls-cert", str(tls.cert), "--tls-key", str(tls.key)]
     output = layout.directory / "server.log"
-    with output.open("ab") as file:
+    with open(output, "ab", opener=as_around) as file:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True)
     try:
         yield _wait(child, layout, timeout, output)
@@ -67,26 +74,35 @@ def running_server(
 
 def is_up(url: str, timeout: float = 1.0, certificate: str = "") -> bool:
     """Return whether an archive answers at a URL; needs no key."""
-    return ask(url, "/healthz", None, timeout, certificate) == 200
+    return ask(Address(url, 0, certificate=certificate), "/healthz", None, timeout) == 200
 
 
-def ask(url: str, path: str, key: str | None, timeout: float, certificate: str = "") -> int | None:
+def ask(server: Address, path: str, key: str | None, timeout: float) -> int | None:
     """Return the status of one GET, or None if nothing answers; needs no tiled.
 
     Parameters
     ----------
-    certificate : str
-        See `beamstream.network.tls.http_connection`.
+    server : Address
+        With its secret, it has to prove itself first; without, it was named by whoever gave the key too.
+    path : str
+    key : str or None
+    timeout : float
+        s.
     """
-    connection = http_connection(url, timeout, certificate)
-    at = urlsplit(url)
+    at = urlsplit(server.url)
+    connection = None
     try:
+        if server.secret:
+            connection = proved_connection(server, timeout)
+        else:
+            connection = http_connection(server.url, timeout, server.certificate)
         connection.request("GET", at.path + path, headers={"Authorization": f"Apikey {key}"} if key else {})
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return None
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
 
 
 def _wait(child: subprocess.Popen[bytes], layout: Layout, timeout: float, output: Path) -> Address:
@@ -95,7 +111,7 @@ def _wait(child: subprocess.Popen[bytes], layout: Layout, timeout: float, output
         if child.poll() is not None:
             raise ArchiveError(_last_words(output, child.returncode))
         try:
-            address = find_server(layout)
+            address = published_address(layout)
         except ArchiveError:
             pass
         else:
@@ -136,6 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--anonymous", action="store_true")
+    parser.add_argument("--group", default="")
     parser.add_argument("--no-feed", dest="feed", action="store_false")
     parser.add_argument("--recordings", type=Path, action="append", default=[])
     parser.add_argument("--allowed-host", dest="allowed_hosts", action="append", default=[])

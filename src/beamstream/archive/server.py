@@ -15,10 +15,12 @@ from beamstream.archive.layout import Layout, make_key
 from beamstream.archive.logs import quiet_logs
 from beamstream.errors import ArchiveError
 from beamstream.locks import unlock
+from beamstream.network.address import new_secret
 from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import Limits, allow_many_files
 from beamstream.network.tls import Certificate, plain_text, uvicorn_options
+from beamstream.private import restrict_umask
 
 if TYPE_CHECKING:
     from beamstream.archive.feeder import Feeder
@@ -53,6 +55,8 @@ class ArchiveServer:
         Of connections.
     tls : Certificate, optional
         What it speaks TLS with.
+    group : str
+        Of users who may read and write the archive's files, besides its keys; nobody else may otherwise.
     """
 
     def __init__(
@@ -67,11 +71,13 @@ class ArchiveServer:
         allowed_hosts: Sequence[str] = (),
         limits: Limits | None = None,
         tls: Certificate | None = None,
+        group: str = "",
     ) -> None:
         self.layout = Layout(Path(directory))
         self.url = ""
+        self._secret = new_secret()
         self._recordings = [Path(p).expanduser().absolute() for p in recordings]
-        self._host, self._port, self._anonymous, self._feed = host, port, anonymous, feed
+        self._host, self._port, self._anonymous, self._feed, self._group = host, port, anonymous, feed, group
         self._hosts, self._limits = own_names(host, allowed_hosts), limits
         self._server: HttpServer | None = None
         self._tls = tls
@@ -91,6 +97,8 @@ class ArchiveServer:
         """
         allow_many_files()
         with _signals(self._on_signal):
+            self.layout.prepare(self._group)
+            restrict_umask(self.layout.directory)
             self._run()
 
     def start(self, timeout: float = 60.0) -> Self:
@@ -134,7 +142,9 @@ class ArchiveServer:
 
     def _run(self) -> None:
         layout = self.layout
-        layout.prepare()
+        layout.prepare(self._group)
+        if layout.open_to_others:
+            log.warning("%s", layout.open_to_others)
         key = make_key(layout.key)
         lock = claim(layout)
         try:
@@ -144,7 +154,7 @@ class ArchiveServer:
                 quiet_logs()
                 from beamstream.archive.app import make_app
 
-                app = make_app(layout, key, self._recordings, self._anonymous, self._hosts)
+                app = make_app(layout, key, self._recordings, self._anonymous, self._hosts, self._address)
                 quiet_logs()  # importing tiled set a level of its own
                 self._server = HttpServer(
                     app,
@@ -163,8 +173,12 @@ class ArchiveServer:
             layout.address.unlink(missing_ok=True)
             unlock(lock)
 
+    @property
+    def _address(self) -> Address:
+        return Address(self.url, os.getpid(), self._secret, self.certificate)
+
     def _on_start(self) -> None:
-        Address(self.url, os.getpid(), self.certificate).write(self.layout.address)
+        self._address.write(self.layout.address)
         if warning := plain_text("archive", self._host, self.certificate):
             log.warning("%s", warning)
         log.info("archive: %s is served at %s, the key is in api_key", self.layout.directory, self.url)
@@ -182,7 +196,7 @@ class ArchiveServer:
     def _connect(self) -> object:
         from beamstream.archive.catalog import connect
 
-        return connect(self.url, key=make_key(self.layout.key), certificate=self.certificate)
+        return connect(self.layout.directory, key=make_key(self.layout.key))
 
     @property
     def certificate(self) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from beamstream.private import make_directories
+
 log = logging.getLogger(__name__)
 
 _QUIET = "module://beamstream.plots.quiet"
@@ -119,7 +121,7 @@ class _RunCurves:
             figure = plt.figure(number)
             if any(axes.lines or axes.collections for axes in figure.axes):
                 path = self._path(figure.get_label())
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_directories(path.parent)
                 figure.savefig(path, dpi=100)
                 log.info("tables: a curve is in %s", path)
             plt.close(figure)

@@ -15,6 +15,7 @@ from beamstream.callbacks.journal_line import encode, require_archivable
 from beamstream.callbacks.journal_room import Room
 from beamstream.errors import ArchiveError
 from beamstream.locks import is_locked, open_locked, unlock
+from beamstream.private import file_mode, make_directories
 from beamstream.sinks.disk import still_there, sync_directory
 
 __all__ = ["Journal", "encode"]
@@ -78,7 +79,7 @@ class Journal:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            make_directories(self.directory)
         except OSError as error:
             raise ArchiveError(
                 f"journal: {self.directory} cannot be made: {error.strerror}; choose another directory"
@@ -169,7 +170,7 @@ class Journal:
             if path.exists():
                 raise FileExistsError(17, "there is a journal of this run already")
             _take_away(hidden)
-            fd = open_locked(hidden, OPEN_WITH)
+            fd = open_locked(hidden, OPEN_WITH, file_mode(self.directory))
             run = _OpenRun(uid, path, fd)
             run.room.hold(0)
             self._write(run, line)

@@ -6,6 +6,8 @@ import errno
 import os
 from pathlib import Path
 
+from beamstream.private import as_around
+
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
 _NOT_POSSIBLE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EFBIG)  # here, not now: then a file does it
 _STEP = 64 << 10  # bytes: so much is written before more is asked for
@@ -74,7 +76,7 @@ class Room:
 
     def _hold_beside(self) -> None:
         try:
-            with self._beside.open("wb") as file:
+            with open(self._beside, "wb", opener=as_around) as file:
                 file.write(os.urandom(self.size))  # a filesystem that compresses would keep nothing for zeros
                 file.flush()
                 os.fsync(file.fileno())

@@ -99,6 +99,7 @@ class ReadingsUploader:
             verbosity=options.verbosity,
             owner=Owner.this(),
             key_file=to.key_file,
+            address_file=to.address_file,
         )
         return put_job(uploads_of(self.archive), job)
 

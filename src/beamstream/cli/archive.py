@@ -45,27 +45,27 @@ class Archive:
     def __init__(self, where: Path | str, key: str | None = None) -> None:
         import httpx
 
-        from beamstream.archive.address import find_server
-        from beamstream.archive.layout import Layout, read_key
-        from beamstream.config import KEY_VARIABLE
-        from beamstream.network.tls import client_context
+        from beamstream.archive.address import server_and_key
+        from beamstream.archive.layout import Layout
+        from beamstream.network.address import KEY_VARIABLE, warn_of_readers
+        from beamstream.network.proved_http import ProvedTransport
 
-        key = key or os.environ.get(KEY_VARIABLE)
-        certificate = ""
         self.key_file: Path | None = None
+        transport = None
         if str(where).startswith(("http://", "https://")):
             self.url = str(where).rstrip("/").removesuffix("/api/v1")
+            key = key or os.environ.get(KEY_VARIABLE)
+            warn_of_readers(self.url, key)
         else:
             layout = Layout(Path(where))
-            address = find_server(layout)
-            self.url, certificate = address.url, address.certificate
+            server, key = server_and_key(layout, key)
+            self.url = server.url
+            transport = ProvedTransport(layout.address)
             if os.access(layout.key, os.R_OK):
                 self.key_file = layout.key
-                key = key or read_key(layout.key)
         self._key_given = key is not None
         headers = {"Authorization": f"Apikey {key}"} if key else {}
-        verify = client_context(certificate) or True
-        self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=_TIMEOUT, verify=verify)
+        self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=_TIMEOUT, transport=transport)
 
     def __enter__(self) -> "Archive":
         return self

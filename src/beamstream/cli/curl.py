@@ -1,14 +1,17 @@
-"""Lines for curl that ask an archive; what is printed works as it stands."""
+"""Lines for curl that ask an archive; what is printed works as it stands, in bash and zsh."""
 
 import shlex
 from pathlib import Path
 
 
 def header(key: Path | None) -> str:
-    """Return curl with the key, which the line reads from its file and never shows; None needs no key."""
+    """Return curl with the key, which goes from its file through a pipe; None needs no key.
+
+    It stands in no command's arguments, which every user of the machine can read.
+    """
     if key is None:
         return "curl -sg"
-    return f'curl -sg -H "Authorization: Apikey $(cat {shlex.quote(str(key))})"'
+    return f"curl -sg -H @<(sed 's/^/Authorization: Apikey /' {shlex.quote(str(key))})"
 
 
 def search_line(url: str, key: Path | None) -> str:

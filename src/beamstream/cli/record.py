@@ -193,10 +193,10 @@ def _show(result: dict[str, Any]) -> None:
 
 
 def _served(archive: Path) -> str:
-    from beamstream.archive.address import find_server
+    from beamstream.archive.address import published_address
     from beamstream.archive.layout import Layout
 
     try:
-        return f"served at {find_server(Layout(archive)).url}"
+        return f"served at {published_address(Layout(archive)).url}"
     except ArchiveError:
         return f"(not served; beamstream serve --archive {shlex.quote(str(archive))})"

@@ -210,7 +210,7 @@ def _keep(config: "Config", store: "ReferenceStore", reference: "Reference") -> 
     from beamstream.instrument.engine import ScanIds
 
     layout = Layout(config.archive.directory)
-    layout.prepare()
+    layout.prepare(config.archive.group)
     journal = Journal(layout.journal)
     try:
         return keep_as_run(reference, store, journal, scan_id=ScanIds(layout.directory / "scan_id")({}))

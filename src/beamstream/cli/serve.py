@@ -33,6 +33,9 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="A name that clients use for the server; repeat it."),
     ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of users who may read and write the archive's files too.")
+    ] = None,
     recordings: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Serve recorded files of this directory too; repeat it."),
@@ -82,6 +85,7 @@ def serve(
         "port": port,
         "anonymous_read": anonymous,
         "directory": archive and archive.absolute(),
+        "group": group,
     }
     settings = checked(Archive, config.archive.model_dump() | {k: v for k, v in said.items() if v is not None})
     more = [] if archive else [config.recording.directory]
@@ -97,7 +101,9 @@ def serve(
         anonymous=settings.anonymous_read,
         allowed_hosts=[*settings.allowed_hosts, *(allowed_host or [])],
         tls=tls,
+        group=settings.group,
     )
+    server.layout.prepare(settings.group)  # before others make it for what they keep in it
     uploads = wanted(config.ingest, settings.directory, ingest, ingest_port, tls)
     config = config.model_copy(update={"archive": settings})
     page = _page(recorded_into(config, archive), live, live_port)

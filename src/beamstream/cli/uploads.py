@@ -38,6 +38,9 @@ def upload(
     physical_sample: Annotated[str | None, typer.Option("--sample", help="Otherwise as the run says.")] = None,
     project_id: Annotated[str | None, typer.Option("--project", help="Its id.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Repeat it.")] = None,
+    insecure_http: Annotated[
+        bool | None, typer.Option("--insecure-http", help="Upload to http:// beyond this machine, readable on the way.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow: the upload goes on by itself.")] = False,
     archive: Where = None,
     as_json: AsJson = False,
@@ -61,6 +64,7 @@ def upload(
         "endpoint": to, "key_file": key_file, "detectors": detector, "stream": stream, "rule": rule, "fps": fps,
         "chunk_seconds": chunk_seconds, "rotations_per_min": rotations_per_min, "azimuth": azimuth,
         "stream_name": stream_name, "physical_sample": physical_sample, "project_id": project_id, "tags": tag,
+        "insecure_http": insecure_http,
     }  # fmt: skip
     said = {key: value for key, value in said.items() if value is not None}
     jobs = put_jobs(recorded_into(load(), archive), run, said)

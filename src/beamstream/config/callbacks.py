@@ -174,6 +174,8 @@ class UploadConfig(Section):
     tags : list of str
     verbosity : int
         Of the client's own log, 0 to 4.
+    insecure_http : bool
+        Whether to upload to ``http://`` beyond this machine, where everybody on the way can read frames and key.
     """
 
     endpoint: str = ""
@@ -183,6 +185,7 @@ class UploadConfig(Section):
     project_id: str | None = None
     tags: Names = ()
     verbosity: Whole = Field(default=0, ge=0, le=4)
+    insecure_http: Switch = False
 
     @model_validator(mode="after")
     def _can_be(self) -> "UploadConfig":

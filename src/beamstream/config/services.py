@@ -29,6 +29,8 @@ class Archive(Section):
         PEM files with which the archive, its ingest and its live page speak TLS.
     start : {"process", "no"}
         Whether a session starts the server, as a process of its own, when none runs.
+    group : str
+        Of users who may read and write the archive's files; nobody but their owner otherwise.
     """
 
     directory: Directory = Path("data")
@@ -39,6 +41,7 @@ class Archive(Section):
     tls_cert: Directory | None = None
     tls_key: Directory | None = None
     start: Literal["process", "no"] = "process"
+    group: str = ""
 
     @model_validator(mode="after")
     def _beyond_loopback_wants_a_key(self) -> "Archive":

@@ -23,6 +23,8 @@ from beamstream.ingest.refusal import FULL, Refusal, is_no_room
 from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Chunk, Tokens
 from beamstream.ingest.uploads import Uploads
+from beamstream.network import proof
+from beamstream.network.address import Address
 from beamstream.network.gate import Gate
 from beamstream.network.keys import Keys
 from beamstream.network.rules import UPLOAD, Rule
@@ -150,7 +152,7 @@ class Service:
         return self._readings.keep(said.data_id, said.chunk_index, said.channels)
 
 
-def make_app(service: Service, keys: Keys, hosts: Iterable[str] = ()) -> Gate:
+def make_app(service: Service, keys: Keys, hosts: Iterable[str] = (), address: Address | None = None) -> Gate:
     """Return the application behind its gate; who uploads shows a key of `keys` as ``X-API-KEY``."""
     handlers: Any = {
         Refusal: _refused,
@@ -162,8 +164,11 @@ def make_app(service: Service, keys: Keys, hosts: Iterable[str] = ()) -> Gate:
         Exception: _failed,  # and its traceback goes to the log
     }
     routes = service.routes()
-    app = Starlette(routes=routes, exception_handlers=handlers)
-    return Gate(app, [_rule(route) for route in routes], keys, name="ingest", hosts=hosts, key_at=_KEY_AT)
+    app: Any = Starlette(routes=routes, exception_handlers=handlers)
+    rules = [Rule("GET", proof.PATH, None), *map(_rule, routes)]
+    if address is not None:
+        app = proof.Prover(app, address)
+    return Gate(app, rules, keys, name="ingest", hosts=hosts, key_at=_KEY_AT)
 
 
 def _rule(route: Route) -> Rule:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from beamstream.ingest.tokens import Chunk
+from beamstream.private import make_directories
 from beamstream.sinks.disk import sync_directory
 
 _ENCODING = {"name": "default", "configuration": {"separator": "."}}  # one directory for all: fewer to make durable
@@ -37,7 +38,7 @@ class StreamFiles:
     def make(self, first: Chunk, attributes: Mapping[str, Any]) -> None:
         """Make the group, with no frames; what is there already stays."""
         for directory in (self.path, self.frames, self.timestamp):
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directories(directory)
         place(self.path / "zarr.json", _json({"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}))
         self.publish(first, 0)
         sync_directory(self.path)

@@ -37,7 +37,7 @@ class Part:
     def __init__(self, path: Path, spare: list[mmap.mmap]) -> None:
         self.path, self.size, self.crc32c = path, 0, 0
         self._spare = spare
-        self.fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        self.fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
         try:
             os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)  # headers are looked at, nothing between them
             self._writer = PlacedWriter(path)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from beamstream.archive.address import Address, listen, url_of
+from beamstream.archive.address import listen, url_of
 from beamstream.archive.layout import Layout, make_key
 from beamstream.archive.refused import attempts_of
 from beamstream.attempts import Attempts
@@ -25,12 +25,14 @@ from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Tokens
 from beamstream.ingest.uploads import Uploads
 from beamstream.locks import open_locked, unlock
+from beamstream.network.address import Address, new_secret
 from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.keys import Keys
 from beamstream.network.limits import allow_many_files
 from beamstream.network.rules import UPLOAD
 from beamstream.network.tls import Certificate, certificate, plain_text, uvicorn_options
+from beamstream.private import make_directories, restrict_umask
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +55,9 @@ def serve(
     BeamstreamError
         The port is in use, another process takes uploads of this archive, the key may have been read by others.
     """
-    for directory in (layout.directory, layout.streams):
-        directory.mkdir(parents=True, exist_ok=True)
+    make_directories(layout.directory, 0o700)
+    make_directories(layout.streams)
+    restrict_umask(layout.directory)
     key = make_key(key_file)
     lock = _claim(layout)
     catalogue = Catalogue(layout.ingest / "catalogue.db")
@@ -69,8 +72,8 @@ def serve(
             readings.resume(attempts)
             uploads = Uploads(layout.ingest / "incoming", streams, tokens, largest=LARGEST_SHARD, at_once=AT_ONCE)
             service = Service(catalogue, streams, readings, tokens, uploads)
-            app = make_app(service, keys, own_names(host, allowed_hosts))
-            address = Address(url_of(listening, tls), os.getpid(), "" if tls is None else str(tls.cert))
+            address = Address(url_of(listening, tls), os.getpid(), new_secret(), "" if tls is None else str(tls.cert))
+            app = make_app(service, keys, own_names(host, allowed_hosts), address)
             if warning := plain_text("ingest", host, address.certificate):
                 log.warning("%s", warning)
             allow_many_files()
@@ -92,7 +95,7 @@ def serve(
 
 def _say_ready(layout: Layout, address: Address, key_file: Path) -> None:
     address.write(layout.ingest_address)
-    line = {"url": address.url, "key_file": str(key_file), "directory": str(layout.ingest), "pid": os.getpid()}
+    line = {"url": address.url, "key_file": str(key_file), "directory": str(layout.ingest), "pid": address.pid}
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
@@ -114,7 +117,8 @@ def _end_with_parent() -> None:
 
 
 def _log_to(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directories(path.parent.parent, 0o700)
+    make_directories(path.parent)
     file = RotatingFileHandler(path, maxBytes=5_000_000, backupCount=1, delay=True)
     words = logging.StreamHandler()
     words.setLevel(logging.WARNING)

@@ -15,6 +15,7 @@ from beamstream.ingest.refusal import Refusal
 from beamstream.ingest.shard import check, largest, open_shard
 from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Chunk, Tokens
+from beamstream.private import make_directories
 
 _SILENCE = 60.0  # s within which a piece has to come
 _RESERVE = 64 << 20  # bytes that stay free: the catalogue and the journals have to go on
@@ -40,7 +41,7 @@ class Uploads:
         self._streams, self._tokens = streams, tokens
         self._largest, self._at_once, self._active = largest, at_once, 0
         self._spare: list[mmap.mmap] = []
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directories(directory)
         for left in directory.glob("*.part"):  # of a process that was killed
             left.unlink()
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from beamstream.archive.address import find_server
+from beamstream.archive.address import published_address
 from beamstream.archive.layout import Layout
 from beamstream.archive.process import is_up, running_server
 from beamstream.config import Config
@@ -51,7 +51,7 @@ class ArchiveAccess:
     def url(self) -> str | None:
         """Where the archive is served at the moment; None while it is not."""
         try:
-            return find_server(self.layout).url
+            return published_address(self.layout).url
         except ArchiveError:
             return None
 
@@ -120,19 +120,16 @@ class ArchiveAccess:
             before[1].context.http_client.close()
         from beamstream.archive.catalog import connect
 
-        # by its directory if we can: there the key is found too
-        return where, connect(self.layout.directory if self.url is not None else where)
+        return where, connect(self.layout.directory)
 
     def _wait_for_url(self) -> str:
+        """Return where it is served; the empty string where `connect` has to say why it is not."""
         deadline = time.monotonic() + _PATIENCE
         while self.kept and self.url is None and time.monotonic() < deadline:
             if self.error is not None:
                 raise self.error
             time.sleep(0.02)
-        where = self.url or self.expected_url
-        if where is None:
-            raise ArchiveError(f"archive: nobody serves {self.layout.directory}; start `beamstream serve`")
-        return where
+        return self.url or ""
 
     def _keep(self) -> None:
         while not self._closing.is_set():
@@ -151,6 +148,7 @@ class ArchiveAccess:
                 anonymous=archive.anonymous_read,
                 allowed_hosts=archive.allowed_hosts,
                 tls=certificate(archive.tls_cert, archive.tls_key),
+                group=archive.group,
                 timeout=_PATIENCE,
             ) as address:
                 self._ours, self.error = True, None

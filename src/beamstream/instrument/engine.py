@@ -24,6 +24,7 @@ from beamstream.instrument.callbacks import add_callbacks
 from beamstream.instrument.during import DuringPlan
 from beamstream.instrument.interrupts import Interrupts
 from beamstream.locks import unlock
+from beamstream.private import file_mode, settle
 from plans.finish import finishing_wrapper
 from plans.ledger import ledger_wrapper
 
@@ -56,7 +57,7 @@ def make_run_engine(
         The archive's directory cannot be made.
     """
     layout = Layout(config.archive.directory)
-    layout.prepare()
+    layout.prepare(config.archive.group)
     numbers = ScanIds(layout.directory / "scan_id")
     engine = RunEngine(dict(md or {}), scan_id_source=numbers, during_task=DuringPlan(), context_managers=[Interrupts])
     engine.md["versions"]["beamstream"] = __version__
@@ -99,8 +100,9 @@ class ScanIds:
             return ours + 1
 
     def _next(self, ours: int) -> int:
-        fd = open_unshared(self._path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o644)
+        fd = open_unshared(self._path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         try:
+            settle(fd, file_mode(self._path.parent))
             fcntl.flock(fd, fcntl.LOCK_EX)
             number = max(ours, int(os.pread(fd, 32, 0) or b"0")) + 1
             os.pwrite(fd, f"{number}\n".encode(), 0)  # numbers only grow: what is written never gets shorter

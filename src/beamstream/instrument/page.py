@@ -1,20 +1,21 @@
 """The live page of an instrument: one for everybody, started by who comes first, found again by the others."""
 
 import contextlib
-import json
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from beamstream.archive.layout import Layout, make_key
 from beamstream.config import Config, DetectorConfig
 from beamstream.errors import BeamstreamError
+from beamstream.network.address import Address, new_secret
+from beamstream.network.proof import proved_connection
 from beamstream.watching.presence import began
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOOK = 0.5  # s between two looks at the server
+_PATIENCE = 2.0  # s for a page to prove that it is ours
 _PAUSE = 5.0  # s before another attempt when it does not start
 Streams = list[dict[str, Any]]
 """What a page shows: ``{"name": …, "about": {…}}``, see `beamstream.watching.streams.StreamSpec`."""
@@ -53,7 +55,7 @@ def page_settings(
     from beamstream.live.hub_settings import HubSettings
 
     layout, recordings = Layout(config.archive.directory), config.recording.directory
-    layout.prepare()
+    layout.prepare(config.archive.group)
     pipeline = config.callbacks.pipeline
     return HubSettings(
         streams=streams_of(config) if streams is None else streams,
@@ -76,31 +78,21 @@ def key_file(config: Config) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class PageAddress:
+class PageAddress(Address):
     """Where a page is, and what it shows.
 
     Parameters
     ----------
-    url : str
-        ``http://host:port/``, never with a key.
-    pid : int
-        Of the server.
+    url, pid, secret
+        See `beamstream.network.address.Address`.
     began : int
         When that process began: numbers of processes are used again.
     streams : sequence of str
         Names.
     """
 
-    url: str
-    pid: int
-    began: int | None
+    began: int | None = None
     streams: Sequence[str] = ()
-
-    def write(self, path: Path) -> None:
-        """Replace the file at once, so that nobody reads half of it."""
-        hidden = path.with_suffix(f".{uuid4().hex}.new")
-        hidden.write_text(json.dumps(asdict(self)) + "\n")
-        hidden.replace(path)
 
     @property
     def alive(self) -> bool:
@@ -113,10 +105,12 @@ class PageAddress:
 
 
 def find_page(layout: Layout) -> PageAddress | None:
-    """Return where the page of an archive is; None if nobody serves one."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        address = PageAddress(**json.loads(layout.live_address.read_text()))
-        return address if address.alive else None
+    """Return where the page of an archive is, by a server that has just proved to be it; None if nobody serves one."""
+    with contextlib.suppress(OSError, HTTPException):
+        address = PageAddress.read(layout.live_address)
+        if address.alive:
+            proved_connection(address, _PATIENCE).close()
+            return address
     return None
 
 
@@ -198,12 +192,12 @@ class KeptPage:
 
         page = None
         try:
-            settings = page_settings(self._config, **self._asked)
+            settings = replace(page_settings(self._config, **self._asked), secret=new_secret())
             page = LivePage(settings)
             page.start()
             assert page.pid is not None
             names = [str(stream["name"]) for stream in settings.streams]
-            self._address = PageAddress(page.url, page.pid, began(page.pid), names)
+            self._address = PageAddress(page.url, page.pid, settings.secret, settings.tls_cert, began(page.pid), names)
             if self._shared:
                 self._address.write(self._layout.live_address)
             self._page, self.words = page, ""
@@ -216,8 +210,9 @@ class KeptPage:
     def _end(self) -> None:
         page, self._page = self._page, None
         if page is not None:
-            if self._shared and find_page(self._layout) == self._address:
-                self._layout.live_address.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if self._shared and PageAddress.read(self._layout.live_address) == self._address:
+                    self._layout.live_address.unlink()
             page.close()
 
     def _watch(self) -> None:

@@ -3,17 +3,18 @@
 import http.client
 import json
 import os
-import stat
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from beamstream.locks import is_locked
+from beamstream.network.address import KEY_VARIABLE, Address
+from beamstream.network.proof import proved_connection
 from beamstream.network.tls import http_connection
+from beamstream.private import read_private
 
 _PATIENCE = 1.0  # s that an answer may take
 _MOST = 4 * 2**20  # bytes of an answer
-KEY_VARIABLE = "BEAMSTREAM_API_KEY"
 
 
 class ArchiveServer:
@@ -38,12 +39,13 @@ class ArchiveServer:
         waiting : int
             Runs that are not filed.
         """
-        url = self._url or _said(self._directory)[0]
-        alive = bool(url) and self._get(url, "/healthz", "")[0] == 200
+        published = _published(self._directory)
+        url = self._url or (published.url.rstrip("/") if published is not None else "")
+        alive = bool(url) and _get(url, "/healthz", self._directory)[0] == 200
         words = f"served at {url}" if alive else f"{url} does not answer" if url else "nobody serves it"
         if not alive:
             words += "; runs wait in the journal, `beamstream serve` files them" if waiting else "; `beamstream serve`"
-        elif self._get(url, "/api/v1/metadata/", "")[0] == 401:
+        elif _get(url, "/api/v1/metadata/", self._directory)[0] == 401:
             words += f"; links need its key in this browser: give it once to {url}/uploads"
         return {"url": url if alive else "", "words": words, "tone": "good" if alive else "care", "waiting": waiting}
 
@@ -51,7 +53,7 @@ class ArchiveServer:
         """Return ``number``, ``backlog`` (frames and readings), ``words``, ``tone``, ``url``; None without uploads."""
         if not (self._directory / "uploads").is_dir():
             return None
-        status, answer = self._get(url, "/uploads/status", _key(self._directory)) if url else (None, None)
+        status, answer = _get(url, "/uploads/status", self._directory, with_key=True) if url else (None, None)
         if status in (401, 403):
             return _uploads("the archive wants its key to tell how far uploads are", url)
         if not isinstance(answer, dict) or not isinstance(answer.get("uploads"), list):
@@ -64,45 +66,50 @@ class ArchiveServer:
         tone = "bad" if any(u["phase"] != "offline" for u in ill) else "care" if ill else "good"
         return {"number": len(found), "backlog": backlog, "words": words, "tone": tone, "url": f"{url}/uploads"}
 
-    def _get(self, url: str, path: str, key: str) -> tuple[int | None, Any]:
-        """Return status and JSON of one answer; None for each that is not there."""
-        served, certificate = _said(self._directory)
-        connection = None
-        try:
-            connection = http_connection(url, _PATIENCE, certificate if url == served else "")
-            connection.request(
-                "GET", urlsplit(url).path + path, headers={"Authorization": f"Apikey {key}"} if key else {}
-            )
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read(_MOST))
-        except (OSError, ValueError, http.client.HTTPException):
-            return None, None
-        finally:
-            if connection is not None:
-                connection.close()
-
 
 def _uploads(words: str, url: str) -> dict[str, Any]:
     return {"number": None, "backlog": None, "words": words, "tone": "care", "url": f"{url}/uploads" if url else ""}
 
 
-def _said(archive: Path) -> tuple[str, str]:
-    """Return where the server of an archive wrote that it listens, and its certificate; "" for what there is not."""
+def _published(archive: Path) -> Address | None:
+    """Return where the server of an archive wrote that it listens; None if there is none, or it is gone."""
     if not is_locked(archive / "server.lock"):
-        return "", ""
+        return None
     try:
-        address = json.loads((archive / "server.json").read_text())
-        return str(address["url"]), str(address.get("certificate", ""))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return "", ""
+        return Address.read(archive / "server.json")
+    except OSError:
+        return None
 
 
 def _key(directory: Path) -> str:
     """Return the key to read with, "" if there is none that others cannot read as well."""
     if os.environ.get(KEY_VARIABLE):
         return os.environ[KEY_VARIABLE]
-    path = directory / "api_key"
     try:
-        return "" if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO) else path.read_text().strip()
+        return read_private(directory / "api_key").decode(errors="replace").strip()
     except OSError:
         return ""
+
+
+def _get(url: str, path: str, archive: Path, *, with_key: bool = False) -> tuple[int | None, Any]:
+    """Return status and JSON of one answer; None for each that is not there.
+
+    The key is shown if who answers proves to be the archive's server.
+    """
+    address = _published(archive)
+    ours = address is not None and address.url.rstrip("/") == url
+    connection, headers = None, {}
+    try:
+        if address is not None and ours and with_key:
+            connection = proved_connection(address, _PATIENCE)
+            headers = {"Authorization": f"Apikey {key}"} if (key := _key(archive)) else {}
+        else:
+            connection = http_connection(url, _PATIENCE, address.certificate if address is not None and ours else "")
+        connection.request("GET", urlsplit(url).path + path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read(_MOST))
+    except (OSError, ValueError, http.client.HTTPException):
+        return None, None
+    finally:
+        if connection is not None:
+            connection.close()

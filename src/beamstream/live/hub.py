@@ -11,6 +11,8 @@ from beamstream.live.hub_access import HubAccess
 from beamstream.live.hub_app import HubApp, gated
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.program import Lines, end_with_signals, run_program
+from beamstream.live.settings import page_url
+from beamstream.network.address import Address
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import allow_many_files
 from beamstream.network.tls import uvicorn_options
@@ -26,8 +28,13 @@ async def serve(settings: HubSettings, listening: socket.socket, lines: Lines, _
     loop = asyncio.get_running_loop()
     access = HubAccess(settings, listening.getsockname()[1])
     app = HubApp(settings, access)
+    url = page_url(settings.host, listening.getsockname()[1], tls=bool(settings.tls_cert))
+    address = Address(url, os.getpid(), settings.secret, settings.tls_cert) if settings.secret else None
     server = HttpServer(
-        gated(app, access, settings), websocket_message=_MOST_MESSAGE, grace=1, tls=uvicorn_options(settings.tls)
+        gated(app, access, settings, address),
+        websocket_message=_MOST_MESSAGE,
+        grace=1,
+        tls=uvicorn_options(settings.tls),
     )
     end_with_signals(server)
 

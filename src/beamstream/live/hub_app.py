@@ -12,6 +12,8 @@ from beamstream.live.hub_settings import HubSettings
 from beamstream.live.image_stream import ImageStream
 from beamstream.live.spectra_stream import KIND, SpectraStream
 from beamstream.live.state import State
+from beamstream.network import proof
+from beamstream.network.address import Address
 from beamstream.network.gate import Gate
 from beamstream.network.hosts import own_names
 from beamstream.network.rules import CONTROL, READ, WEBSOCKET, Rule
@@ -24,6 +26,7 @@ _STATE_PERIOD = 1.0  # s
 _OF_A_STREAM = ("", "/", "/frame", "/data", "/refresh", "/status")
 
 RULES: Sequence[Rule] = (
+    Rule("GET", proof.PATH, None),
     Rule("GET", "/", None, query="ticket"),
     Rule("GET", "/static/{path:path}", None),  # files that hold nothing
     Rule("POST", "/unlock", None, body=1 << 20),
@@ -176,7 +179,7 @@ def _cookie(value: str | None) -> list[tuple[str, str]]:
     return [] if value is None else [("set-cookie", value)]
 
 
-def gated(app: HubApp, access: HubAccess, settings: HubSettings) -> Gate:
+def gated(app: HubApp, access: HubAccess, settings: HubSettings, address: Address | None = None) -> Gate:
     """Return the live page of an instrument behind its gate."""
     unlock = StaticFiles().page("/static/unlock.html", 401)
 
@@ -185,7 +188,7 @@ def gated(app: HubApp, access: HubAccess, settings: HubSettings) -> Gate:
         return unlock if path == "/" or (path.startswith("/streams/") and path.endswith("/")) else None
 
     return Gate(
-        app,
+        proof.Prover(app, address) if address is not None else app,
         RULES,
         access,
         name="live page",

@@ -43,6 +43,8 @@ class HubSettings:
         Names by which others reach the server, besides `host`.
     tls_cert, tls_key : str
         PEM files, see `beamstream.network.tls.Certificate`; ``""``: plain HTTP.
+    secret : str
+        By which the server proves to be the one that was started, see `beamstream.network.proof`; ``""``: it does not.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class HubSettings:
     allowed_hosts: Sequence[str] = ()
     tls_cert: str = ""
     tls_key: str = ""
+    secret: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         check_address(self.host, self.port)
@@ -84,7 +87,7 @@ class HubSettings:
         return certificate(self.tls_cert, self.tls_key)
 
     def to_line(self) -> bytes:
-        """Return one line of JSON; it has the key."""
+        """Return one line of JSON; it has key and secret."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import select
-import socket
 import subprocess
 import tempfile
 from types import TracebackType
@@ -17,6 +16,7 @@ from beamstream.errors import BeamstreamError, ConfigurationError
 from beamstream.network.tls import plain_text
 
 log = logging.getLogger(__name__)
+from beamstream.live.settings import page_url
 
 _LAST_WORDS = 600  # bytes of its log
 _END = 5.0  # s that it has to end
@@ -86,11 +86,7 @@ class ServerProcess:
     @property
     def url(self) -> str:
         """Where the page is; without the key."""
-        host = self.settings.host
-        if host in ("0.0.0.0", "::"):
-            host = socket.gethostname()
-        scheme = "https" if self.settings.tls_cert else "http"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        return page_url(self.settings.host, self.port, tls=bool(self.settings.tls_cert))
 
     @property
     def pid(self) -> int | None:

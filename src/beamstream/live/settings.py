@@ -1,6 +1,7 @@
 """What the process that serves the live page is told when it starts."""
 
 import json
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Self
@@ -110,6 +111,13 @@ def check_key(host: str, key: str) -> None:
         raise ConfigurationError(
             f"live page: a key of {len(key)} characters given; use at least {_LEAST_KEY} of printable ASCII"
         )
+
+
+def page_url(host: str, port: int, *, tls: bool = False) -> str:
+    """Return where a page is that listens on a host; without the key."""
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def check_address(host: str, port: int) -> None:

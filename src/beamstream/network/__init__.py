@@ -1,1 +1,1 @@
-"""What every server of ours shares: how it listens, and who may ask it for what."""
+"""Both ends of a wire: who listens, who may ask, and what is sent to whom."""

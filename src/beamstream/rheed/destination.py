@@ -1,10 +1,10 @@
 """Find the service that an upload goes to."""
 
-import json
 from pathlib import Path
 
 from beamstream.errors import UploadError
 from beamstream.locks import is_locked
+from beamstream.network.address import Address
 from beamstream.rheed.options import Destination, UploadOptions
 
 
@@ -34,16 +34,21 @@ def destination_for(options: UploadOptions, archive: Path, expected: str = "") -
             f"upload: no endpoint asked for, and no ingest runs for {archive}; start `beamstream serve --ingest`, or "
             'name a service: endpoint = "http://host:port"'
         )
-    return Destination(url, key_file or str(ingest_key(archive)))
+    return Destination(url, key_file or str(ingest_key(archive)), str(ingest_address(archive)))
 
 
 def ingest_of(archive: Path) -> str | None:
     """Return the URL of the ingest that runs for an archive; None when none does."""
     try:
-        address = json.loads((archive / "ingest" / "server.json").read_bytes())
-        return str(address["url"]) if is_locked(archive / "ingest" / "lock") else None
-    except (OSError, ValueError, TypeError, KeyError):
+        address = Address.read(ingest_address(archive))
+        return address.url if is_locked(archive / "ingest" / "lock") else None
+    except OSError:
         return None
+
+
+def ingest_address(archive: Path) -> Path:
+    """Return where an archive's ingest writes its address."""
+    return archive / "ingest" / "server.json"
 
 
 def ingest_key(archive: Path) -> Path:

@@ -15,6 +15,7 @@ import psutil
 from beamstream.errors import UploadError
 from beamstream.forks import Process, this_process
 from beamstream.locks import is_locked, open_locked, unlock
+from beamstream.private import as_around, make_directories
 from beamstream.sinks.disk import sync_directory
 
 Kind = Literal["rheed", "timeseries"]
@@ -90,6 +91,8 @@ class Job:
         How long a chunk is where `chunk_size` is None.
     key_file : str, optional
         Where the key of the service is, see `beamstream.rheed.key`; the key itself stands nowhere here.
+    address_file : str, optional
+        Where the service writes its address, if it is the ingest of an archive: it has to prove to be that one.
     """
 
     kind: Kind
@@ -111,6 +114,7 @@ class Job:
     owner: Owner | None = None
     chunk_seconds: float = 2.0
     key_file: str | None = None
+    address_file: str | None = None
 
     @property
     def links(self) -> dict[str, Any]:
@@ -225,7 +229,7 @@ class JobDirectory:
         hidden = path.with_name(f".{path.name}.{uuid4().hex}")
         made = cls(path)
         try:
-            hidden.mkdir(parents=True)
+            make_directories(hidden)
             _put(hidden / "job.json", asdict(job))
             if job.owner == Owner.this():
                 made._recording = open_locked(hidden / "recorder")
@@ -256,6 +260,13 @@ class JobDirectory:
             return Job.from_dict(json.loads((self.path / "job.json").read_bytes()))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UploadError(f"upload: {self.path} holds no upload that can be read ({error})") from error
+
+    @property
+    def ingest_address(self) -> str | None:
+        """Where the ingest writes its address whose key the job names; for jobs of versions that did not note it."""
+        archive = self.path.parent.parent
+        own = self.job.key_file == str(archive / "ingest_key")
+        return str(archive / "ingest" / "server.json") if own else None
 
     @property
     def state(self) -> State:
@@ -320,7 +331,7 @@ def job_directories(uploads: Path) -> Iterator[JobDirectory]:
 def _put(path: Path, doc: Mapping[str, Any], *, durable: bool = True) -> None:
     """Replace a file as a whole."""
     hidden = path.with_name(f".{path.name}.{uuid4().hex}")
-    with hidden.open("w") as file:
+    with open(hidden, "w", opener=as_around) as file:
         json.dump(doc, file)
         if durable:
             file.flush()

@@ -1,10 +1,10 @@
 """The key of a service that takes uploads: from a file that nobody else can read, or from the environment."""
 
 import os
-import stat
 from pathlib import Path
 
 from beamstream.errors import UploadError
+from beamstream.private import NotPrivate, read_private
 
 KEY_VARIABLE = "BEAMSTREAM_UPLOAD_KEY"
 
@@ -38,17 +38,13 @@ def read_key(key_file: str | os.PathLike[str] | None) -> str:
 
 def _from_file(path: Path) -> str:
     try:
-        mode = path.stat().st_mode
-        key = path.read_text().strip()
+        key = read_private(path).decode().strip()
+    except NotPrivate as error:
+        raise UploadError(f"upload: the key {error}; chmod 600 it if you trust them, otherwise get a new one") from None
     except OSError as error:
         raise UploadError(f"upload: the key {path} cannot be read: {error.strerror}; correct key_file") from error
     except UnicodeDecodeError:
         raise UploadError(f"upload: the key {path} is no text; correct key_file") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise UploadError(
-            f"upload: the key {path} has mode {stat.S_IMODE(mode):o}, others may have read it; chmod 600 it if you "
-            "trust them, otherwise get a new one"
-        )
     return _checked(key, f"the file {path}")
 
 

@@ -2,13 +2,14 @@
 
 import string
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, isfinite
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from beamstream.errors import PipelineError
+from beamstream.network.hosts import is_loopback
 from beamstream.ops.eight_bit import EightBit
 from beamstream.rheed.checks import LEAST_CHUNK, check_rule
 from beamstream.rheed.job import Job, Owner
@@ -47,6 +48,8 @@ class UploadOptions:
         How pixels become 8 bit: ``"as-is"``, ``"shift:4"``, ``"window:0:4095"``.
     verbosity : int
         Of the client's own log, 0 to 4.
+    insecure_http : bool
+        Upload to ``http://`` beyond this machine, where everybody on the way can read frames and key.
 
     Raises
     ------
@@ -66,9 +69,11 @@ class UploadOptions:
     chunk_seconds: float = LEAST_CHUNK
     rule: str = "as-is"
     verbosity: int = 0
+    insecure_http: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "endpoint", endpoint_url(self.endpoint) if self.endpoint else "")
+        endpoint = endpoint_url(self.endpoint, insecure_http=self.insecure_http) if self.endpoint else ""
+        object.__setattr__(self, "endpoint", endpoint)
         object.__setattr__(self, "tags", tuple(self.tags))
         if not (isfinite(self.chunk_seconds) and self.chunk_seconds >= LEAST_CHUNK):
             raise ValueError(
@@ -127,6 +132,7 @@ class UploadOptions:
             owner=what.owner,
             chunk_seconds=self.chunk_seconds,
             key_file=to.key_file,
+            address_file=to.address_file,
         )
 
     def named(self, start: Mapping[str, Any], detector: str) -> str:
@@ -139,10 +145,11 @@ class UploadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where an upload goes; `key_file` None: the key is in the environment."""
+    """Where an upload goes; `key_file` None: the key is in the environment. `address_file`: see `Job`."""
 
     endpoint: str
     key_file: str | None = None
+    address_file: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +180,13 @@ class Recorded:
     owner: Owner | None = None
 
 
-def endpoint_url(asked: str) -> str:
+def endpoint_url(asked: str, *, insecure_http: bool = False) -> str:
     """Return the URL of a service, without the last slash.
 
     Raises
     ------
     ValueError
-        It is none.
+        It is none, or everybody on the way could read what is sent and nobody asked for that.
     """
     if asked == "atomscale":
         return ATOMSCALE
@@ -188,6 +195,11 @@ def endpoint_url(asked: str) -> str:
         raise ValueError(f'upload: endpoint {asked!r} given; write http://host:port, or "atomscale" for that cloud')
     if parts.username or parts.password:
         raise ValueError("upload: the endpoint holds a password; put keys into a file with mode 600 (key_file)")
+    if parts.scheme == "http" and not is_loopback(parts.hostname) and not insecure_http:
+        raise ValueError(
+            f"upload: endpoint {asked!r} given, everybody between here and {parts.hostname} could read the key and the "
+            "frames; write https://, or insecure_http = true (--insecure-http) where that network is trusted"
+        )
     return asked.rstrip("/")
 
 

@@ -6,12 +6,14 @@ import random
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 import httpx
 
 from beamstream.errors import UploadError
+from beamstream.network.proved_http import ProvedAsyncTransport
 from beamstream.rheed.key import read_key
 
 _PATIENCE = httpx.Timeout(120.0, connect=5.0)  # s; answers of 60 s have been seen
@@ -54,6 +56,9 @@ class Service:
         Without the last slash.
     key_file : str, optional
         See `beamstream.rheed.key.read_key`; read anew for each request, so that a mended one counts at once.
+    address_file : str, optional
+        Where the service writes its address, if it is an ingest of ours: each connection has to prove that it leads
+        there, before the key is sent.
 
     Attributes
     ----------
@@ -63,11 +68,11 @@ class Service:
         Called with the seconds that the service was away, when it is back.
     """
 
-    def __init__(self, endpoint: str, key_file: str | None) -> None:
+    def __init__(self, endpoint: str, key_file: str | None, address_file: str | None = None) -> None:
         self.endpoint = endpoint
         self.refusals = 0
         self.on_return: Callable[[float], None] = lambda away: None
-        self._key_file = key_file
+        self._key_file, self._address_file = key_file, address_file
         self._troubles: dict[str, Trouble] = {}
         self._there = asyncio.Event()
         self._there.set()
@@ -79,7 +84,10 @@ class Service:
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=16)
         direct = httpx.URL(self.endpoint).host in ("127.0.0.1", "localhost", "::1")  # no proxy leads there
         verify = httpx.create_ssl_context()  # with SSL_CERT_FILE, wherever it leads
-        self._http = httpx.AsyncClient(timeout=_PATIENCE, limits=limits, trust_env=not direct, verify=verify)
+        proved = ProvedAsyncTransport(Path(self._address_file), limits) if self._address_file else None
+        self._http = httpx.AsyncClient(
+            timeout=_PATIENCE, limits=limits, trust_env=not direct, verify=verify, transport=proved
+        )
         self._watching = asyncio.create_task(self._watch())
         return self
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from beamstream.private import make_directories
+
 _ENTRY = re.compile(r"-c(\d+)\.zarr$")
 _RETENTION = 1e8  # s; the recorded file is never too old
 _LEAVE_FREE = 64 << 20  # bytes that the spool leaves on its disk
@@ -97,7 +99,7 @@ class Spool:
         self._streamer = None  # its threads have ended now
         if empty:
             shutil.rmtree(self._path, ignore_errors=True)
-            self._path.mkdir(parents=True, exist_ok=True)
+            make_directories(self._path)
         files = self._files()
         self._missing |= self._account.under_way - files
         self._account = _Account(Counter(files), files)

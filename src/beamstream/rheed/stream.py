@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from beamstream.errors import GeometryChanged, UploadError
 from beamstream.frames import Frame, Geometry
+from beamstream.private import make_directories
 from beamstream.rheed.checks import check_rule, frames_in_a_chunk, grey_images
 from beamstream.rheed.destination import destination_for
 from beamstream.rheed.job import JobDirectory, Owner
@@ -67,6 +68,8 @@ class RheedStream:
         How pixels become 8 bit: ``"as-is"``, ``"shift:4"``, ``"window:0:4095"``.
     project_id, azimuth : str, optional
     tags : tuple of str
+    insecure_http : bool
+        Upload to ``http://`` beyond this machine, where everybody on the way can read frames and key.
 
     Raises
     ------
@@ -93,6 +96,7 @@ class RheedStream:
         project_id: str | None = None,
         tags: tuple[str, ...] = (),
         azimuth: str | None = None,
+        insecure_http: bool = False,
     ) -> None:
         self.chunk_size = frames_in_a_chunk(fps, chunk_size)
         self._options = UploadOptions(
@@ -107,6 +111,7 @@ class RheedStream:
             fps=fps,
             rule=rule,
             verbosity=verbosity,
+            insecure_http=insecure_http,
         )
         self.fps = fps
         self.stream_name = stream_name
@@ -252,7 +257,8 @@ class RheedStream:
         check_rule(self._options.rule, geometry.dtype, "RHEED stream")
         place = self.directory / "recordings" / time.strftime("%Y/%m/%d")
         with explained("RHEED stream", "make the directory", place):
-            place.mkdir(parents=True, exist_ok=True)
+            make_directories(self.directory, 0o700)
+            make_directories(place)
         path = place / f"rheed_{time.strftime('%H%M%S')}_{self.uid[:8]}.h5"
         sink = Hdf5Sink(path, geometry, name="rheed", attributes={"source": self.stream_name}).__enter__()
         start = {"uid": self.uid}

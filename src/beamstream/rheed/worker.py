@@ -42,7 +42,8 @@ class Worker:
     def __init__(self, directory: JobDirectory, key_file: str | None, output: IO[Any]) -> None:
         self._directory, self._job, self._output = directory, directory.job, output
         self._books = UploadBooks(directory)
-        self._service = Service(self._job.endpoint.rstrip("/"), key_file or self._job.key_file)
+        address_file = self._job.address_file or directory.ingest_address
+        self._service = Service(self._job.endpoint.rstrip("/"), key_file or self._job.key_file, address_file)
         self._service.refusals = self._books.state.refusals
         self._relay = Relay(self._service, self)
         self._client: ClientProcess | None = None

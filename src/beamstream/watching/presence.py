@@ -13,6 +13,7 @@ from typing import Any
 from beamstream.errors import UntrustedFile
 from beamstream.locks import is_locked, open_locked, unlock
 from beamstream.own_files import read_regular
+from beamstream.private import as_around, make_directories
 
 _DIRECTORY = "sessions"
 _MOST = 1 << 20  # bytes of one file
@@ -52,12 +53,12 @@ class PresenceFile:
             It cannot be written.
         """
         text = json.dumps({**self._who, "time": time.time(), "state": state, "run": run})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(self.path.parent)
         if self._lock < 0:
             self._claim()
         hidden = self.path.with_suffix(".new")
         hidden.unlink(missing_ok=True)
-        with hidden.open("x") as file:  # never through a link that somebody put there
+        with open(hidden, "x", opener=as_around) as file:  # never through a link that somebody put there
             file.write(text + "\n")
         hidden.replace(self.path)
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from beamstream.errors import ConfigurationError
+from beamstream.private import make_directories
 from beamstream.sinks.file_names import safe_name
 from beamstream.sinks.formats import FORMATS
 from beamstream.watching.child import Child
@@ -84,7 +85,7 @@ class TapeSettings:
         place = root.joinpath(*self.parts)
         if not place.resolve().is_relative_to(root):
             raise ConfigurationError(f"recording: {place} is a link that leads out of {root}; choose another directory")
-        place.mkdir(parents=True, exist_ok=True)
+        make_directories(place)
         return place
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from beamstream.archive.address import find_server, listen
+from beamstream.archive.address import find_server, listen, published_address
 from beamstream.archive.documents import is_complete
 from beamstream.archive.layout import Layout, read_key
-from beamstream.archive.process import is_up
 from beamstream.cli.checks.finding import Finding, fail, ok, warn
 from beamstream.config import Config
 from beamstream.errors import ArchiveError
@@ -20,6 +19,9 @@ def archive(config: Config) -> Iterator[Finding]:
     served = _server(layout)
     yield served or _port(config)
     yield _key(layout)
+    if layout.directory.is_dir() and (words := layout.open_to_others.removeprefix("archive: ")):
+        text, _, advice = words.partition("; ")
+        yield warn("access", text, advice)
     if layout.journal.is_dir():
         yield from _journal(layout, served is not None)
     else:
@@ -29,13 +31,15 @@ def archive(config: Config) -> Iterator[Finding]:
 def _server(layout: Layout) -> Finding | None:
     """Say how it is served; None when it is not."""
     try:
-        address = find_server(layout)
+        address = published_address(layout)
     except ArchiveError:
         return None
-    if is_up(address.url, 3.0, address.certificate):
-        return ok("archive", f"{layout.directory} is served at {address.url}")
-    text = f"process {address.pid} has {layout.directory}, and does not answer at {address.url}"
-    return fail("archive", text, f"wait if it just started, else end process {address.pid}")
+    try:
+        find_server(layout, timeout=3.0)
+    except ArchiveError as error:
+        text, _, advice = str(error).removeprefix("archive: ").rpartition("; ")
+        return fail("archive", text, advice)
+    return ok("archive", f"{layout.directory} is served at {address.url}")
 
 
 def _port(config: Config) -> Finding:

@@ -1,0 +1,100 @@
+"""Where a server of ours listens, and what proves that it is ours: in a file that nobody else can write or read."""
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from beamstream.errors import NotOurServer
+from beamstream.network.hosts import is_loopback
+from beamstream.private import NotPrivate, check_directory, read_private, secret_mode, settle
+
+log = logging.getLogger(__name__)
+
+KEY_VARIABLE = "BEAMSTREAM_API_KEY"
+"""The environment variable that holds the key of an archive."""
+
+
+def origin_of(url: str) -> tuple[str, int]:
+    """Return host and port of a URL."""
+    at = urlsplit(url)
+    return at.hostname or "", at.port or (443 if at.scheme == "https" else 80)
+
+
+def warn_of_readers(url: str, key: str | None) -> None:
+    """Log a warning where a key is about to go to a server that somebody named, readable on its way."""
+    at = urlsplit(url)
+    if key and at.scheme == "http" and not is_loopback(at.hostname or ""):
+        log.warning("archive: the key goes to %s, readable on its way; use https:// or a tunnel", at.netloc)
+
+
+def new_secret() -> str:
+    """Return what one server has in common with those who read its address, from its start to its end."""
+    return secrets.token_hex(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Who serves, and where.
+
+    Parameters
+    ----------
+    url : str
+        ``http://host:port`` or ``https://…``, never with a key.
+    pid : int
+    secret : str
+        See `beamstream.network.proof`; worth nothing when the server has ended.
+    certificate : str
+        File of the certificate that it shows; "" where it speaks no TLS.
+    """
+
+    url: str
+    pid: int
+    secret: str = field(default="", repr=False)
+    certificate: str = ""
+
+    def write(self, path: Path) -> None:
+        """Replace the file at once, so that nobody reads half of it."""
+        hidden = path.with_suffix(f".{uuid4().hex}.new")
+        fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(fd, "w") as file:
+                settle(fd, secret_mode(path.parent))
+                file.write(json.dumps(asdict(self)) + "\n")
+            hidden.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                hidden.unlink()
+            raise
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return what the server wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no server, or it has ended.
+        NotOurServer
+            Somebody else may have written it, it is of an earlier version, or it cannot be read.
+        """
+        try:
+            check_directory(path.parent)
+            document = json.loads(read_private(path, group=True))
+            known = {one.name for one in fields(cls)}
+            return cls(**{name: value for name, value in document.items() if name in known})
+        except FileNotFoundError:
+            raise
+        except NotPrivate as error:
+            raise NotOurServer(
+                f"{error}; act as its owner, or chown or chmod it, then start the server again"
+            ) from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise NotOurServer(f"{path} cannot be read ({why}); start the server again") from None
