@@ -13,10 +13,10 @@ from typing import Any, Protocol, Self
 
 from beamstream.children import last_words, python_module, read_line
 from beamstream.errors import BeamstreamError, ConfigurationError
+from beamstream.live.settings import page_url
 from beamstream.network.tls import plain_text
 
 log = logging.getLogger(__name__)
-from beamstream.live.settings import page_url
 
 _LAST_WORDS = 600  # bytes of its log
 _END = 5.0  # s that it has to end
