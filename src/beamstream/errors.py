@@ -31,9 +31,15 @@
 A message reads *who: what was asked, what is; what to do*.
 """
 
+from beamstream.plain_text import plain_block
+
 
 class BeamstreamError(Exception):
     """Catch everything that beamstream raises on purpose."""
+
+    def __str__(self) -> str:
+        """Return the message; what a name or a value of it could do to a terminal is written out."""
+        return plain_block(super().__str__())
 
 
 class ConfigurationError(BeamstreamError):

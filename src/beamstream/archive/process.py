@@ -2,7 +2,6 @@
 
 import argparse
 import http.client
-import logging
 import os
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from urllib.parse import urlsplit
 from beamstream.archive.address import Address, find_server
 from beamstream.archive.layout import Layout
 from beamstream.errors import ArchiveError
+from beamstream.log_size import keep_small
+from beamstream.logs import log_as_service
 
 
 @contextmanager
@@ -128,8 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-feed", dest="feed", action="store_false")
     parser.add_argument("--recordings", type=Path, action="append", default=[])
     options = vars(parser.parse_args(arguments))
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("beamstream").setLevel(logging.INFO)
+    log_as_service()
+    keep_small()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     from beamstream.archive.server import ArchiveServer
 

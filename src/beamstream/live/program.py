@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import os
 import socket
 import sys
@@ -17,6 +16,8 @@ from beamstream.live.follower import Follower
 from beamstream.live.push import Audience
 from beamstream.live.settings import Settings
 from beamstream.live.status import Status
+from beamstream.log_size import keep_small
+from beamstream.logs import log_as_service
 
 _BACKLOG = 512
 _MOST_MESSAGE = 4096  # bytes; what a page has to say is short
@@ -161,7 +162,8 @@ def run_program(settings_of: Callable[[bytes], ServerSettings], serve: Callable[
     serve : callable
         Returns what is to be run, of the settings, the socket, the pipe, and the lines that came with the first.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    log_as_service()
+    keep_small()
     say = answer_pipe()
     lines = Lines(0)
     line, early = first_line(lines)

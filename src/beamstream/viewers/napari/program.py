@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from beamstream.errors import BeamstreamError
+from beamstream.log_size import keep_small
+from beamstream.logs import log_as_command
 from beamstream.viewers.napari import messages
 from beamstream.viewers.napari.address import address_file, forget_address, read_address, write_address
 from beamstream.viewers.napari.door import Caller, Door
@@ -120,7 +122,8 @@ def _followed(message: messages.Watch) -> Any:
 
 def main() -> int:
     """Run the viewer until its user, or a message, closes it."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    log_as_command(logging.INFO)
+    keep_small()
     path = address_file()
     if (other := read_address(path)) is not None:
         sys.stderr.write(f"viewer: one runs already, pid {other.pid}; beamstream view --napari shows things in it\n")
