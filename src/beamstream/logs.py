@@ -7,6 +7,7 @@ there was an exception; and the same words are written five times a minute and t
 import logging
 import os
 import re
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -140,6 +141,11 @@ def log_as_command(level: int | str, *handlers: logging.Handler, form: str = FOR
     for handler in handlers or (handlers := (logging.StreamHandler(),)):
         handler.setFormatter(PlainFormatter(form))
     logging.basicConfig(level=level, handlers=handlers)
+
+
+def write_error(message: object) -> None:
+    """Write to standard error why a program ends, for who started it."""
+    sys.stderr.write(f"{plain_lines(message)}\n")
 
 
 def plain_warnings() -> None:

@@ -16,7 +16,7 @@ from beamstream.archive.address import Address, find_server
 from beamstream.archive.layout import Layout
 from beamstream.errors import ArchiveError
 from beamstream.log_size import keep_small
-from beamstream.logs import log_as_service
+from beamstream.logs import log_as_service, write_error
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         ArchiveServer(options.pop("directory"), **options).serve()
     except ArchiveError as error:
-        sys.stderr.write(f"{error}\n")
+        write_error(error)
         return 1
     return 0
 

@@ -33,8 +33,8 @@ from beamstream.cli import (
 )
 from beamstream.cli.console import INTERRUPTED, complain, err
 from beamstream.errors import BeamstreamError
-from beamstream.logs import plain_warnings
-from beamstream.plain_text import plain, plain_lines
+from beamstream.logs import plain_warnings, write_error
+from beamstream.plain_text import plain
 
 _DEBUG = "BEAMSTREAM_DEBUG"
 _EPILOG = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 frames were lost and marked (record), 130 Ctrl-C."
@@ -159,5 +159,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _explain(message: str) -> None:
     if os.environ.get(_DEBUG):
-        sys.stderr.write(f"{plain_lines(traceback.format_exc())}\n")
+        write_error(traceback.format_exc())
     complain(message)

@@ -14,6 +14,7 @@ from beamstream.errors import ConfigurationError
 
 VARIABLE = "BEAMSTREAM_CONFIG"
 FILE_NAME = "beamstream.toml"
+_MOST = 1 << 20  # bytes
 
 
 def find() -> Path | None:
@@ -61,7 +62,13 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
 
 def _read(file: Path, origin: str) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open("rb") as opened:
+            read = opened.read(_MOST + 1)
+        if len(read) > _MOST:
+            raise ConfigurationError(
+                f"{file}: has more than {_MOST} bytes, so it is no configuration; correct the path"
+            )
+        return read.decode("utf-8")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigurationError(f"{file}: asked for as configuration{origin}, {reason}; correct the path") from error
@@ -72,9 +79,13 @@ def _read(file: Path, origin: str) -> str:
 def _parse(file: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
+    except RecursionError:
+        raise ConfigurationError(f"{file}: nested too deeply to be a configuration; correct the file") from None
     except tomllib.TOMLDecodeError as error:
         place = re.search(r" \(at line (\d+), column (\d+)\)", str(error))
         line = place[1] if place else str(text.count("\n") + 1)
         column = f" in column {place[2]}" if place else " at the end"
         what = re.sub(r" \(at .*\)$", "", str(error))
         raise ConfigurationError(f"{file}:{line}: not TOML: {what}{column}; correct the line") from None
+    except ValueError as error:  # tomllib's, of a number with thousands of digits
+        raise ConfigurationError(f"{file}: not TOML that can be read: {error}; correct the file") from None

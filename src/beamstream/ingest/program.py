@@ -31,7 +31,7 @@ from beamstream.ingest.tokens import Tokens
 from beamstream.ingest.uploads import Uploads
 from beamstream.locks import open_locked, unlock
 from beamstream.log_size import LARGEST, keep_small
-from beamstream.logs import log_as_service
+from beamstream.logs import log_as_service, write_error
 
 log = logging.getLogger(__name__)
 
@@ -153,12 +153,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
         serve(layout, options.host, options.port, options.key_file or layout.ingest_key)
     except BeamstreamError as error:
-        sys.stderr.write(f"{error}\n")
+        write_error(error)
         return 1
     except OSError as error:
-        sys.stderr.write(f"ingest: {error.filename or layout.directory}: {error.strerror}\n")
+        write_error(f"ingest: {error.filename or layout.directory}: {error.strerror}")
         return 1
     except sqlite3.Error as error:
-        sys.stderr.write(f"ingest: {layout.ingest / 'catalogue.db'}: {error}; look at that file and its disk\n")
+        write_error(f"ingest: {layout.ingest / 'catalogue.db'}: {error}; look at that file and its disk")
         return 1
     return 0

@@ -2,6 +2,7 @@
 
 import json
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from json.decoder import scanstring  # pyright: ignore[reportAttributeAccessIssue]
 from pathlib import Path
@@ -12,6 +13,8 @@ Location = tuple[str | int, ...]
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = re.compile(r"[^\s,\]}]+")
+_MOST = 1 << 20  # bytes
+_DEEPEST = 64  # levels; a processor's options are the fourth
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,9 @@ def read(file: Path) -> Document:
     """Read a file; what is wrong with it is among the document's complaints, its value is None then."""
     document = Document(file)
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = _text(file)
         document.value = json.loads(text)
+        _Walk(document, text).value(_end(_SPACE, text, 0), ())
     except json.JSONDecodeError as error:
         words = f"not JSON: {error.msg.lower()}; {_advice(error)}"
         document.complaints.append(Complaint(error.lineno, words, error.colno))
@@ -75,9 +79,20 @@ def read(file: Path) -> Document:
         document.complaints.append(Complaint(0, f"not UTF-8 text ({error.reason} at byte {error.start}); save it so"))
     except OSError as error:
         document.complaints.append(Complaint(0, f"cannot be read: {error.strerror}; give a pipeline's JSON file"))
-    else:
-        _Walk(document, text).value(_end(_SPACE, text, 0), ())
+    except RecursionError:
+        document.value = None
+        document.complaints.append(Complaint(0, f"is nested deeper than {_DEEPEST} levels; make it flatter"))
+    except ValueError as error:
+        document.complaints.append(Complaint(0, f"cannot be read: {error}; give a pipeline's JSON file"))
     return document
+
+
+def _text(file: Path) -> str:
+    with file.open("rb") as opened:
+        read = opened.read(_MOST + 1)
+    if len(read) > _MOST:
+        raise ValueError(f"it has more than {_MOST} bytes")
+    return read.decode("utf-8-sig")
 
 
 def _advice(error: json.JSONDecodeError) -> str:
@@ -102,9 +117,12 @@ class _Walk:
 
     def __init__(self, document: Document, text: str) -> None:
         self._document, self._text = document, text
+        self._ends = [match.start() for match in re.finditer("\n", text)]
 
     def value(self, index: int, where: Location) -> int:
-        self._document.lines.setdefault(where, self._text.count("\n", 0, index) + 1)
+        if len(where) > _DEEPEST:
+            raise RecursionError
+        self._document.lines.setdefault(where, self._line(index))
         match self._text[index]:
             case "{":
                 return self._members(_end(_SPACE, self._text, index + 1), where)
@@ -122,7 +140,7 @@ class _Walk:
         while text[index] != "}":
             start = index
             key, index = scanstring(text, index + 1)
-            self._document.lines[*where, key] = text.count("\n", 0, start) + 1
+            self._document.lines[*where, key] = self._line(start)
             if key in seen:
                 self._document.complain((*where, key), f"{key} is given twice; delete one")
             seen.add(key)
@@ -136,6 +154,9 @@ class _Walk:
             index = self._after_comma(self.value(index, (*where, number)))
             number += 1
         return _end(_SPACE, self._text, index + 1)
+
+    def _line(self, index: int) -> int:
+        return bisect_left(self._ends, index) + 1
 
     def _after_comma(self, index: int) -> int:
         return _end(_SPACE, self._text, index + 1) if self._text[index] == "," else index

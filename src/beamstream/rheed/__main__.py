@@ -12,7 +12,7 @@ from typing import IO
 
 from beamstream.errors import UploadError
 from beamstream.log_size import keep_small
-from beamstream.logs import log_as_service
+from beamstream.logs import log_as_service, write_error
 from beamstream.rheed.job import JobDirectory
 from beamstream.rheed.lock import locked
 from beamstream.rheed.worker import Worker
@@ -34,7 +34,7 @@ def main() -> int:
             logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request, with its URL
             return _upload(Worker(directory, options.key_file, output), output)
     except (UploadError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        write_error(error)
         return 1
 
 
@@ -49,7 +49,7 @@ def _upload(worker: Worker, output: IO[str]) -> int:
         return 0
     logging.getLogger(__name__).error("%s", words)
     if not os.path.sameopenfile(sys.stderr.fileno(), output.fileno()):
-        sys.stderr.write(f"{words}\n")
+        write_error(words)
     return 1
 
 
