@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PLACES = {"src/beamstream/terminal.py", "src/beamstream/logs.py"}
 WRITES = {  # nothing but JSON, numbers and words of ours
     "src/beamstream/cli/console.py",
+    "src/beamstream/cli/key.py",
     "src/beamstream/ingest/program.py",
     "src/beamstream/sim/beamline.py",
     "src/beamstream/sim/spectra_process.py",
@@ -73,4 +74,9 @@ def test_no_console_is_told_to_read_markup():
         for keyword in node.keywords
         if keyword.arg == "markup" and getattr(keyword.value, "value", None) is not False
     ]
+    assert wrong == []
+
+
+def test_nothing_escapes_markup_by_hand_which_no_console_reads():
+    wrong = [path for path in (ROOT / "src").rglob("*.py") if "rich.markup" in path.read_text()]
     assert wrong == []

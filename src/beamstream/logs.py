@@ -149,7 +149,8 @@ def write_error(message: object) -> None:
 
 
 def plain_warnings() -> None:
-    """Have what is logged where nobody set logging up, a session's warnings, be plain text as well."""
+    """Have what nobody set logging up for be plain text as well: warnings of a session, and Python's own."""
+    logging.captureWarnings(True)
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(PlainFormatter("%(message)s"))
 
