@@ -49,7 +49,7 @@ def printed(*what: object, **options: object) -> str:
 
 
 def as_cell(text: object) -> Table:
-    table = Table(text if isinstance(text, str) else Text("x"), title="title")
+    table = Table(text if isinstance(text, str) else "x", title="title")
     table.add_row(text)  # pyright: ignore[reportArgumentType]
     return table
 
@@ -62,7 +62,7 @@ def as_cell(text: object) -> Table:
         lambda text: Text("a ").append(text, "bold").append(" b"),
         as_cell,
         lambda text: as_cell(Text(text)),
-        lambda text: Table(title=text),
+        lambda text: Table("x", title=text),
         lambda text: {"key": text, text: [text]},
     ],
 )

@@ -30,13 +30,14 @@ from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Tokens
 from beamstream.ingest.uploads import Uploads
 from beamstream.locks import open_locked, unlock
-from beamstream.log_size import LARGEST, keep_small
+from beamstream.log_size import LARGEST as LARGEST_LOG
+from beamstream.log_size import keep_small
 from beamstream.logs import log_as_service, write_error
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
-_LARGEST_UPLOAD = 1 << 30  # bytes
+LARGEST = 1 << 30  # bytes
 _THREADS = 24  # most of them wait for the disk
 
 
@@ -93,7 +94,7 @@ def serve(layout: Layout, host: str, port: int, key_file: Path) -> None:
             tokens = Tokens(key)
             streams.resume()
             readings.resume()
-            uploads = Uploads(layout.ingest / "incoming", streams, tokens, largest=_LARGEST_UPLOAD, at_once=AT_ONCE)
+            uploads = Uploads(layout.ingest / "incoming", streams, tokens, largest=LARGEST, at_once=AT_ONCE)
             app = make_app(Service(catalogue, streams, readings, tokens, uploads), key)
             url = url_of(listening)
             server = Server(app, lambda: _say_ready(layout, url, key_file))
@@ -132,7 +133,7 @@ def _end_with_parent() -> None:
 
 def _log_to(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = RotatingFileHandler(path, maxBytes=LARGEST, backupCount=1, delay=True)
+    file = RotatingFileHandler(path, maxBytes=LARGEST_LOG, backupCount=1, delay=True)
     words = logging.StreamHandler()
     words.setLevel(logging.WARNING)
     log_as_service(logging.WARNING, file, words)
