@@ -1,5 +1,6 @@
 """A pipeline's file that is damaged, or written by somebody who means harm, is named with its line and nothing else."""
 
+import functools
 import json
 import random
 import tracemalloc
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from beamstream.errors import PipelineError
-from beamstream.pipeline import Pipeline
+from beamstream.pipeline import Pipeline, known
+from beamstream.pipeline.document import parsed
+from beamstream.pipeline.entries import entries_of
 from beamstream.pipeline.files import check
-from beamstream.pipeline.known import known
 
 GOOD: dict[str, Any] = {
     "processors": [
@@ -74,14 +76,13 @@ def _value(rng: random.Random, depth: int = 0) -> Any:
             return {rng.choice((*KEYS, *TEXTS)): _value(rng, depth + 1) for _ in range(rng.randint(0, 4))}
 
 
-def _entry(rng: random.Random, names: list[str]) -> Any:
+def _entry(rng: random.Random, options: dict[str, list[str]]) -> Any:
     if rng.random() < 0.1:
         return _value(rng)
-    options = "kwargs" if rng.random() < 0.5 else "params"
-    entry: dict[str, Any] = {"name": rng.choice(TEXTS), "module": rng.choice((*names, *TEXTS))}
-    about = known().get(entry["module"])
-    keys = [*getattr(about, "options", {}), *TEXTS[:3], "kernel_size", "sigma", "path", "row"]
-    entry[options] = {rng.choice(keys): _value(rng) for _ in range(rng.randint(0, 3))}
+    module = rng.choice((*options, *TEXTS))
+    keys = [*options.get(module, ()), *TEXTS[:3], "kernel_size", "sigma", "path", "row"]
+    entry: dict[str, Any] = {"name": rng.choice(TEXTS), "module": module}
+    entry[rng.choice(("kwargs", "params"))] = {rng.choice(keys): _value(rng) for _ in range(rng.randint(0, 3))}
     for _ in range(rng.randint(0, 2)):
         entry[rng.choice(KEYS)] = _value(rng)
     return entry
@@ -103,7 +104,9 @@ def _mutated(rng: random.Random) -> str:
 
 def cases(number: int) -> Iterator[bytes]:
     """Yield the same cases each time."""
-    rng, names = random.Random(13), sorted(set(known()) - {"publish"})  # which would listen
+    rng = random.Random(13)
+    ours = {name: one.load() for name, one in sorted(known.known().items()) if name != "publish"}  # which would listen
+    options = {name: [option.name for option in known.options(made)] for name, made in ours.items()}
     for index in range(number):
         if index < len(RAW):
             yield RAW[index].encode()
@@ -111,24 +114,36 @@ def cases(number: int) -> Iterator[bytes]:
             yield _mutated(rng).encode() + (b"\xff" if rng.random() < 0.02 else b"")
         else:
             schema = rng.choice(("processors", "pipeline"))
-            entries = [_entry(rng, names) for _ in range(rng.randint(0, 3))]
+            entries = [_entry(rng, options) for _ in range(rng.randint(0, 3))]
             yield json.dumps(
                 {schema: entries, **({rng.choice(KEYS): _value(rng)} if rng.random() < 0.3 else {})}
             ).encode()
 
 
-def test_ten_thousand_damaged_pipelines_are_made_or_complained_of(tmp_path):
+def test_ten_thousand_damaged_pipelines_are_read_or_complained_of(tmp_path):
     file, seen = tmp_path / "pipeline.json", {True: 0, False: 0}
     for data in cases(10_000):
-        file.write_bytes(data)
         try:
-            document = check(file).document
+            document = parsed(file, data)
+            entries_of(document)
         except Exception as error:
             pytest.fail(f"{type(error).__name__}: {error} from {data[:2000]!r}")
         seen[bool(document.complaints)] += 1
         assert all(one.message and len(one.at(Path("f"))) < 20_000 for one in document.complaints)
     assert seen[True] > 5000
     assert seen[False] > 200
+
+
+def test_processors_are_made_of_what_is_asked_for_or_complained_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(known, "entry_points", functools.cache(known.entry_points))  # 35 ms each time
+    file, built = tmp_path / "pipeline.json", 0
+    for data in cases(600):
+        file.write_bytes(data)
+        try:
+            built += len(check(file).built)
+        except Exception as error:
+            pytest.fail(f"{type(error).__name__}: {error} from {data[:2000]!r}")
+    assert built > 10
 
 
 def test_what_is_wrong_with_a_hostile_pipeline_is_plain_text_in_the_error(tmp_path):

@@ -47,7 +47,12 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
     if file is None:
         return Config()
     file = file.absolute()
-    text = _read(file, f" ({VARIABLE} names it)" if path is None and os.environ.get(VARIABLE) else "")
+    return parsed(file, _read(file, f" ({VARIABLE} names it)" if path is None and os.environ.get(VARIABLE) else ""))
+
+
+def parsed(file: Path, data: bytes) -> Config:
+    """Return the configuration that a file holds whose bytes these are; see `load`."""
+    text = _text(file, data)
     document = _parse(file, text)
     if complaints := list(secrets(document)):
         raise ConfigurationError(report(file, text, complaints))
@@ -60,18 +65,20 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
         raise ConfigurationError(report(file, text, complaints)) from None
 
 
-def _read(file: Path, origin: str) -> str:
+def _read(file: Path, origin: str) -> bytes:
     try:
         with file.open("rb") as opened:
-            read = opened.read(_MOST + 1)
-        if len(read) > _MOST:
-            raise ConfigurationError(
-                f"{file}: has more than {_MOST} bytes, so it is no configuration; correct the path"
-            )
-        return read.decode("utf-8")
+            return opened.read(_MOST + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigurationError(f"{file}: asked for as configuration{origin}, {reason}; correct the path") from error
+
+
+def _text(file: Path, data: bytes) -> str:
+    if len(data) > _MOST:
+        raise ConfigurationError(f"{file}: has more than {_MOST} bytes, so it is no configuration; correct the path")
+    try:
+        return data.decode()
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8 text") from None
 

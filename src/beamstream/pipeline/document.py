@@ -67,32 +67,38 @@ class Document:
 
 def read(file: Path) -> Document:
     """Read a file; what is wrong with it is among the document's complaints, its value is None then."""
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(_MOST + 1)
+    except OSError as error:
+        return _refused(file, f"cannot be read: {error.strerror}; give a pipeline's JSON file")
+    return parsed(file, data)
+
+
+def parsed(file: Path, data: bytes) -> Document:
+    """Return what a file says whose bytes these are, as `read` does."""
+    if len(data) > _MOST:
+        return _refused(file, f"has more than {_MOST} bytes; give a pipeline's JSON file")
     document = Document(file)
     try:
-        text = _text(file)
-        document.value = json.loads(text)
+        text = data.decode("utf-8-sig")
+        value = json.loads(text)
         _Walk(document, text).value(_end(_SPACE, text, 0), ())
     except json.JSONDecodeError as error:
         words = f"not JSON: {error.msg.lower()}; {_advice(error)}"
-        document.complaints.append(Complaint(error.lineno, words, error.colno))
+        return _refused(file, words, error.lineno, error.colno)
     except UnicodeDecodeError as error:
-        document.complaints.append(Complaint(0, f"not UTF-8 text ({error.reason} at byte {error.start}); save it so"))
-    except OSError as error:
-        document.complaints.append(Complaint(0, f"cannot be read: {error.strerror}; give a pipeline's JSON file"))
+        return _refused(file, f"not UTF-8 text ({error.reason} at byte {error.start}); save it so")
     except RecursionError:
-        document.value = None
-        document.complaints.append(Complaint(0, f"is nested deeper than {_DEEPEST} levels; make it flatter"))
-    except ValueError as error:
-        document.complaints.append(Complaint(0, f"cannot be read: {error}; give a pipeline's JSON file"))
+        return _refused(file, f"is nested deeper than {_DEEPEST} levels; make it flatter")
+    except ValueError as error:  # a number of thousands of digits
+        return _refused(file, f"cannot be read: {error}; correct the number")
+    document.value = value
     return document
 
 
-def _text(file: Path) -> str:
-    with file.open("rb") as opened:
-        read = opened.read(_MOST + 1)
-    if len(read) > _MOST:
-        raise ValueError(f"it has more than {_MOST} bytes")
-    return read.decode("utf-8-sig")
+def _refused(file: Path, message: str, line: int = 0, column: int = 0) -> Document:
+    return Document(file, complaints=[Complaint(line, message, column)])
 
 
 def _advice(error: json.JSONDecodeError) -> str:
