@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from beamstream.errors import BeamstreamError
-from beamstream.plain_text import plain, plain_block, plain_lines
+from beamstream.errors import BeamstreamError, ConfigurationError
+from beamstream.plain_text import Report, plain, plain_block, plain_lines
 from beamstream.terminal import Terminal
 
 CONTROLS = [
@@ -91,15 +91,19 @@ def test_colours_of_ours_stay():
     assert terminal.file.getvalue() == "\x1b[32mgood\x1b[0m \\x1b[31m\n\x1b[31mbad\x1b[0m\n"
 
 
-def test_an_error_of_several_lines_is_printed_in_them_and_only_the_first_is_at_the_margin():
+def test_an_error_is_one_line_and_a_report_has_its_rows_of_which_only_the_first_is_at_the_margin():
     terminal = Terminal(file=io.StringIO(), width=400)
     terminal.complain(BeamstreamError("cam: \x1b]0;x\x07\nbeamstream: done"))
+    terminal.complain(ConfigurationError(Report.of(["a:1: \nb", "a:2: c"])))
+    terminal.complain("d\ne")
     assert isinstance(terminal.file, io.StringIO)
-    assert terminal.file.getvalue() == "beamstream: cam: \\x1b]0;x\\x07\n  beamstream: done\n"
+    assert terminal.file.getvalue() == (
+        "beamstream: cam: \\x1b]0;x\\x07\\nbeamstream: done\nbeamstream: a:1: \\nb\n  a:2: c\nbeamstream: d\\ne\n"
+    )
 
 
 def test_an_error_of_ours_is_plain_wherever_it_is_shown():
-    assert str(BeamstreamError(f"cam: {HOSTILE}")).replace("\n", "").isprintable()
+    assert str(BeamstreamError(f"cam: {HOSTILE}")).isprintable()
 
 
 def test_json_for_scripts_is_ascii_without_control_characters_and_reads_back_the_same(capsys):

@@ -6,6 +6,8 @@ that looks like ours.
 """
 
 import unicodedata
+from collections.abc import Iterable
+from typing import Self
 
 _KEPT = ("\t",)
 
@@ -27,6 +29,17 @@ def plain_lines(text: object) -> str:
 def plain_block(text: object) -> str:
     """Return a text as `plain` does, in its lines as they are: for what only we broke into lines."""
     return _written_out(str(text), (*_KEPT, "\n"))
+
+
+class Report(str):
+    """A text in several lines which only we broke: what stands in a row cannot add one."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, rows: Iterable[object]) -> Self:
+        """Return rows, each in a line."""
+        return cls("\n".join(map(plain, rows)))
 
 
 def _written_out(text: str, kept: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from beamstream.plain_text import plain, plain_block, plain_lines
+from beamstream.plain_text import plain, plain_block
 
 
 class Terminal(Console):
@@ -38,8 +38,9 @@ class Terminal(Console):
             yield Segment(text if control else plain_block(text), style, control)
 
     def complain(self, message: object) -> None:
-        """Print in red what went wrong, in its lines; those after the first are indented, so none looks like ours."""
-        for line in plain_lines(f"beamstream: {message}").split("\n"):
+        """Print in red what went wrong: in one line, an error whose message is a report in as many as it has."""
+        first, *more = str(message).split("\n") if isinstance(message, Exception) else [message]
+        for line in (f"beamstream: {first}", *(f"  {line}" for line in more)):
             self.print(line, style="bold red")
 
     def _plain(self, text: Text) -> Text:

@@ -138,9 +138,10 @@ def test_ten_thousand_damaged_configurations_are_read_or_refused_in_a_sentence(t
         b"#" * 100_000_000,
         b"a = " + b"[" * 500_000,
         b"a." * 100_000 + b"b = 1",
+        b"[a\n" + b"[b\n" * 100_000,
         b"a = '" + b"x" * 900_000 + b"'",
     ],
-    ids=["long", "huge", "deep", "dotted", "text"],
+    ids=["long", "huge", "deep", "dotted", "headers", "text"],
 )
 def test_a_large_configuration_takes_no_memory_to_speak_of(tmp_path, data):
     file: Any = tmp_path / "beamstream.toml"

@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             err().print("beamstream: ended by Ctrl-C", style="yellow")
         return status
     except BeamstreamError as error:
-        _explain(str(error))
+        _explain(error)
     except BrokenPipeError:  # whoever read us has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _explain(message: str) -> None:
+def _explain(message: object) -> None:
     if os.environ.get(_DEBUG):
         write_error(traceback.format_exc())
     complain(message)

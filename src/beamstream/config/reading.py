@@ -15,6 +15,7 @@ from beamstream.errors import ConfigurationError
 VARIABLE = "BEAMSTREAM_CONFIG"
 FILE_NAME = "beamstream.toml"
 _MOST = 1 << 20  # bytes
+_LONG_KEY = re.compile(r"""(?:[\w"'-]{1,60}\.){32}""")
 
 
 def find() -> Path | None:
@@ -84,6 +85,10 @@ def _text(file: Path, data: bytes) -> str:
 
 
 def _parse(file: Path, text: str) -> dict[str, Any]:
+    if _LONG_KEY.search(text):  # tomllib takes a time that grows with the square of its parts
+        raise ConfigurationError(
+            f"{file}: has a key of more than 32 parts, so it is no configuration; correct the file"
+        )
     try:
         return tomllib.loads(text)
     except RecursionError:

@@ -8,6 +8,8 @@ from json.decoder import scanstring  # pyright: ignore[reportAttributeAccessIssu
 from pathlib import Path
 from typing import Any
 
+from beamstream.plain_text import Report
+
 Location = tuple[str | int, ...]
 """The path of a value: ``("processors", 0, "kwargs", "sigma")``."""
 
@@ -56,9 +58,9 @@ class Document:
         """Note what is wrong."""
         self.complaints.append(Complaint(self.line(where), message))
 
-    def report(self) -> str:
+    def report(self) -> Report:
         """Return all complaints in the file's order, a line each."""
-        return "\n".join(one.at(self.file) for one in self.sorted_complaints())
+        return Report.of(one.at(self.file) for one in self.sorted_complaints())
 
     def sorted_complaints(self) -> list[Complaint]:
         """Return all complaints in the file's order."""
