@@ -1,10 +1,9 @@
 """A configuration that is damaged, or written by somebody who means harm, is an error in words and nothing else."""
 
 import random
-import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
@@ -119,7 +118,7 @@ def outcome(file: Path, data: bytes) -> str:
     return "refused"
 
 
-def test_ten_thousand_damaged_configurations_are_read_or_refused_in_a_sentence(tmp_path):
+def test_ten_thousand_damaged_configurations_are_read_or_refused_in_a_sentence(tmp_path, little_memory):
     seen: dict[str, int] = {}
     for data in cases(10_000):
         try:
@@ -132,24 +131,19 @@ def test_ten_thousand_damaged_configurations_are_read_or_refused_in_a_sentence(t
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("piece", "times"),
     [
-        b"x = 1\n" * 1_000_000,
-        b"#" * 100_000_000,
-        b"a = " + b"[" * 500_000,
-        b"a." * 100_000 + b"b = 1",
-        b"[a\n" + b"[b\n" * 100_000,
-        b"a = '" + b"x" * 900_000 + b"'",
+        (b"x = 1\n", 1_000_000),
+        (b"#", 50_000_000),
+        (b"a = [" + b"[", 500_000),
+        (b"a.", 100_000),
+        (b"[b\n", 100_000),
+        (b"a = 'x'", 150_000),
     ],
     ids=["long", "huge", "deep", "dotted", "headers", "text"],
 )
-def test_a_large_configuration_takes_no_memory_to_speak_of(tmp_path, data):
-    file: Any = tmp_path / "beamstream.toml"
-    file.write_bytes(data)
-    tracemalloc.start()
-    try:
-        with pytest.raises(ConfigurationError):
-            load(file)
-        assert tracemalloc.get_traced_memory()[1] < 200 << 20
-    finally:
-        tracemalloc.stop()
+def test_a_large_configuration_takes_neither_long_nor_memory_to_speak_of(tmp_path, little_memory, piece, times):
+    file = tmp_path / "beamstream.toml"
+    file.write_bytes(piece * times)
+    with pytest.raises(ConfigurationError):
+        load(file)

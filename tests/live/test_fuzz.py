@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import os
-import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -52,16 +51,6 @@ class Socket:
         self.closed |= message["type"] == "websocket.close"
         if (text := message.get("text")) is not None:
             json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-
-
-@pytest.fixture
-def little_memory() -> Iterator[None]:
-    """Fail where what a test does takes more than 100 MiB at once."""
-    tracemalloc.start()
-    yield
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert most < 100 << 20
 
 
 def test_ten_thousand_wishes_for_images_are_obeyed_or_answered_and_frames_still_come(

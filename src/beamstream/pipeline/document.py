@@ -15,7 +15,7 @@ Location = tuple[str | int, ...]
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = re.compile(r"[^\s,\]}]+")
-_MOST = 1 << 20  # bytes
+_MOST = 1 << 18  # bytes
 _DEEPEST = 64  # levels; a processor's options are the fourth
 
 
