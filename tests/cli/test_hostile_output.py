@@ -221,7 +221,8 @@ CALLS: Mapping[str, list[list[object]]] = {
 }
 # what may have nothing of others to show in this place
 SILENT = {("key create", 0), ("key list", 0), ("key list", 1), ("runs refused", 0), ("runs refused", 1), ("darks", 0),
-          ("pipeline list", 0), ("recover", 1), ("runs list", 1), ("growth-rate", 0), ("flats", 1), ("serve", 0),
+          ("pipeline list", 0), ("recover", 1), ("runs list", 1), ("growth-rate", 0), ("growth-rate", 1), ("upload", 0),
+          ("flats", 1), ("serve", 0),
           ("view", 1)}  # fmt: skip
 
 
