@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import resource
 import shutil
 import sys
 import threading
@@ -113,6 +114,14 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
             break
         time.sleep(0.05)
     assert not any(left), f"left behind: threads {left[0]}, segments {left[1]}, processes {left[2]}"
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """Fail where the process has to grow by more than 200 MiB beyond the most that it ever had."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
+    yield
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
 
 
 @pytest.fixture(scope="session")

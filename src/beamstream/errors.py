@@ -34,9 +34,15 @@
 A message reads *who: what was asked, what is; what to do*.
 """
 
+from beamstream.plain_text import Report, plain
+
 
 class BeamstreamError(Exception):
     """Catch everything that beamstream raises on purpose."""
+
+    def __str__(self) -> str:
+        """Return the message, in one line unless it is a `Report`; what could steer a terminal is written out."""
+        return self.args[0] if self.args and isinstance(self.args[0], Report) else plain(super().__str__())
 
 
 class ConfigurationError(BeamstreamError):

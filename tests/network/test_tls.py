@@ -23,7 +23,7 @@ from beamstream.ingest.process import IngestProcess
 from beamstream.live.beside import ArchiveServer as ArchiveBeside
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.page import LivePage
-from beamstream.network.tls import Certificate, certificate, plain_text
+from beamstream.network.tls import Certificate, certificate, unencrypted_warning
 
 
 @pytest.fixture
@@ -133,4 +133,4 @@ def test_plain_text_beyond_loopback_is_warned_of(tmp_path, caplog, tls):
         assert "live page: listening on 0.0.0.0 without TLS" in caplog.text
     with IngestProcess(tmp_path / "archive", host="0.0.0.0") as ingest:
         assert "ingest: listening on 0.0.0.0 without TLS" in ingest.error_output()
-    assert plain_text("x", "0.0.0.0", str(tls.cert)) == plain_text("x", "127.0.0.1", "") == ""
+    assert unencrypted_warning("x", "0.0.0.0", str(tls.cert)) == unencrypted_warning("x", "127.0.0.1", "") == ""

@@ -107,7 +107,7 @@ def test_a_wrong_structure_is_told_by_line(said, text, words):
         ('"class": "dark", "kwargs": {\n"file": "no.npy"}', "4: p: dark: file = "),
         ('"module": "xml.no", "class": "Good"', "3: p: there is no module xml.no in "),
         ('"module": ".mine", "class": "Good"', "3: p: there is no module .mine in "),
-        ('"module": "a\\u0000b.py", "class": "Good"', "3: p: there is no module a\x00b.py in "),
+        ('"module": "a\\u0000b.py", "class": "Good"', "3: p: there is no module a\\x00b.py in "),
         ('"module": "json", "class": "Good"', "3: p: module json has no class Good; add it, with a method apply"),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from beamstream.children import last_words
+from beamstream.logs import write_error
 
 REFUSED, AWAY = 1, 3
 """Exit status: the run is refused, the last line of standard error says why; the server is away or in trouble."""
@@ -35,8 +36,10 @@ class FilingWorker:
         command = [sys.executable, "-P", "-m", "beamstream.archive.filing_worker"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._errors, process_group=0)
         assert self._process.stdin is not None
+        served_by: Path | None = getattr(client.context, "address_file", None)
         url = str(client.context.api_uri).rstrip("/").removesuffix("/api/v1")
-        first = {"journal": str(path), "url": url, "key": client.context.api_key}
+        where = url if served_by is None else str(served_by.parent)
+        first = {"journal": str(path), "where": where, "key": client.context.api_key}
         try:
             self._process.stdin.write(json.dumps(first).encode() + b"\n")
             self._process.stdin.flush()
@@ -75,7 +78,7 @@ def main() -> int:
     from beamstream.archive.trouble import ServerInTrouble, TroubleHook, is_trouble
 
     try:
-        client = connect(first["url"], key=first["key"])
+        client = connect(first["where"], key=first["key"])
         TroubleHook().attach(client)
         filing = Filing(Path(first["journal"]), client)
         while not filing.is_filed and filing.step():
@@ -91,7 +94,7 @@ def main() -> int:
 
 
 def _ended(status: int, error: Exception) -> int:
-    sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    write_error(f"{type(error).__name__}: {error}")
     return status
 
 

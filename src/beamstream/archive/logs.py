@@ -1,7 +1,8 @@
 """What the server's libraries may log: trouble, and never a key."""
 
 import logging
-import re
+
+from beamstream.logs import HideKey
 
 LOGGERS = (
     "uvicorn",
@@ -13,19 +14,6 @@ LOGGERS = (
     "alembic",
     "numexpr",
 )
-KEY_IN_TEXT = re.compile(r"(api_key=|Apikey )[^\s&\"']+")
-
-
-class HideKey(logging.Filter):
-    """Take API keys out of every text that a logger writes."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Keep the record, without the key."""
-        text = record.getMessage()
-        hidden = KEY_IN_TEXT.sub(r"\1…", text)
-        if hidden != text:
-            record.msg, record.args = hidden, ()
-        return True
 
 
 def quiet_logs() -> None:

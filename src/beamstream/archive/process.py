@@ -2,7 +2,6 @@
 
 import argparse
 import http.client
-import logging
 import os
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from beamstream.archive.address import published_address
 from beamstream.archive.layout import Layout
 from beamstream.children import python_module
 from beamstream.errors import ArchiveError, ConfigurationError
+from beamstream.log_size import keep_small
+from beamstream.logs import log_as_service, write_error
 from beamstream.network.address import Address
 from beamstream.network.proof import proved_connection
 from beamstream.network.tls import Certificate, certificate, http_connection
@@ -159,8 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
     options = vars(parser.parse_args(arguments))
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("beamstream").setLevel(logging.INFO)
+    log_as_service()
+    keep_small()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     from beamstream.archive.server import ArchiveServer
 
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tls = certificate(options.pop("tls_cert"), options.pop("tls_key"))
         ArchiveServer(options.pop("directory"), tls=tls, **options).serve()
     except (ArchiveError, ConfigurationError) as error:
-        sys.stderr.write(f"{error}\n")
+        write_error(error)
         return 1
     return 0
 

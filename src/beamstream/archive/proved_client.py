@@ -25,7 +25,7 @@ def client_of(path: Path, server: Address, key: str | None) -> "CatalogOfBluesky
 
 class _ProvedContext(Context):
     def __init__(self, path: Path, server: Address, key: str | None) -> None:
-        self._path = path
+        self.address_file = path
         verify: Any = client_context(server.certificate) or True
         super().__init__(f"{server.url}/api/v1", trust_env=False, verify=verify)  # asks what it is, shows nothing
         self._prove_from_now_on()
@@ -35,7 +35,7 @@ class _ProvedContext(Context):
     def _prove_from_now_on(self) -> None:
         before: Any = self.http_client._transport
         # tiled 0.2.20 takes no transport; this one replaces what its client opened
-        self.http_client._transport = Transport(transport=ProvedTransport(self._path), cache=before.cache)
+        self.http_client._transport = Transport(transport=ProvedTransport(self.address_file), cache=before.cache)
         before.close()
 
     @property
@@ -43,7 +43,7 @@ class _ProvedContext(Context):
         """The key. tiled 0.2.20 takes it from here to open a websocket of its own with it: after another proof."""
         key = Context.api_key.__get__(self)
         if key is not None:
-            proved_connection(Address.read(self._path), _PATIENCE).close()
+            proved_connection(Address.read(self.address_file), _PATIENCE).close()
         return key
 
     @api_key.setter
@@ -54,9 +54,9 @@ class _ProvedContext(Context):
         return f"<archive at {self.api_uri}>"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return (self._path, *super().__getstate__())
+        return (self.address_file, *super().__getstate__())
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._path, *rest = state
+        self.address_file, *rest = state
         super().__setstate__(tuple(rest))
         self._prove_from_now_on()

@@ -19,7 +19,7 @@ from beamstream.network.address import new_secret
 from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import Limits, allow_many_files
-from beamstream.network.tls import Certificate, plain_text, uvicorn_options
+from beamstream.network.tls import Certificate, unencrypted_warning, uvicorn_options
 from beamstream.private import restrict_umask
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class ArchiveServer:
 
     def _on_start(self) -> None:
         self._address.write(self.layout.address)
-        if warning := plain_text("archive", self._host, self.certificate):
+        if warning := unencrypted_warning("archive", self._host, self.certificate):
             log.warning("%s", warning)
         log.info("archive: %s is served at %s, the key is in api_key", self.layout.directory, self.url)
         if self._feed:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from event_model import DocumentRouter
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from beamstream.file_uri import path_of
 from beamstream.ledger import COLUMNS, from_event
+from beamstream.terminal import Terminal
 
 if TYPE_CHECKING:
     from event_model import Event, EventDescriptor, RunStart, RunStop, StreamResource
@@ -195,5 +196,5 @@ def _title(run: _Run, stop: "RunStop") -> Text:
 
 
 def _to_standard_output(shown: RenderableType) -> None:
-    console = Console(highlight=False)  # made now: standard output may be another one than at the start
+    console = Terminal()  # made now: standard output may be another one than at the start
     console.print(shown, crop=False)

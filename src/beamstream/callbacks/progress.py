@@ -12,6 +12,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from beamstream.terminal import Terminal
+
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
@@ -87,7 +89,7 @@ class FrameProgress:
 
     def _draw(self) -> None:
         if self._bars is None:
-            self._bars = _Bars(self._console or Console())
+            self._bars = _Bars(self._console or Terminal())
             self._bars.start()
         self._bars.follow(self._flights)
 
@@ -253,7 +255,7 @@ def _frames_asked(status: Any) -> bool:
 
 
 def _terminal(console: Console | None) -> bool:
-    return (console or Console()).is_terminal
+    return (console or Terminal()).is_terminal
 
 
 def _harmless(call: Callable[P, None]) -> Callable[P, None]:

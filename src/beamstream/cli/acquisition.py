@@ -44,7 +44,7 @@ class Acquisition:
     """
 
     def __init__(self, config: Config) -> None:
-        from rich.console import Console
+        from beamstream.terminal import Terminal
 
         if not os.environ.get("BEAMSTREAM_DEBUG"):  # it logs a traceback for each run that fails; we say why
             logging.getLogger("bluesky").setLevel(logging.CRITICAL)
@@ -61,7 +61,7 @@ class Acquisition:
         self.engine.subscribe(lambda _name, doc: self.uids.append(doc["uid"]), "start")
         self._stops: list[Mapping[str, Any]] = []
         self.chain.add(self._note_stop, required=True)  # the chain's: the engine does not know what callbacks failed
-        bars = FrameProgress(Console(stderr=True))
+        bars = FrameProgress(Terminal(stderr=True))
         self.engine.waiting_hook = bars  # pyright: ignore[reportAttributeAccessIssue]  # pyright: ignore[reportAttributeAccessIssue]
         self.engine.state_hook = bars.state  # pyright: ignore[reportAttributeAccessIssue]  # pyright: ignore[reportAttributeAccessIssue]
         self._bars = bars  # the RunEngine keeps only a weak reference

@@ -3,10 +3,12 @@
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from beamstream.cli import (
     bench,
@@ -32,13 +34,40 @@ from beamstream.cli import (
 )
 from beamstream.cli.console import INTERRUPTED, complain, err
 from beamstream.errors import BeamstreamError
+from beamstream.logs import plain_warnings, write_error
+from beamstream.plain_text import plain
 from beamstream.trust import check_working_directory
 
 _DEBUG = "BEAMSTREAM_DEBUG"
 _EPILOG = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 frames were lost and marked (record), 130 Ctrl-C."
 
+
+class Commands(TyperGroup):
+    """The commands; a message about how one was called may repeat the name of a file, or what is in it."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Return what a command is run with."""
+        with _plain_messages():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with _plain_messages():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _plain_messages() -> Iterator[None]:
+    try:
+        yield
+    except typer.TyperException as error:
+        error.message = plain(error.message)
+        raise
+
+
 app = typer.Typer(
     name="beamstream",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -119,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     because a scientist at a beamline can use a sentence and not a traceback. ``beamstream --debug`` shows both.
     """
     ending.install()
+    plain_warnings()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="beamstream")
     except SystemExit as end:
@@ -127,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             err().print("beamstream: ended by Ctrl-C", style="yellow")
         return status
     except BeamstreamError as error:
-        _explain(str(error))
+        _explain(error)
     except BrokenPipeError:  # whoever read us has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -139,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _explain(message: str) -> None:
+def _explain(message: object) -> None:
     if os.environ.get(_DEBUG):
-        traceback.print_exc()
+        write_error(traceback.format_exc())
     complain(message)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rich.text import Text
+
+from beamstream.terminal import Terminal
 
 _WIDE = 200  # characters; where there is no terminal to fill, nothing is folded
 
@@ -20,26 +20,36 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
 
-def out() -> Console:
+def out() -> Terminal:
     """Return the console of standard output; colours on a terminal only."""
     terminal = sys.stdout.isatty()
-    return Console(highlight=False, soft_wrap=not terminal, width=None if terminal else _WIDE)
+    return Terminal(soft_wrap=not terminal, width=None if terminal else _WIDE)
 
 
-def err() -> Console:
+def err() -> Terminal:
     """Return the console of standard error; colours on a terminal only."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Terminal(stderr=True, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
     """Write one JSON document, indented."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    _write_json(value, indent=2)
+
+
+def print_json_line(value: Any) -> None:
+    """Write one JSON document in one line, without NaN, at once."""
+    _write_json(value, allow_nan=False)
+
+
+def _write_json(value: Any, **how: Any) -> None:
+    text = json.dumps(value, default=str, **how)
+    sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")  # the one control character that json leaves as it is
     sys.stdout.flush()
 
 
 def complain(message: object) -> None:
-    """Say in red what went wrong."""
-    err().print(Text(f"beamstream: {message}", style="bold red"))
+    """Report in red what went wrong."""
+    err().complain(message)
 
 
 def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
@@ -61,8 +71,8 @@ def progress(total: float | None, what: str) -> Iterator["Bar"]:
     what : str
         Stands before the bar.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Terminal(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         yield Bar(shown, shown.add_task(what, total=total))
 

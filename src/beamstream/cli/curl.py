@@ -1,7 +1,10 @@
-"""Lines for curl that ask an archive; what is printed works as it stands, in bash and zsh."""
+"""Lines for curl that ask an archive; what is printed works as it stands, whatever a run calls its data."""
 
 import shlex
 from pathlib import Path
+from urllib.parse import quote
+
+from beamstream.terminal import Terminal
 
 
 def header(key: Path | None) -> str:
@@ -16,7 +19,14 @@ def header(key: Path | None) -> str:
 
 def search_line(url: str, key: Path | None) -> str:
     """Return the line for the newest run's metadata."""
-    return f"{header(key)} '{url}/api/v1/search/?page[limit]=1&sort=-start.time'"
+    return f"{header(key)} {shlex.quote(f'{url}/api/v1/search/?page[limit]=1&sort=-start.time')}"
+
+
+def print_lines(console: Terminal, lines: dict[str, str]) -> None:
+    """Print lines for curl, what each asks for above it."""
+    for what, line in lines.items():
+        console.print(f"# {what}", soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def run_lines(url: str, key: Path | None, uid: str, image: str | None, lossy: bool = False) -> dict[str, str]:
@@ -27,16 +37,21 @@ def run_lines(url: str, key: Path | None, uid: str, image: str | None, lossy: bo
     image : str or None
         ``stream/data_key`` of frames; None when the run has none.
     """
-    api, curl = f"{url}/api/v1", header(key)
+    curl, run = header(key), quote(uid, safe="")
+
+    def line(route: str, options: str = "", file: str = "") -> str:
+        address = shlex.quote(f"{url}/api/v1/{route}{'?' if options else ''}{options}")
+        return f"{curl} {address}{f' -o {file}' if file else ''}"
+
     lines = {
-        "metadata": f"{curl} {api}/metadata/{uid}",
-        "documents": f"{curl} '{api}/container/full/{uid}?format=application/json-seq'",
-        "ledger": f"{curl} '{api}/table/full/{uid}/ledger/internal?format=text/csv'",
+        "metadata": line(f"metadata/{run}"),
+        "documents": line(f"container/full/{run}", "format=application/json-seq"),
+        "ledger": line(f"table/full/{run}/ledger/internal", "format=text/csv"),
     }
     if image:
-        array = f"{api}/array/full/{uid}/{image}"
-        lines["frame as PNG"] = f"{curl} '{array}?slice=0&format=image/png' -o frame.png"
-        lines["frames as bytes"] = f"{curl} '{array}?slice=0:2&format=application/octet-stream' -o frames.raw"
-        ids = f"{api}/array/full/{uid}/{image.removesuffix('_image')}_unique_id"
-        lines["unique_ids"] = f"{curl} '{ids}?format=text/csv'"
+        array = f"array/full/{run}/{quote(image)}"
+        ids = f"array/full/{run}/{quote(image.removesuffix('_image'))}_unique_id"
+        lines["frame as PNG"] = line(array, "slice=0&format=image/png", "frame.png")
+        lines["frames as bytes"] = line(array, "slice=0:2&format=application/octet-stream", "frames.raw")
+        lines["unique_ids"] = line(ids, "format=text/csv")
     return lines

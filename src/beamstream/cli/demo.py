@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from beamstream.cli.console import out, progress, size
-from beamstream.cli.curl import run_lines
+from beamstream.cli.curl import print_lines, run_lines
 from beamstream.cli.demo_growth import camera as rheed_camera
 from beamstream.cli.demo_growth import check, grow, picture, sections, take_uploads
 from beamstream.cli.steps import Steps
@@ -60,7 +61,7 @@ def demo(
     with _place(directory, number * pictures.nbytes) as place, ExitStack() as stack:
         good = _walk(steps, stack, place, pictures, number, fps, keep)
     if directory is None:
-        out().print(f"[dim]the recordings are deleted, the PNGs in {place} stay; --dir DIR keeps everything[/]")
+        out().print(f"the recordings are deleted, the PNGs in {place} stay; --dir DIR keeps everything", style="dim")
     raise typer.Exit(0 if good else 1)
 
 
@@ -101,12 +102,13 @@ def _walk(
     picture(steps, archive, grown, place / _RHEED_PNG)
     lines = _show(steps, archive, flown, place)
     good = not steps.failed
-    verdict = "[bold green]every frame came back bit by bit[/]" if good else "[bold red]something is not right[/]"
-    out().print(f"{verdict}, {steps.seconds:.1f} s in all")
+    verdict = ("every frame came back bit by bit", "bold green") if good else ("something is not right", "bold red")
+    out().print(Text.assemble(verdict, f", {steps.seconds:.1f} s in all"))
     ending = "until Ctrl-C; try" if keep else "until now; beamstream demo --keep leaves it up for these"
     console = out()
-    console.print(f"\nthe archive {'is' if keep else 'was'} at {archive.url} (in a browser: {archive.url}/ui) {ending}")
-    console.print("\n".join(f"# {what}\n{line}" for what, line in lines.items()), markup=False, soft_wrap=True)
+    console.print()
+    console.print(f"the archive {'is' if keep else 'was'} at {archive.url} (in a browser: {archive.url}/ui) {ending}")
+    print_lines(console, lines)
     if keep:
         _wait()
     return good

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from beamstream.cli.console import out, print_json
 from beamstream.errors import BeamstreamError, ConfigurationError
@@ -78,8 +78,8 @@ def _safely(area: str, look: "Callable[[], Iterable[Finding]]") -> "Iterator[Fin
 
 def _show(finding: "Finding") -> None:
     console = out()
-    colour = _COLOURS[finding.level]
-    mark = f"[{colour}]{finding.level:<4}[/]"
-    console.print(f"{mark}  {finding.area:<10}  {escape(finding.text)}", soft_wrap=True)
-    if finding.advice:
-        console.print(f"      {'':<10}  → {escape(finding.advice)}", soft_wrap=True)
+    mark = (f"{finding.level:<4}", _COLOURS[finding.level])
+    first, *more = finding.text.split("\n")
+    console.print(Text.assemble(mark, f"  {finding.area:<10}  {first}"), soft_wrap=True)
+    for line in (*more, *([f"→ {finding.advice}"] if finding.advice else [])):
+        console.print(f"      {'':<10}  {line}", soft_wrap=True)

@@ -131,7 +131,7 @@ def _correction(config: "Config", flat: Path | None, dark: Path | None, output: 
             return FlatField(some_flat, "latest", **options).op_for(source)
         except NoReference as error:
             op = FlatField(some_flat, None, **options).op_for(source)  # raises if it is the flat that is missing
-            err().print(f"beamstream: {error}; corrected without a dark", style="yellow", markup=False)
+            err().print(f"beamstream: {error}; corrected without a dark", style="yellow")
             return op
 
     return op_for
@@ -198,7 +198,7 @@ def _show(result: "ExportResult") -> None:
     for file in result.files:
         names = [str(file.about[key]) for key in ("flat_name", "dark_name") if file.about.get(key)]
         if names:
-            console.print(f"{file.detector} corrected with {', '.join(names)}", markup=False)
+            console.print(f"{file.detector} corrected with {', '.join(names)}")
         if file.undecoded:
-            err().print(f"beamstream: {_undecoded(file)}", style="yellow", markup=False)
+            err().print(f"beamstream: {_undecoded(file)}", style="yellow")
     console.print(f"{result.seconds:.1f} s, {size(_rate(result))}/s")

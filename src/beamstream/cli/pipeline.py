@@ -103,7 +103,7 @@ def _image(frame: Path | None, shape: str, dtype: str) -> "NDArray[Any]":
 
 def _show(reading: "Reading", complaints: "list[Complaint]", steps: "list[Step]") -> None:
     for one in complaints:
-        err().print(one.at(reading.document.file), style="red", markup=False)
+        err().print(one.at(reading.document.file), style="red")
     if steps:
         made = table("processor", "in", "out", "ms", right=("ms",))
         for step in steps:

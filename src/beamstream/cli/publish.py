@@ -87,7 +87,7 @@ def spectra(
         contextlib.closing(_input(source, sample, dtype, timing, repeat, seed)) as given,
         _publisher(bind, interval=interval, clock=clock, sequence=sequence, queue=queue) as publisher,
     ):
-        err().print(f"beamstream: publishes at {publisher.address}", markup=False)
+        err().print(f"beamstream: publishes at {publisher.address}")
         while wait and not asked() and not publisher.wait(_LOOK):
             pass
         _publish(given, publisher, pace == "real", asked)

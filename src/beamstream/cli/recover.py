@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
 
 from beamstream.cli.archive import chosen_archive
 from beamstream.cli.console import out, print_json, table
@@ -52,7 +53,7 @@ def _show(runs: "list[Recovered]", directory: Path) -> None:
         added = max(run.frames_added.values(), default=0)
         events = ", ".join(f"{stream} {number}" for stream, number in run.num_events.items())
         cut = [f"{run.bytes_cut} bytes of a half line cut"] if run.bytes_cut else []
-        files = "\n".join(map(str, run.files))
+        files = Group(*map(str, run.files))
         made.add_row(run.uid, run.outcome, str(added), events, files, "; ".join([*cut, *run.notes]),
                      style=_COLOURS[run.outcome])  # fmt: skip
     console.print(made)

@@ -172,7 +172,8 @@ def _show(kept: "Reference | ReferenceHeader", as_json: bool) -> None:
         print_json(_plain(kept))
         return
     exposure = "unknown" if kept.exposure is None else f"{kept.exposure:g} s"
-    out().print(f"{kept.name}\n{kept.geometry}, exposure {exposure}\n{kept.path}", markup=False)
+    for line in (kept.name, f"{kept.geometry}, exposure {exposure}", kept.path):
+        out().print(str(line))
 
 
 def _plain(kept: "Reference | ReferenceHeader") -> dict[str, Any]:

@@ -4,14 +4,15 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from beamstream.cli.archive import Archive, at_least, chosen_archive, equal, summary
 from beamstream.cli.console import out, print_json, table
-from beamstream.cli.curl import run_lines
+from beamstream.cli.curl import print_lines, run_lines
+from beamstream.terminal import Terminal
 
 if TYPE_CHECKING:
     from beamstream.archive.catalog import RunSummary
@@ -81,7 +82,7 @@ def refused(archive: Directory = None, as_json: AsJson = False) -> None:
     else:
         made = table("run", "processes ended", "reason", right=("processes ended",))
         for item in items:
-            made.add_row(item.uid, str(item.ended), escape(item.reason))
+            made.add_row(item.uid, str(item.ended), item.reason)
         out().print(made)
 
 
@@ -149,7 +150,7 @@ def save_png(archive: Archive, uid: str, image: str | None, frame: int, path: Pa
 
     if image is None:
         raise ArchiveError(f"archive: a PNG of run {uid} asked for, it has no images")
-    data = archive.get(f"/array/full/{uid}/{image}", slice=str(frame), format="image/png").content
+    data = archive.get(f"/array/full/{uid}/{quote(image)}", slice=str(frame), format="image/png").content
     path.write_bytes(data)
 
 
@@ -163,7 +164,7 @@ def _streams(archive: Archive, uid: str) -> dict[str, dict[str, Any]]:
     """Return shape and dtype of every array, and the columns of tables, by stream."""
     streams: dict[str, dict[str, Any]] = {}
     for stream in archive.get(f"/search/{uid}", **{"page[limit]": 100}).json()["data"]:
-        children = archive.get(f"/search/{uid}/{stream['id']}", **{"page[limit]": 300}).json()["data"]
+        children = archive.get(f"/search/{uid}/{quote(stream['id'], safe='')}", **{"page[limit]": 300}).json()["data"]
         streams[stream["id"]] = {child["id"]: _structure(child["attributes"]) for child in children}
     return streams
 
@@ -194,17 +195,16 @@ def _show_list(found: "list[RunSummary]") -> None:
 
 
 def _show(
-    console: Console,
+    console: Terminal,
     run: "RunSummary",
     metadata: dict[str, Any],
     streams: dict[str, dict[str, Any]],
     lines: dict[str, str],
 ) -> None:
-    console.print(
-        f"[bold]{run.uid}[/]  scan {_number(run.scan_id)}  {run.plan_name}  {_local(run.time)}  {run.exit_status}"
-    )
+    about_it = f"  scan {_number(run.scan_id)}  {run.plan_name}  {_local(run.time)}  {run.exit_status}"
+    console.print(Text.assemble((run.uid, "bold"), about_it))
     if run.reason:
-        console.print(f"reason: {run.reason}", style="yellow", markup=False)
+        console.print(f"reason: {run.reason}", style="yellow")
     about = table("metadata", "")
     for key, value in metadata.get("start", {}).items():
         if key not in ("uid", "scan_id", "plan_name", "time"):
@@ -220,7 +220,7 @@ def _show(
         from beamstream.callbacks.ledger_table import ledger_table
 
         console.print(ledger_table(run.ledger))
-    console.print("\n".join(f"# {what}\n{line}" for what, line in lines.items()), markup=False, soft_wrap=True)
+    print_lines(console, lines)
 
 
 def _number(scan_id: int | None) -> str:

@@ -1,9 +1,7 @@
 """`beamstream serve`: the archive over HTTP, in the foreground."""
 
 import contextlib
-import json
 import logging
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from beamstream.cli import ending
-from beamstream.cli.console import out
+from beamstream.cli.console import out, print_json_line
 from beamstream.cli.curl import search_line
 
 if TYPE_CHECKING:
@@ -75,6 +73,7 @@ def serve(
     from beamstream.cli.ingest import wanted
     from beamstream.cli.sources import recorded_into
     from beamstream.config import Archive, load
+    from beamstream.logs import log_as_service
     from beamstream.network.tls import certificate
 
     config = load()
@@ -89,7 +88,7 @@ def serve(
     }
     settings = checked(Archive, config.archive.model_dump() | {k: v for k, v in said.items() if v is not None})
     more = [] if archive else [config.recording.directory]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_as_service(logging.INFO)
     for chatty in ("httpx", "alembic", "numexpr"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     tls = certificate(settings.tls_cert, settings.tls_key)
@@ -157,8 +156,7 @@ def _announce(
             line["ingest"] = {"url": uploads.url, "key_file": uploads.key_file}
         if page is not None:
             line["page"] = {"url": page.address and page.address.url, "key_file": page.key_file, "words": page.words}
-        sys.stdout.write(json.dumps(line, default=str) + "\n")
-        sys.stdout.flush()
+        print_json_line(line)
         return
     console = out()
     console.print(f"archive  {server.layout.directory}")
@@ -171,7 +169,7 @@ def _announce(
     console.print(f"         {server.url}/uploads  (how far uploads are)")
     if uploads is not None:
         console.print(f"uploads  {uploads.url}  (key {uploads.key_file})")
-    console.print(f"try      {search_line(server.url, key)}", markup=False)
+    console.print(f"try      {search_line(server.url, key)}")
     console.print("Ctrl-C ends it; what is not filed by then waits in the journal.")
 
 

@@ -1,8 +1,6 @@
 """`beamstream sim`: instruments that are not there; here cameras and motors, over real EPICS."""
 
-import json
 import os
-import sys
 import threading
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from beamstream.cli import ending, sim_rheed, sim_spectra
-from beamstream.cli.console import err, out
+from beamstream.cli.console import err, out, print_json_line
 from beamstream.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -202,20 +200,23 @@ def _begin(names: dict[str, Any], puts: dict[str, Any], isolated: bool, as_json:
         err().print(f"beamstream: sim: not all could be set: {error}", style="red")
     variables = _client_variables(isolated)
     if as_json:
-        sys.stdout.write(json.dumps(names | {"environment": variables}) + "\n")
-        sys.stdout.flush()
+        print_json_line(names | {"environment": variables})
         return
     console = out()
     for camera in names["cameras"]:
-        console.print(f"images   pva://{camera['image']}\ncontrol  {camera['control']}\nfaults   {camera['faults']}")
+        console.print(f"images   pva://{camera['image']}")
+        console.print(f"control  {camera['control']}")
+        console.print(f"faults   {camera['faults']}")
         if camera["scene"] == "beam":
-            console.print(f"shutter  {camera['faults']}Shutter\nsample   {camera['faults']}Sample")
+            console.print(f"shutter  {camera['faults']}Shutter")
+            console.print(f"sample   {camera['faults']}Sample")
         if camera["scene"] == "rheed":
             console.print(f"growth   {camera['faults']}Source GrowthRate Rotation Azimuth Temperature RampRate Shutter")
     for motor in names["motors"]:
         console.print(f"motor    {motor}")
     console.print("In another terminal, so that clients find it:")
-    console.print("".join(f"  export {name}={value}\n" for name, value in variables.items()), end="")
+    for name, value in variables.items():
+        console.print(f"  export {name}={value}")
     console.print("Ctrl-C ends it.")
 
 

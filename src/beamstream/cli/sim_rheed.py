@@ -91,7 +91,8 @@ def rheed(
     if as_json:
         print_json(truth)
     else:
-        out().print(f"film     {to} ({truth['frames']} frames, {size(to.stat().st_size)})\ntruth    {_beside(to)}")
+        out().print(f"film     {to} ({truth['frames']} frames, {size(to.stat().st_size)})")
+        out().print(f"truth    {_beside(to)}")
 
 
 def film(path: Path, spec: "RheedSpec", fps: float, seconds: float) -> dict[str, Any]:

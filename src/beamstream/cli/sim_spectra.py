@@ -1,8 +1,6 @@
 """`beamstream sim spectra`: a spectrometer that is not there, over real ZeroMQ."""
 
-import json
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from beamstream.cli import ending
-from beamstream.cli.console import err, out
+from beamstream.cli.console import err, out, print_json_line
 
 if TYPE_CHECKING:
     from beamstream.sim.spectra_faults import SpectraFaults
@@ -150,7 +148,9 @@ def _begun(spec: "SpectrometerSpec", address: str, as_json: bool) -> None:
     console = out()
     console.print(f"spectra  {uri}  ({address} for other programs)")
     console.print(f"         {'x'.join(map(str, spec.shape))} float32, {pace}")
-    console.print(f"In another terminal:\n  beamstream record {uri} --num 100\nCtrl-C ends it.")
+    console.print("In another terminal:")
+    console.print(f"  beamstream record {uri} --num 100")
+    console.print("Ctrl-C ends it.")
 
 
 def _ended(counters: dict[str, Any], as_json: bool) -> None:
@@ -162,5 +162,4 @@ def _ended(counters: dict[str, Any], as_json: bool) -> None:
 
 
 def _say(doc: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(doc) + "\n")
-    sys.stdout.flush()
+    print_json_line(doc)

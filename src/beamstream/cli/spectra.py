@@ -1,9 +1,7 @@
 """`beamstream spectra`: receive a publisher's spectra, draw them, show them in the browser."""
 
-import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from beamstream.cli.console import complain, err, out, size
+from beamstream.cli.console import complain, err, out, print_json_line, size
+from beamstream.logs import log_as_command
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from beamstream.ops.spectra import Polarization
     from beamstream.receiver import SpectraReceiver
+    from beamstream.terminal import Terminal
 
 _PLAIN, _JSON, _LIVE = 30.0, 1.0, 0.5  # s between two lines of status
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -81,7 +79,7 @@ def spectra(
     from beamstream.receiver import SpectraReceiver
 
     console = err()
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(message)s", handlers=[_Log(console.print)])
+    log_as_command(log_level, _Log(console.print))
     receiver = SpectraReceiver(
         addr,
         port,
@@ -104,9 +102,9 @@ def spectra(
     period = every or (_JSON if as_json else _LIVE if live else _PLAIN)
     try:
         with _status_line(console, live) as show, receiver:
-            _follow(receiver, seconds, period, _say_json if as_json else show)
+            _follow(receiver, seconds, period, print_json_line if as_json else show)
     finally:  # also after Ctrl-C
-        (_say_json if as_json else _summary)(receiver.get_buffer_status())
+        (print_json_line if as_json else _summary)(receiver.get_buffer_status())
     if seconds and not receiver.account.received:
         complain(f"no spectrum came from {receiver.stream} within {seconds:g} s; is the publisher running?")
         raise typer.Exit(1)
@@ -132,13 +130,8 @@ def _follow(
         time.sleep(period if end is None else max(0.0, min(period, end - time.monotonic())))
 
 
-def _say_json(status: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(status, allow_nan=False) + "\n")
-    sys.stdout.flush()
-
-
 @contextmanager
-def _status_line(console: "Console", live: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _status_line(console: "Terminal", live: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Have a line of status, one that changes on a terminal, otherwise one in the log each time."""
     if not live:
         yield lambda status: logger.info("%s", line(status)) if status["n_received"] else None
@@ -160,7 +153,8 @@ class _Log(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one."""
         style = "yellow" if record.levelno >= logging.WARNING else None
-        self._say(self.format(record), style=style, markup=False)
+        for line in self.format(record).split("\n"):  # of a traceback
+            self._say(line, style=style)
 
 
 def line(status: dict[str, Any]) -> str:

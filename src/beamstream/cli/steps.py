@@ -4,14 +4,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
+
+from beamstream.terminal import Terminal
+
+_GOOD, _BAD = ("✓", "green"), ("✗", "red")
 
 
 class Steps:
     """Write one line a step; on a terminal with something that moves while it lasts."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
         self._began = time.monotonic()
         self.failed = False
@@ -37,14 +40,14 @@ class Steps:
             with waiting:
                 yield step
         except BaseException:
-            self._line("[red]✗[/]", title, step, began)
+            self._line(_BAD, title, step, began)
             raise
         self.failed = self.failed or not step.good
-        self._line("[green]✓[/]" if step.good else "[red]✗[/]", title, step, began)
+        self._line(_GOOD if step.good else _BAD, title, step, began)
 
-    def _line(self, mark: str, title: str, step: "Step", began: float) -> None:
-        text = escape(step.text)
-        self._console.print(f"{mark} {title:<22} {text}  [dim]{time.monotonic() - began:.1f} s[/]", soft_wrap=True)
+    def _line(self, mark: tuple[str, str], title: str, step: "Step", began: float) -> None:
+        seconds = (f"  {time.monotonic() - began:.1f} s", "dim")
+        self._console.print(Text.assemble(mark, f" {title:<22} {step.text}", seconds), soft_wrap=True)
 
 
 class Step:

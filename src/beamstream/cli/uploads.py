@@ -106,7 +106,7 @@ def uploads(
     directory = uploads_of(chosen_archive(archive).absolute())
     if resume:
         for job in islice(filter(take_up, job_directories(directory)), AT_ONCE):
-            err().print(f"beamstream: {job.path.name} is taken up", style="cyan", markup=False)
+            err().print(f"beamstream: {job.path.name} is taken up", style="cyan")
     if watch and not as_json:
         _watch(directory)
         return
@@ -144,7 +144,7 @@ def _follow(jobs: "list[JobDirectory]") -> None:
     except KeyboardInterrupt:
         left = sum(status["backlog"] for status in found)
         words = f"the upload goes on by itself, {left} frames are left; `beamstream uploads --watch` shows it"
-        err().print(f"beamstream: {words}", style="yellow", markup=False)
+        err().print(f"beamstream: {words}", style="yellow")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         keeper.close()
@@ -154,7 +154,7 @@ def _say_trouble(found: list[dict[str, Any]], before: str) -> str:
     """Say what is in the way when it is another thing than before; return it."""
     now = "; ".join(s["error"] for s in found if s["error"] and s["phase"] in ("offline", "refused"))
     if now and now != before:
-        err().print(f"beamstream: {now}", style="yellow", markup=False)
+        err().print(f"beamstream: {now}", style="yellow")
     return now
 
 

@@ -1,14 +1,13 @@
 """`beamstream view`: streams live, in a browser, in a window or in napari; without a session."""
 
 import contextlib
-import json
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from beamstream.cli.console import print_json_line
 from beamstream.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -116,8 +115,9 @@ def _with_pipeline(config: "Config", file: Path | None, without: bool) -> "Confi
 def _log(level: LogLevel, file: Path | None) -> None:
     import logging
 
-    where: dict[str, Any] = {"filename": file} if file is not None else {}
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", **where)
+    from beamstream.logs import log_as_command
+
+    log_as_command(level, *([logging.FileHandler(file)] if file is not None else []))
 
 
 def _window_options(
@@ -204,8 +204,7 @@ def _announce(page: "KeptPage", config: "Config", name: str, browser: bool, as_j
     assert address is not None
     if as_json:
         line = {"ready": True, "url": address.of(name), "pid": address.pid, "ours": page.ours}
-        sys.stdout.write(json.dumps({**line, "key_file": str(page.key_file)}) + "\n")
-        sys.stdout.flush()
+        print_json_line({**line, "key_file": str(page.key_file)})
         return
     show_page(config, address, name, browser=browser)
     if page.ours:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from beamstream.config.devices import KINDS
 from beamstream.config.model import SECTIONS, Config
+from beamstream.plain_text import Report
 
 KEY_VARIABLE = "BEAMSTREAM_API_KEY"
 _SECRET = re.compile(r"api_?key|password|passwd|secret|token|credential", re.IGNORECASE)
@@ -27,7 +28,7 @@ Location = tuple[str, ...]
 Complaint = tuple[Location, str]
 
 
-def report(file: Path, text: str, complaints: Iterable[Complaint]) -> str:
+def report(file: Path, text: str, complaints: Iterable[Complaint]) -> Report:
     """Write a line for each complaint, in the file's order, with the line where it is or belongs."""
     lines = dict(_lines(text))
     rows: list[tuple[int, str]] = []
@@ -35,7 +36,7 @@ def report(file: Path, text: str, complaints: Iterable[Complaint]) -> str:
         number = next((lines[where[:n]] for n in range(len(where), 0, -1) if where[:n] in lines), 0)
         section = f" [{'.'.join(where[:-1])}]" if len(where) > 1 else ""
         rows.append((number, f"{file}{f':{number}' if number else ''}:{section} {words}"))
-    return "\n".join(row for _, row in sorted(rows))
+    return Report.of(row for _, row in sorted(rows))
 
 
 def secrets(table: Mapping[str, Any], above: Location = ()) -> Iterator[Complaint]:

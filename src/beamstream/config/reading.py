@@ -15,6 +15,8 @@ from beamstream.trust import check_trusted
 
 VARIABLE = "BEAMSTREAM_CONFIG"
 FILE_NAME = "beamstream.toml"
+_MOST = 1 << 20  # bytes
+_LONG_KEY = re.compile(r"""(?:[\w"'-]{1,60}\.){32}""")
 
 
 def find() -> Path | None:
@@ -50,7 +52,12 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
         return Config()
     file = file.absolute()
     check_trusted(file, "configuration")
-    text = _read(file, f" ({VARIABLE} names it)" if path is None and os.environ.get(VARIABLE) else "")
+    return parsed(file, _read(file, f" ({VARIABLE} names it)" if path is None and os.environ.get(VARIABLE) else ""))
+
+
+def parsed(file: Path, data: bytes) -> Config:
+    """Return the configuration that a file holds whose bytes these are; see `load`."""
+    text = _text(file, data)
     document = _parse(file, text)
     if complaints := list(secrets(document)):
         raise ConfigurationError(report(file, text, complaints))
@@ -63,22 +70,38 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
         raise ConfigurationError(report(file, text, complaints)) from None
 
 
-def _read(file: Path, origin: str) -> str:
+def _read(file: Path, origin: str) -> bytes:
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open("rb") as opened:
+            return opened.read(_MOST + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigurationError(f"{file}: asked for as configuration{origin}, {reason}; correct the path") from error
+
+
+def _text(file: Path, data: bytes) -> str:
+    if len(data) > _MOST:
+        raise ConfigurationError(f"{file}: has more than {_MOST} bytes, so it is no configuration; correct the path")
+    try:
+        return data.decode()
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8 text") from None
 
 
 def _parse(file: Path, text: str) -> dict[str, Any]:
+    if _LONG_KEY.search(text):  # tomllib takes a time that grows with the square of its parts
+        raise ConfigurationError(
+            f"{file}: has a key of more than 32 parts, so it is no configuration; correct the file"
+        )
     try:
         return tomllib.loads(text)
+    except RecursionError:
+        raise ConfigurationError(f"{file}: nested too deeply to be a configuration; correct the file") from None
     except tomllib.TOMLDecodeError as error:
         place = re.search(r" \(at line (\d+), column (\d+)\)", str(error))
         line = place[1] if place else str(text.count("\n") + 1)
         column = f" in column {place[2]}" if place else " at the end"
         what = re.sub(r" \(at .*\)$", "", str(error))
         raise ConfigurationError(f"{file}:{line}: not TOML: {what}{column}; correct the line") from None
+    except ValueError as error:  # tomllib's, of a number with thousands of digits
+        raise ConfigurationError(f"{file}: not TOML that can be read: {error}; correct the file") from None

@@ -2,8 +2,8 @@
 
 import builtins
 import keyword
-from math import isfinite
 from pathlib import Path
+from sys import float_info
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
@@ -40,7 +40,7 @@ def _number_or_record(said: object) -> float | str | None:
         return None
     if isinstance(said, str):
         return _one_word(said)
-    if isinstance(said, bool) or not isinstance(said, (int, float)) or not isfinite(said):
+    if isinstance(said, bool) or not isinstance(said, (int, float)) or not abs(said) <= float_info.max:
         raise ValueError("write a number, or the name of the record that holds it")
     return float(said)
 
@@ -76,7 +76,7 @@ def _file_name(name: str) -> str:
 
 def _both_ways(size: Any) -> tuple[float, float]:
     both = size if isinstance(size, list | tuple) else [size, size]
-    plain = all(isinstance(n, int | float) and not isinstance(n, bool) and n > 0 and isfinite(n) for n in both)
+    plain = all(isinstance(n, int | float) and not isinstance(n, bool) and 0 < n <= float_info.max for n in both)
     if len(both) != 2 or not plain:
         raise ValueError("a pixel's size is a number above 0, or two, [rows, columns]; its unit goes into pixel_units")
     return float(both[0]), float(both[1])

@@ -25,13 +25,16 @@ from beamstream.ingest.streams import Streams
 from beamstream.ingest.tokens import Tokens
 from beamstream.ingest.uploads import Uploads
 from beamstream.locks import open_locked, unlock
+from beamstream.log_size import LARGEST as LARGEST_LOG
+from beamstream.log_size import keep_small
+from beamstream.logs import log_as_service, write_error
 from beamstream.network.address import Address, new_secret
 from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.keys import Keys
 from beamstream.network.limits import allow_many_files
 from beamstream.network.rules import UPLOAD
-from beamstream.network.tls import Certificate, certificate, plain_text, uvicorn_options
+from beamstream.network.tls import Certificate, certificate, unencrypted_warning, uvicorn_options
 from beamstream.private import make_directories, restrict_umask
 
 log = logging.getLogger(__name__)
@@ -74,7 +77,7 @@ def serve(
             service = Service(catalogue, streams, readings, tokens, uploads)
             address = Address(url_of(listening, tls), os.getpid(), new_secret(), "" if tls is None else str(tls.cert))
             app = make_app(service, keys, own_names(host, allowed_hosts), address)
-            if warning := plain_text("ingest", host, address.certificate):
+            if warning := unencrypted_warning("ingest", host, address.certificate):
                 log.warning("%s", warning)
             allow_many_files()
             server = HttpServer(
@@ -119,12 +122,11 @@ def _end_with_parent() -> None:
 def _log_to(path: Path) -> None:
     make_directories(path.parent.parent, 0o700)
     make_directories(path.parent)
-    file = RotatingFileHandler(path, maxBytes=5_000_000, backupCount=1, delay=True)
+    file = RotatingFileHandler(path, maxBytes=LARGEST_LOG, backupCount=1, delay=True)
     words = logging.StreamHandler()
     words.setLevel(logging.WARNING)
-    form = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(level=logging.WARNING, format=form, handlers=[file, words])
-    logging.getLogger("beamstream").setLevel(logging.INFO)
+    log_as_service(logging.WARNING, file, words)
+    keep_small()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,12 +148,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         key_file = options.key_file or layout.ingest_key
         serve(layout, options.host, options.port, key_file, options.allowed_host, tls)
     except BeamstreamError as error:
-        sys.stderr.write(f"{error}\n")
+        write_error(error)
         return 1
     except OSError as error:
-        sys.stderr.write(f"ingest: {error.filename or layout.directory}: {error.strerror}\n")
+        write_error(f"ingest: {error.filename or layout.directory}: {error.strerror}")
         return 1
     except sqlite3.Error as error:
-        sys.stderr.write(f"ingest: {layout.ingest / 'catalogue.db'}: {error}; look at that file and its disk\n")
+        write_error(f"ingest: {layout.ingest / 'catalogue.db'}: {error}; look at that file and its disk")
         return 1
     return 0

@@ -16,6 +16,7 @@ from beamstream.config import (
     WebcamConfig,
 )
 from beamstream.instrument.page import find_page
+from beamstream.terminal import Terminal
 
 
 def show(
@@ -41,7 +42,7 @@ def show(
     seconds : float
         From the start of the process until now.
     """
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or Terminal(soft_wrap=True)
     for line in (
         *_devices(config, connected),
         _archive(config, url, expected_url),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from beamstream.config import FILE_NAME, VARIABLE, Config, apply_environment, load
 from beamstream.errors import BeamstreamError
 from beamstream.exits import before_exit
+from beamstream.logs import plain_warnings
 from beamstream.trust import check_profile, check_working_directory
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def assemble(config: Config) -> Instrument:
         The archive has no place, or ophyd is imported already with another control layer.
     """
     apply_environment(config)
+    plain_warnings()
     # only now: ophyd and EPICS read the environment when they are imported
     from beamstream.instrument.access import ArchiveAccess
     from beamstream.instrument.engine import make_run_engine
@@ -149,10 +151,9 @@ def in_worker() -> bool:
 
 def _give_up(error: BeamstreamError) -> None:
     """End IPython at once: without its first startup file the next ones would only fail in less clear words."""
-    from rich.console import Console
-    from rich.text import Text
+    from beamstream.terminal import Terminal
 
-    Console(stderr=True, soft_wrap=True).print(Text(f"beamstream: {error}", style="bold red"))
+    Terminal(stderr=True, soft_wrap=True).complain(error)
     sys.stderr.flush()
     os._exit(1)
 

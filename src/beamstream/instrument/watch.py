@@ -13,6 +13,7 @@ from rich.text import Text
 from beamstream.config import Config
 from beamstream.errors import BeamstreamError
 from beamstream.instrument.page import KeptPage, PageAddress, Streams, key_file, opened_address, streams_of
+from beamstream.terminal import Terminal
 from beamstream.watching.streams import StreamSpec, spec_of_uri
 
 
@@ -26,7 +27,7 @@ def show_page(
     bool
         Whether a browser took it.
     """
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or Terminal(soft_wrap=True)
     opened = browser and has_display() and _open(opened_address(config, address, name))
     console.print(Text("page     ").append(address.of(name), "cyan").append("  (opened)" if opened else ""))
     if not opened:
@@ -70,9 +71,7 @@ def page_somewhere(config: Config, **options: Any) -> KeptPage:
     if page.address is None and not options.get("port"):
         words, other = page.words, KeptPage(config, **{**options, "port": 0})
         page.close()
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            Text(f"{words}; it gets another one", style="yellow")
-        )
+        Terminal(stderr=True, soft_wrap=True).print(Text(f"{words}; it gets another one", style="yellow"))
         return other.start()
     return page
 

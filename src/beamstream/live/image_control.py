@@ -45,7 +45,10 @@ class Control:
                     return self._stop()
         except (BeamstreamError, OSError, ValueError) as error:
             return False, str(error)
-        return False, f"{message.get('do')} is nothing that can be done so; there are capture, record and stop"
+        return (
+            False,
+            f"{str(message.get('do'))[:80]} is nothing that can be done so; there are capture, record and stop",
+        )
 
     def recording(self) -> dict[str, Any] | None:
         """Return how the recording goes, or how the last one went; None before the first."""

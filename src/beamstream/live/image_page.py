@@ -15,6 +15,8 @@ from beamstream.live.image_control import Control
 from beamstream.live.image_newest import Newest
 from beamstream.live.image_seat import Seat
 from beamstream.live.image_status import Health, scene
+from beamstream.live.image_wish import is_name
+from beamstream.plain_text import plain
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Send
@@ -87,7 +89,7 @@ class ImagePage:
 
     def _answer(self, message: Any, ok: bool, words: str) -> None:
         asked = message.get("id") if isinstance(message, dict) else None
-        self._say({"is": "answer", "to": asked if isinstance(asked, str | int) else None, "ok": ok, "words": words})
+        self._say({"is": "answer", "to": asked if is_name(asked) else None, "ok": ok, "words": plain(words)})
 
     async def _talk(self, send: "Send") -> None:
         """Send what is to be sent, for ever; a status that was not sent yet gives way to a newer one."""

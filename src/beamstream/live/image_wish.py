@@ -124,9 +124,16 @@ class Wish:
         return max(1, min(1024, math.floor(max(rows / max(1.0, height), cols / max(1.0, width)) + 1e-6)))
 
 
+def is_name(given: object) -> bool:
+    """Return whether a page may call something so: a short text that can be sent back, or a number of 64 bits."""
+    if isinstance(given, str):
+        return len(given) <= _MOST_NAME and given.encode(errors="replace").decode() == given
+    return isinstance(given, int) and not isinstance(given, bool) and abs(given) < 2**63
+
+
 def _shape(roi: Mapping[str, Any]) -> Area | Line:
     name = roi["id"]
-    if not isinstance(name, str | int) or isinstance(name, bool) or len(str(name)) > _MOST_NAME:
+    if not is_name(name):
         raise ValueError(name)
     if roi["shape"] == "line":
         return Line(str(name), *(round(_pixel(roi[key])) for key in ("row", "col", "row2", "col2")))

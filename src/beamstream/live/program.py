@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import socket
@@ -16,6 +15,8 @@ from beamstream.live.follower import Follower
 from beamstream.live.push import Audience
 from beamstream.live.settings import Settings
 from beamstream.live.status import Status
+from beamstream.log_size import keep_small
+from beamstream.logs import log_as_service
 from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import allow_many_files
@@ -155,7 +156,8 @@ def run_program(settings_of: Callable[[bytes], ServerSettings], serve: Callable[
     serve : callable
         Returns what is to be run, of the settings, the socket, the pipe, and the lines that came with the first.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    log_as_service()
+    keep_small()
     say = answer_pipe()
     lines = Lines(0)
     line, early = first_line(lines)

@@ -168,7 +168,7 @@ class Page:
         """Take a message of the page; False if it is none."""
         try:
             message = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         match message:
             case {"ack": int(serial)}:
@@ -246,6 +246,6 @@ def _number(given: Any, default: float, least: float, most: float) -> float:
     """Return a number that a page asked for, within bounds."""
     try:
         number = float(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = default
     return max(least, min(most, default if math.isnan(number) else number))

@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 from beamstream.children import last_words, python_module, read_line
 from beamstream.errors import BeamstreamError, ConfigurationError
 from beamstream.live.settings import page_url
-from beamstream.network.tls import plain_text
+from beamstream.network.tls import unencrypted_warning
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class ServerProcess:
         except BaseException:
             self._end(0.0)
             raise
-        if warning := plain_text("live page", self.settings.host, self.settings.tls_cert):
+        if warning := unencrypted_warning("live page", self.settings.host, self.settings.tls_cert):
             log.warning("%s", warning)
         return self
 

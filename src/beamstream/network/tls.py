@@ -106,7 +106,7 @@ def http_connection(url: str, timeout: float, certificate: str = "") -> http.cli
     return http.client.HTTPSConnection(at.hostname or "", at.port, timeout=timeout, context=context)
 
 
-def plain_text(who: str, host: str, cert: str) -> str:
+def unencrypted_warning(who: str, host: str, cert: str) -> str:
     """Return a warning where keys and data would go over a network for all to read; ``""`` where not."""
     if cert or is_loopback(host):
         return ""

@@ -2,12 +2,14 @@
 
 import json
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from json.decoder import scanstring  # pyright: ignore[reportAttributeAccessIssue]
 from pathlib import Path
 from typing import Any
 
 from beamstream.errors import UntrustedFile
+from beamstream.plain_text import Report
 from beamstream.trust import check_trusted
 
 Location = tuple[str | int, ...]
@@ -15,6 +17,8 @@ Location = tuple[str | int, ...]
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = re.compile(r"[^\s,\]}]+")
+_MOST = 1 << 18  # bytes
+_DEEPEST = 64  # levels; a processor's options are the fourth
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,9 @@ class Document:
         """Note what is wrong."""
         self.complaints.append(Complaint(self.line(where), message))
 
-    def report(self) -> str:
+    def report(self) -> Report:
         """Return all complaints in the file's order, a line each."""
-        return "\n".join(one.at(self.file) for one in self.sorted_complaints())
+        return Report.of(one.at(self.file) for one in self.sorted_complaints())
 
     def sorted_complaints(self) -> list[Complaint]:
         """Return all complaints in the file's order."""
@@ -67,23 +71,41 @@ class Document:
 
 def read(file: Path) -> Document:
     """Read a file; what is wrong with it is among the document's complaints, its value is None then."""
-    document = Document(file)
     try:
         check_trusted(file, "pipeline")
-        text = file.read_text(encoding="utf-8-sig")
-        document.value = json.loads(text)
+        with file.open("rb") as opened:
+            data = opened.read(_MOST + 1)
     except UntrustedFile as error:
-        document.complaints.append(Complaint(0, str(error).removeprefix(f"{file}: ")))
+        return _refused(file, str(error).removeprefix(f"{file}: "))
+    except OSError as error:
+        return _refused(file, f"cannot be read: {error.strerror}; give a pipeline's JSON file")
+    return parsed(file, data)
+
+
+def parsed(file: Path, data: bytes) -> Document:
+    """Return what a file says whose bytes these are, as `read` does."""
+    if len(data) > _MOST:
+        return _refused(file, f"has more than {_MOST} bytes; give a pipeline's JSON file")
+    document = Document(file)
+    try:
+        text = data.decode("utf-8-sig")
+        value = json.loads(text)
+        _Walk(document, text).value(_end(_SPACE, text, 0), ())
     except json.JSONDecodeError as error:
         words = f"not JSON: {error.msg.lower()}; {_advice(error)}"
-        document.complaints.append(Complaint(error.lineno, words, error.colno))
+        return _refused(file, words, error.lineno, error.colno)
     except UnicodeDecodeError as error:
-        document.complaints.append(Complaint(0, f"not UTF-8 text ({error.reason} at byte {error.start}); save it so"))
-    except OSError as error:
-        document.complaints.append(Complaint(0, f"cannot be read: {error.strerror}; give a pipeline's JSON file"))
-    else:
-        _Walk(document, text).value(_end(_SPACE, text, 0), ())
+        return _refused(file, f"not UTF-8 text ({error.reason} at byte {error.start}); save it so")
+    except RecursionError:
+        return _refused(file, f"is nested deeper than {_DEEPEST} levels; make it flatter")
+    except ValueError as error:  # a number of thousands of digits
+        return _refused(file, f"cannot be read: {error}; correct the number")
+    document.value = value
     return document
+
+
+def _refused(file: Path, message: str, line: int = 0, column: int = 0) -> Document:
+    return Document(file, complaints=[Complaint(line, message, column)])
 
 
 def _advice(error: json.JSONDecodeError) -> str:
@@ -108,9 +130,12 @@ class _Walk:
 
     def __init__(self, document: Document, text: str) -> None:
         self._document, self._text = document, text
+        self._ends = [match.start() for match in re.finditer("\n", text)]
 
     def value(self, index: int, where: Location) -> int:
-        self._document.lines.setdefault(where, self._text.count("\n", 0, index) + 1)
+        if len(where) > _DEEPEST:
+            raise RecursionError
+        self._document.lines.setdefault(where, self._line(index))
         match self._text[index]:
             case "{":
                 return self._members(_end(_SPACE, self._text, index + 1), where)
@@ -128,7 +153,7 @@ class _Walk:
         while text[index] != "}":
             start = index
             key, index = scanstring(text, index + 1)
-            self._document.lines[*where, key] = text.count("\n", 0, start) + 1
+            self._document.lines[*where, key] = self._line(start)
             if key in seen:
                 self._document.complain((*where, key), f"{key} is given twice; delete one")
             seen.add(key)
@@ -142,6 +167,9 @@ class _Walk:
             index = self._after_comma(self.value(index, (*where, number)))
             number += 1
         return _end(_SPACE, self._text, index + 1)
+
+    def _line(self, index: int) -> int:
+        return bisect_left(self._ends, index) + 1
 
     def _after_comma(self, index: int) -> int:
         return _end(_SPACE, self._text, index + 1) if self._text[index] == "," else index

@@ -112,7 +112,7 @@ class PipelineFile:
         self._watched = reading.watched  # also what a broken version stands on: mending that is a change
         if reading.document.complaints:
             self.error = reading.document.report()
-            log.warning("the pipeline goes on as it was, its new version is wrong:\n%s", self.error)
+            log.warning("the pipeline goes on as it was, its new version is wrong: %s", self.error)
             return
         self.reading, self.error = reading, None
         log.info("%s: read again, %d processors", self.file, len(reading.built))

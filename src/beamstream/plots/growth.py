@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.plain_text import plain
 from beamstream.plots import arrays, look
 from beamstream.plots.growth_data import GrowthCurve, StripLines, stacked
 from beamstream.plots.picture import HEADER, Picture, Shot
@@ -135,7 +136,7 @@ class GrowthPicture(Picture):
         low, high = self._levels.limits
         self._curve.set_ylim(low, high + _FOR_NAMES * (high - low))
         for i, (words, (name, _)) in enumerate(zip(self._names, shown, strict=False)):
-            words.set(text=name, transform=self._curve.transAxes, position=(0.012 + 0.1 * i, 0.91))
+            words.set(text=plain(name), transform=self._curve.transAxes, position=(0.012 + 0.1 * i, 0.91))
 
     def _draw_spectrum(self, curve: GrowthCurve) -> None:
         frequencies, amplitudes = curve.spectrum()

@@ -33,6 +33,7 @@ STYLE: dict[str, Any] = {
     "xtick.major.size": 3,
     "ytick.major.size": 3,
     "text.color": TEXT,
+    "text.parse_math": False,  # a name or a title with a $ in it is no formula
     "font.family": "DejaVu Sans",
     "path.simplify_threshold": 0.5,
 }

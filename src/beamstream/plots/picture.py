@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from beamstream.plain_text import plain
 from beamstream.plots import look
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Picture:
         note = look.shortened(caption.note, int(self.figure.get_size_inches()[0] * 14))
         texts = (caption.title, caption.run, caption.frame, caption.counts, note)
         for words, text in zip(self._words.values(), texts, strict=True):
-            words.set_text(text.replace("$", r"\$"))
+            words.set_text(plain(text))
         self._words["note"].set_color(look.BAD if caption.warn else look.GOOD)
 
     def render(self) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
+from beamstream.log_size import keep_small
+from beamstream.logs import log_as_service
 from beamstream.plots.inbox import Inbox, Message
 from beamstream.plots.screens import Screen, choose
 from beamstream.plots.view import View
@@ -188,6 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pipe.flush()
 
     inbox = Inbox(0)
+    log_as_service()
+    keep_small()
     os.nice(_NICE)
     import matplotlib
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from beamstream.errors import RingError
+from beamstream.log_size import keep_small
 from beamstream.ops.spectra import Band
 from beamstream.readers import RingView
 from beamstream.receiver.newest import NONE, Spectra, newest
@@ -105,6 +106,7 @@ def save(figure: "Figure", path: Path) -> Path:
 def main() -> int:
     """Answer line by line, until there are no more."""
     options = Options(**json.loads(sys.argv[1]))
+    keep_small()
     pipe = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what others print goes to the log
     os.nice(_NICE)

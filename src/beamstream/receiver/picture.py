@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.plain_text import plain
 from beamstream.plots import look
 from beamstream.plots.arrays import contrast
 from beamstream.receiver.layout import Layout, arrange, date_and_time, duration, labels
@@ -179,12 +180,12 @@ def _write_header(figure: "Figure", spectra: Spectra, facts: Mapping[str, Any]) 
     left, right = _LEFT / SIZE[0], (SIZE[0] - 0.35) / SIZE[0]
     lines = (0.44, 0.75, 1.02)
     y = [1 - below / SIZE[1] for below in lines]
-    figure.text(left, y[0], _plain(facts["title"]), size=17, weight="bold")
+    figure.text(left, y[0], _one_line(facts["title"]), size=17, weight="bold")
     figure.text(right, y[0], f"{date_and_time(float(spectra.times[-1]))} UTC", size=15, weight="bold", ha="right")
-    figure.text(left, y[1], _plain(facts["what"]), size=10.5, color=look.DIM)
-    figure.text(right, y[1], _plain(facts["account"]), size=10.5, color=look.DIM, ha="right")
-    figure.text(left, y[2], _plain(facts["note"]), size=10.5, color=look.BAD if facts["bad"] else look.GOOD)
+    figure.text(left, y[1], _one_line(facts["what"]), size=10.5, color=look.DIM)
+    figure.text(right, y[1], _one_line(facts["account"]), size=10.5, color=look.DIM, ha="right")
+    figure.text(left, y[2], _one_line(facts["note"]), size=10.5, color=look.BAD if facts["bad"] else look.GOOD)
 
 
-def _plain(text: str) -> str:
-    return look.shortened(text, 110).replace("$", r"\$")
+def _one_line(text: str) -> str:
+    return look.shortened(plain(text), 110)

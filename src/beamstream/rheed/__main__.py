@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from beamstream.errors import UploadError
+from beamstream.log_size import keep_small
+from beamstream.logs import log_as_service, write_error
 from beamstream.rheed.job import JobDirectory
 from beamstream.rheed.lock import locked
 from beamstream.rheed.worker import Worker
@@ -27,13 +29,12 @@ def main() -> int:
         directory.job  # noqa: B018, raises if it is none
         with locked(directory), directory.log.open("a") as output:
             logging.raiseExceptions = False  # a full disk is no reason to end
-            logging.basicConfig(
-                stream=output, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
-            )
+            log_as_service(logging.INFO, logging.StreamHandler(output))
+            keep_small(output.fileno())
             logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request, with its URL
             return _upload(Worker(directory, options.key_file, output), output)
     except (UploadError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        write_error(error)
         return 1
 
 
@@ -48,7 +49,7 @@ def _upload(worker: Worker, output: IO[str]) -> int:
         return 0
     logging.getLogger(__name__).error("%s", words)
     if not os.path.sameopenfile(sys.stderr.fileno(), output.fileno()):
-        sys.stderr.write(f"{words}\n")
+        write_error(words)
     return 1
 
 

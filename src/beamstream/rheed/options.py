@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import ceil, isfinite
 from pathlib import Path
+from sys import float_info
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -236,7 +237,7 @@ def _values(configuration: Mapping[str, Any], name: str) -> Iterator[Any]:
 
 def _number(configuration: Mapping[str, Any], name: str) -> float | None:
     found = _values(configuration, name)
-    return next((float(v) for v in found if isinstance(v, int | float) and isfinite(v)), None)
+    return next((float(v) for v in found if isinstance(v, int | float) and abs(v) <= float_info.max), None)
 
 
 def _word(configuration: Mapping[str, Any], name: str) -> str | None:

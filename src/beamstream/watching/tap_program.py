@@ -11,6 +11,8 @@ from typing import Any
 
 from beamstream.errors import BeamstreamError, NotConnected
 from beamstream.frames import Frame
+from beamstream.log_size import keep_small
+from beamstream.logs import log_as_service
 from beamstream.ring import Ring
 from beamstream.segment import slot_bytes
 from beamstream.sources.base import Source
@@ -184,7 +186,8 @@ def _tell(status: Callable[[], dict[str, Any]], pipe: int) -> None:
 
 def main() -> int:
     """Follow; the first line on stdin is the stream, its end is ours."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    log_as_service()
+    keep_small()
     pipe = own_stdout()
     os.nice(_NICE)
     first = told()

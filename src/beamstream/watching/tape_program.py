@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import os
 import re
 import select
@@ -13,6 +12,8 @@ from typing import Any
 
 from beamstream.errors import BeamstreamError, RingOverrun
 from beamstream.frames import Frame, Geometry
+from beamstream.log_size import keep_small
+from beamstream.logs import log_as_service
 from beamstream.readers import RingView, copied
 from beamstream.sinks.base import Sink
 from beamstream.sinks.formats import FORMATS, Format, Wanted
@@ -183,7 +184,8 @@ def _free(place: Path, prefix: str, kind: Format) -> str:
 
 def main() -> int:
     """Record; the first line on stdin says what and where."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    log_as_service()
+    keep_small()
     pipe = own_stdout()
     os.set_blocking(pipe, False)  # whoever does not listen must not hold up the recording
     first = told()

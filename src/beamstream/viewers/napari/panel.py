@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
+
+from beamstream.plain_text import plain_block
 
 KEY = "N"
 
@@ -13,6 +16,7 @@ class Panel(QWidget):
     def __init__(self, follow: Callable[[], None]) -> None:
         super().__init__()
         self._words = QLabel("waiting for a stream or a run")
+        self._words.setTextFormat(Qt.TextFormat.PlainText)
         self._words.setWordWrap(True)
         self._button = QPushButton(f"Follow the newest ({KEY})")
         self._button.setCheckable(True)
@@ -26,7 +30,7 @@ class Panel(QWidget):
 
     def say(self, words: str, following: bool) -> None:
         """Show words, and whether the newest is followed."""
-        if self._words.text() != words:
+        if self._words.text() != (words := plain_block(words)):
             self._words.setText(words)
         if self._button.isChecked() != following:
             self._button.setChecked(following)

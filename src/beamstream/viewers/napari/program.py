@@ -3,12 +3,13 @@
 import logging
 import os
 import signal
-import sys
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from beamstream.errors import BeamstreamError
+from beamstream.log_size import keep_small
+from beamstream.logs import log_as_command, write_error
 from beamstream.viewers.napari import messages
 from beamstream.viewers.napari.address import address_file, forget_address, read_address, write_address
 from beamstream.viewers.napari.door import Caller, Door
@@ -120,10 +121,11 @@ def _followed(message: messages.Watch) -> Any:
 
 def main() -> int:
     """Run the viewer until its user, or a message, closes it."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    log_as_command(logging.INFO)
+    keep_small()
     path = address_file()
     if (other := read_address(path)) is not None:
-        sys.stderr.write(f"viewer: one runs already, pid {other.pid}; beamstream view --napari shows things in it\n")
+        write_error(f"viewer: one runs already, pid {other.pid}; beamstream view --napari shows things in it")
         return 1
     warnings.filterwarnings("ignore", module="napari|vispy")  # of theirs; they would fill the log
     from PySide6.QtWidgets import QApplication

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from beamstream.errors import BeamstreamError
+from beamstream.plain_text import plain, plain_block
 from beamstream.viewers.napari.drawing import Drawing
 from beamstream.viewers.napari.panel import KEY, Panel
 from beamstream.viewers.napari.run_display import RunDisplay
@@ -69,13 +70,13 @@ class Window:
         """Bring up to date what is said in the image, below it, and in the title, and the list of layers."""
         if any([stream.thumbnail_to_paint() for stream in self.streams]):  # noqa: C419, all of them
             self._drawing.paint_lists()
-        overlay, words, run = self.viewer.text_overlay, self.display.label(), self.display.run
+        overlay, words, run = self.viewer.text_overlay, plain_block(self.display.label()), self.display.run
         if overlay.text != words:
             overlay.text = words
         self._panel.say(self.words(), self.display.following)
         title = "beamstream"
         if run is not None and run.images:
-            title += f" · run {run.about.scan_id} {run.about.plan}".rstrip()
+            title += plain(f" · run {run.about.scan_id} {run.about.plan}".rstrip())
         if self.viewer.title != title:
             self.viewer.title = title
 

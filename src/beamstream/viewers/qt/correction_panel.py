@@ -37,7 +37,7 @@ class CorrectionPanel(QWidget):
         self._reload.setEnabled(bool(pipeline))
         self.captures = {kind: self._capture_button(kind) for kind in ("flat", "dark")}
         name = parts.label(Path(pipeline).name if pipeline else "none configured", "muted")
-        name.setToolTip(pipeline)
+        parts.give_tip(name, pipeline)
         self._note = parts.label("", "muted")
         self._note.hide()
         self.setLayout(

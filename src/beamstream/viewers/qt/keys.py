@@ -1,7 +1,9 @@
 """Keys of the window, and the sheet that lists them."""
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QGridLayout, QLabel, QWidget
+from PySide6.QtWidgets import QDialog, QGridLayout, QWidget
+
+from beamstream.viewers.qt import parts
 
 KEYS = (
     ("Space", "pause", "Pause and resume"),
@@ -51,9 +53,9 @@ class KeySheet(QDialog):
         half = -(-len(lines) // 2)
         for number, (key, words) in enumerate(lines):
             across, down = divmod(number, half)
-            name = QLabel(key)
+            name = parts.label(key)
             name.setAlignment(Qt.AlignmentFlag.AlignRight)
             name.setStyleSheet("font-weight: 600;")
             grid.addWidget(name, down, 3 * across)
-            grid.addWidget(QLabel(words), down, 3 * across + 1)
+            grid.addWidget(parts.label(words), down, 3 * across + 1)
         grid.setColumnMinimumWidth(2, 14)

@@ -1,10 +1,13 @@
 """Parts that the panels are made of."""
 
+import html
 from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from beamstream.plain_text import plain_block
 
 
 def heading(text: str) -> QLabel:
@@ -14,11 +17,16 @@ def heading(text: str) -> QLabel:
 
 def label(text: str, role: str = "") -> QLabel:
     """Return words; `role` is muted, bad or heading."""
-    made = QLabel(text)
+    made = QLabel(plain_block(text))
     made.setTextFormat(Qt.TextFormat.PlainText)
     made.setWordWrap(role in ("muted", "bad"))
     give_role(made, role)
     return made
+
+
+def give_tip(widget: QWidget, text: str) -> None:
+    """Have a widget explain itself with a text that may be another's: Qt takes one that looks like HTML for HTML."""
+    widget.setToolTip(f"<qt>{html.escape(plain_block(text))}</qt>" if text else "")
 
 
 def give_role(widget: QWidget, role: str) -> None:
@@ -31,7 +39,7 @@ def give_role(widget: QWidget, role: str) -> None:
 
 def say(where: QLabel, text: str, *, bad: bool = False) -> None:
     """Write words into a label, red if they are bad ones."""
-    where.setText(text)
+    where.setText(plain_block(text))
     where.setVisible(bool(text))
     give_role(where, "bad" if bad else "muted")
 

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from beamstream.errors import ConfigurationError
+from beamstream.logs import log_as_command
 from beamstream.viewers.qt.options import Options
 
 _WAKE = 200  # ms; Python hears of a signal only between two lines of its own
@@ -80,6 +81,5 @@ def check_version() -> None:
 
 def _quiet_log(options: Options) -> None:
     """Log as it was asked for, unless whoever called has seen to that."""
-    where: dict[str, Any] = {"filename": options.log_file} if options.log_file else {}
-    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(message)s", **where)
+    log_as_command(options.log_level, *([logging.FileHandler(options.log_file)] if options.log_file else []))
     logging.getLogger("numba").setLevel(logging.WARNING)

@@ -22,7 +22,7 @@ class RecordingPanel(QWidget):
         super().__init__()
         self.directory, self.prefix, self.format = QLineEdit(), QLineEdit("frame"), QComboBox()
         self.directory.setPlaceholderText(root)
-        self.directory.setToolTip(f"Directory, below {root}")
+        parts.give_tip(self.directory, f"Directory, below {root}")
         self.prefix.setToolTip("Begins the names of files")
         for format in FORMATS.values():
             self.format.addItem(format.name)

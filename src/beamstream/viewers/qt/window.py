@@ -8,6 +8,7 @@ from PySide6.QtGui import QCloseEvent, QKeyEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication, QLineEdit, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from beamstream.errors import BeamstreamError
+from beamstream.plain_text import plain
 from beamstream.viewers.qt import parts, remembered
 from beamstream.viewers.qt.actions import actions_of
 from beamstream.viewers.qt.canvas import Canvas
@@ -155,7 +156,7 @@ class Window(QMainWindow):
         """Look at a stream from now on, and remember it."""
         self._spec = self.keeping.spec = spec
         self.entry.setText(remembered.text_of(spec))
-        self.setWindowTitle(f"{remembered.text_of(spec)} – beamstream")
+        self.setWindowTitle(plain(f"{remembered.text_of(spec)} – beamstream"))
         self.canvas.picture.clear()
         self.canvas.pixel_size = pixel_size_of(spec)
         self.curve.forget()
@@ -232,8 +233,8 @@ class Window(QMainWindow):
         elif not words:
             words = "from a session" if status.get("from") == "session" else "live"
         self._dot.setStyleSheet(f"color: {colour};")
-        self._words.setText(words)
-        self._words.setToolTip(words)
+        self._words.setText(plain(words))
+        parts.give_tip(self._words, words)
         self.readings.hear(status, self.canvas.picture.rate)
         self._write_over()
 
