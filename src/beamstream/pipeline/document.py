@@ -18,6 +18,7 @@ Location = tuple[str | int, ...]
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = re.compile(r"[^\s,\]}]+")
 _MOST = 1 << 18  # bytes
+_LONGEST = 1000  # characters of a complaint
 _DEEPEST = 64  # levels; a processor's options are the fourth
 
 
@@ -57,7 +58,9 @@ class Document:
         return next((self.lines[where[:n]] for n in range(len(where), -1, -1) if where[:n] in self.lines), 0)
 
     def complain(self, where: Location, message: str) -> None:
-        """Note what is wrong."""
+        """Note what is wrong; of a long message, which repeats a value of the file, its ends."""
+        if len(message) > _LONGEST:
+            message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 4 :]}"
         self.complaints.append(Complaint(self.line(where), message))
 
     def report(self) -> Report:
