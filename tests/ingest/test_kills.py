@@ -50,7 +50,9 @@ def test_an_address_outlives_a_restart_and_half_an_upload_does_not(own, by_hand,
     url = service.url(data_id, 0, (10, 12, 20))
     at = urlsplit(url)
     with socket.create_connection((at.hostname, at.port), timeout=10) as half:
-        half.sendall(f"PUT {at.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n".encode() + bytes(500))
+        half.sendall(
+            f"PUT {at.path} HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Length: 2000\r\n\r\n".encode() + bytes(500)
+        )
         incoming = own.layout.ingest / "incoming"
         wait_for(lambda: list(incoming.iterdir()), timeout=20, what="an upload under way")
         own.restart()

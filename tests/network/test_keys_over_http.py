@@ -58,7 +58,11 @@ class Servers:
         """Return whether the page lets somebody capture and record."""
         headers = {"Authorization": f"Bearer {key}"} if key else {"Cookie": cookie}
         address = f"ws://127.0.0.1:{self.page.port}/streams/cam/ws"
-        with websocket(address, additional_headers=headers, proxy=None) as page:
+        try:
+            page = websocket(address, additional_headers=headers, proxy=None)
+        except InvalidStatus:
+            return False  # a key that is none, or is for something else
+        with page:
             page.send(json.dumps({"do": "stop", "id": 1}))
             return next(text["words"] for text in _texts(page) if text["is"] == "answer") != (
                 "this takes the key; unlock the page"

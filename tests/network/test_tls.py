@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 """TLS at real servers, and clients that believe it or do not."""
 
 import json
@@ -23,6 +25,7 @@ from beamstream.ingest.process import IngestProcess
 from beamstream.live.beside import ArchiveServer as ArchiveBeside
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.page import LivePage
+from beamstream.network.address import Address
 from beamstream.network.tls import Certificate, certificate, unencrypted_warning
 
 
@@ -49,15 +52,13 @@ def test_clients_that_find_an_archive_by_its_directory_know_its_certificate(tmp_
         assert beside.uploads(address.url)["words"] == "all done"
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             httpx.get(f"{address.url}/healthz")
-        assert ask(address.url, "/healthz", None, 5.0) is None
+        assert ask(Address(address.url, 0), "/healthz", None, 5.0) is None
 
 
 def test_another_certificate_gets_no_key(tmp_path, tls, local_tls):
     with ArchiveServer(tmp_path / "archive", tls=tls, feed=False) as server:
-        server.layout.address.write_text(
-            json.dumps({"url": server.url, "pid": find_server(server.layout).pid, "certificate": str(local_tls.cert)})
-        )
-        with pytest.raises(ArchiveError, match="nothing answers"):
+        replace(find_server(server.layout), certificate=str(local_tls.cert)).write(server.layout.address)
+        with pytest.raises(ArchiveError, match="does not answer"):
             connect(server.layout.directory)
 
 

@@ -29,10 +29,22 @@ class Browsers:
         """Return what the session in a ``Cookie`` header may; None if there is none."""
         return self._sessions.check(cookies, peer_of(scope)) if self._sessions.name in cookies else None
 
-    def session_for_key(self, asked: Request) -> str | None:
-        """Return the ``Set-Cookie`` for the key that a request shows in its header."""
+    def session_for_key(self, asked: Request) -> str:
+        """Return the ``Set-Cookie`` for the key that a request shows in its header.
+
+        Raises
+        ------
+        HTTPException
+            401: it is none; 403: it may not read.
+        """
         scheme, _, text = asked.headers.get("authorization", "").partition(" ")
-        return self.session(asked, text.strip() if scheme.lower() == "apikey" else asked.headers.get("x-api-key", ""))
+        shown = text.strip() if scheme.lower() == "apikey" else asked.headers.get("x-api-key", "")
+        if self._keys.identify(shown) is None:
+            raise HTTPException(401, "this is not the key of the archive", {"WWW-Authenticate": "Apikey"})
+        cookie = self.session(asked, shown)
+        if cookie is None:
+            raise HTTPException(403, "this key may not read; ask for one with `beamstream key create --scope read`")
+        return cookie
 
     def session(self, asked: Request, text: str) -> str | None:
         """Return the ``Set-Cookie`` of a session that reads, for who shows a key that may; None for another one."""

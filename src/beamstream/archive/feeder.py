@@ -21,6 +21,7 @@ from beamstream.private import make_directories
 log = logging.getLogger(__name__)
 
 POLL = 0.1  # s
+_STEP = 2.0  # s that a step under way may take before its connection is closed
 LONGEST_PAUSE = 5.0  # s between attempts while the server is away
 LONGEST_WAIT = 15.0  # s between attempts at a run that the server is in trouble with
 ATTEMPTS = 3  # at a run that the server answers with an error of ours
@@ -82,6 +83,8 @@ class Feeder:
     def stop(self) -> None:
         """End; return when the thread is gone. Open runs are filed anew by the next feeder."""
         self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(_STEP)
         client = self._client
         if client is not None:
             client.context.close()  # ends a request that is being tried again and again

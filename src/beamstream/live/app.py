@@ -80,7 +80,7 @@ class App:
         """Give a browser that posts the key a session."""
         key = dict(parse_qsl((await body_of(receive)).decode("latin-1"))).get("key", "")
         cookie = self._access.session(key, scope) if self._access is not None else None
-        await (refused(403, "this is not the key of this page").send(send) if cookie is None else _begin(cookie, send))
+        await (refused(401, "this is not the key of this page").send(send) if cookie is None else _begin(cookie, send))
 
     async def _answer(self, scope: "Scope", headers: Mapping[str, str], query: Mapping[str, str], send: "Send") -> None:
         path: str = scope["path"]
