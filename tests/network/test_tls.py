@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 """TLS at real servers, and clients that believe it or do not."""
 
 import json
@@ -8,6 +6,7 @@ import ssl
 import subprocess
 import sys
 import urllib.request
+from dataclasses import replace
 
 import httpx
 import pytest
