@@ -161,7 +161,7 @@ def test_a_directory_that_this_package_lies_in_as_well_is_no_reason(tmp_path):
     place = tmp_path / "workspace"
     package = place / "src" / "beamstream"
     package.mkdir(parents=True)
-    for name in ("__init__.py", "trust.py", "errors.py"):
+    for name in ("__init__.py", "trust.py", "errors.py", "plain_text.py"):
         (package / name).write_bytes((SOURCE / name).read_bytes())
     (place / "beamstream.toml").write_text("")
     place.chmod(0o777)

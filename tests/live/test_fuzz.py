@@ -63,7 +63,7 @@ def test_ten_thousand_wishes_for_images_are_obeyed_or_answered_and_frames_still_
     async def all_of_them() -> Socket:
         control = Control(feed, settings)
         wrong = Socket(text for text in messages(NUMBER, 32768) if '"record"' not in text)
-        await ImagePage(feed, control, Health(feed), may_control=True).attend(wrong.receive, wrong.send)
+        await ImagePage(feed, control, Health(feed), may_control=lambda: True).attend(wrong.receive, wrong.send)
         control.close()
         return wrong
 
@@ -83,7 +83,7 @@ def test_ten_thousand_wishes_for_images_are_obeyed_or_answered_and_frames_still_
                 seen.set()
             await right.send(message)
 
-        await ImagePage(feed, Control(feed, settings), Health(feed), may_control=False).attend(receive, send)
+        await ImagePage(feed, Control(feed, settings), Health(feed), may_control=lambda: False).attend(receive, send)
         return right
 
     try:

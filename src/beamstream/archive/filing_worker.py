@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from beamstream.children import last_words
+from beamstream.children import last_words, python_module
 from beamstream.logs import write_error
 
 REFUSED, AWAY = 1, 3
@@ -33,7 +33,7 @@ class FilingWorker:
     def __init__(self, path: Path, client: Any) -> None:
         self.path = path
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, a pipe would fill up
-        command = [sys.executable, "-P", "-m", "beamstream.archive.filing_worker"]
+        command = python_module("beamstream.archive.filing_worker")
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._errors, process_group=0)
         assert self._process.stdin is not None
         served_by: Path | None = getattr(client.context, "address_file", None)
