@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,19 +46,33 @@ class Archive:
         return done.stdout
 
 
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
-    """A running archive with a feeder, in a process of its own."""
+@contextmanager
+def running_archive(directory: Path) -> Iterator[Archive]:
+    """Run an archive with a feeder, in a process of its own."""
     from archive_session import make_engine
 
     from beamstream.archive.catalog import connect
 
-    layout = Layout(tmp_path_factory.mktemp("archive"))
+    layout = Layout(directory)
     with running_server(layout.directory) as address:
         client = connect(layout.directory)
         key = layout.key.read_text().strip()
         yield Archive(layout, address.url, key, address.pid, make_engine(layout.journal), client)
         client.context.close()
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """A running archive that tests share: they add runs to it, and nothing else."""
+    with running_archive(tmp_path_factory.mktemp("archive")) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="session")
+def own_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """A running archive into which anything is written."""
+    with running_archive(tmp_path_factory.mktemp("written")) as archive:
+        yield archive
 
 
 @pytest.fixture

@@ -28,4 +28,4 @@ def test_a_frame_that_does_not_decode_is_served_as_nothing_and_the_others_as_the
     for part in (np.s_[:], np.s_[2:5], np.s_[3], np.s_[1:9:2, 4:8], np.s_[9]):
         np.testing.assert_array_equal(images[part], expected[part])
     log = (archive.layout.directory / "server.log").read_text()
-    assert all(f"{runs.raw(uid)}: frame {row} does not decode" in log for row in BAD)
+    assert f"{runs.raw(uid)}: frames that do not decode" in log

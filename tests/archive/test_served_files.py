@@ -22,6 +22,12 @@ ARRAY = {
 
 
 @pytest.fixture(scope="module")
+def archive(own_archive):
+    """What is written here is none of the runs that other tests find."""
+    return own_archive
+
+
+@pytest.fixture(scope="module")
 def secret(archive) -> Path:
     """A file outside of everything that is served."""
     path = archive.layout.directory.parent / f"{archive.layout.directory.name} secret.csv"

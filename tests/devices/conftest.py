@@ -46,8 +46,8 @@ def beamline(request) -> Iterator[SimProcess]:
 
 def put(pv: str, value: Any) -> None:
     signal = EpicsSignal(pv, name="any")
-    signal.wait_for_connection(timeout=5)
-    signal.put(value, wait=True, timeout=5)
+    signal.wait_for_connection(timeout=30)  # a search that was lost is repeated after 8 s
+    signal.put(value, wait=True, timeout=30)
     signal.destroy()
 
 

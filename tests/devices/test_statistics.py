@@ -140,7 +140,7 @@ def test_a_camera_that_runs_on_does_not_change_the_numbers_of_a_frame(engine, do
 
 
 def test_a_compressed_frame_that_left_the_ring_is_read_from_its_file(engine, docs, make, wait_for):
-    cam = make("DEV:Z", ring_memory=1)
+    cam = make("DEV:Z", ring_memory=4 << 14)
 
     def pushed_out() -> None:
         frame = cam.ring.frame(cam._recording._last_accepted)

@@ -317,13 +317,20 @@ def test_no_secret_is_in_a_log_or_on_a_command_line(servers, caplog):
         httpx.get(f"{servers.archive.url}/nowhere", params={"api_key": key})
     secrets = [*made, *map(read_key, (layout.key, layout.ingest_key, layout.live_key))]
     ours = psutil.Process().children(recursive=True)
-    shown = [" ".join(process.cmdline()) for process in [psutil.Process(os.getpid()), *ours]]
+    shown = [command_line(process) for process in [psutil.Process(os.getpid()), *ours]]
     shown += [path.read_text(errors="replace") for path in layout.directory.rglob("*.log*")]
     shown += [servers.page.error_output(), servers.network_page.error_output(), servers.ingest.error_output()]
     shown += [record.getMessage() for record in caplog.records if not record.name.startswith("httpx")]
     shown += [path.read_text() for path in (layout.address, layout.ingest_address)]
     for text in shown:
         assert not any(secret in text for secret in secrets)
+
+
+def command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has ended
+        return ""
 
 
 # the browser that opens by itself

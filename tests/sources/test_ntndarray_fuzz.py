@@ -5,6 +5,8 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -149,14 +151,50 @@ def test_a_camera_whose_frame_contradicts_itself_is_not_called_one_without_a_fra
     assert camera.source.connect(10.0) is None
 
 
-def test_a_server_that_comes_back_with_something_else_ends_nothing(camera, listener, wait_for):
-    camera.start(listener)
-    camera.post(camera.maker.good(1))
-    camera.server.removeRecord(camera.name)
-    wait_for(lambda: not camera.source.connected, 30, what="the record to be gone")
-    camera.server.addRecord(camera.name, pva.PvObject({"value": [pva.USHORT], "other": pva.STRING}), None)
-    wait_for(lambda: listener.errors, 60, what="an update that is no image")
-    camera.server.removeRecord(camera.name)
-    camera.server.addRecord(camera.name, camera.maker.good(2), None)
-    wait_for(lambda: camera.source.connected and camera.source.counters.stale, 60, what="the camera to be back")
-    assert listener.failures == []
+SERVER = """
+import sys
+import pvaccess as pva
+sys.path.insert(0, sys.argv[1])
+from ntndarray_fuzzing import Maker
+other = pva.PvObject({"value": [pva.USHORT], "other": pva.STRING})
+server = pva.PvaServer()
+server.addRecord(sys.argv[2], Maker(1).good(int(sys.argv[3])) if sys.argv[3] else other, None)
+server.start()
+print("served", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def served(name: str, number: str) -> Iterator[None]:
+    """Serve a frame, or with an empty number something else, from a process of its own.
+
+    In one process all servers serve the records of each other, also when they have been stopped (pvapy 5.6).
+    """
+    arguments = [sys.executable, "-c", SERVER, str(Path(__file__).parent), name, number]
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == b"served\n"
+        yield
+    finally:
+        process.stdin.close()
+        process.wait(30)
+        process.stdout.close()
+
+
+def test_a_server_that_comes_back_with_something_else_ends_nothing(request, listener, wait_for):
+    name = f"back:{abs(hash(request.node.nodeid))}"
+    source = PvaSource(name, name="cam")
+    try:
+        with served(name, "1"):
+            source.start(listener, 20.0)
+        wait_for(lambda: not source.connected, 30, what="the server to be gone")
+        with served(name, ""):
+            wait_for(lambda: listener.errors, 60, what="an update that is no image")
+        with served(name, "2"):
+            wait_for(lambda: source.connected and source.counters.stale, 60, what="the camera to be back")
+        assert listener.failures == []
+    finally:
+        source.close()

@@ -39,14 +39,14 @@ class ServedDataset(CheckedDataset):
         """Return the pixels of one frame, whatever its bytes are."""
         try:
             return super().frame(row)
-        except CodecError as error:
-            _warn_once(str(error))
+        except CodecError:
+            _warn_once(self.file.filename)
             return np.full(self.shape[1:], np.nan if self.dtype.kind in "fc" else 0, self.dtype)
 
 
 @lru_cache(1000)
-def _warn_once(trouble: str) -> None:
-    log.warning("archive: %s; it is served as 0 or NaN", trouble)
+def _warn_once(path: str) -> None:
+    log.warning("archive: %s: frames that do not decode are served as 0 or NaN; `beamstream export` names them", path)
 
 
 class h5open(tiled.adapters.hdf5.h5open):  # noqa: N801  # as tiled's
