@@ -105,7 +105,7 @@ class NotPrivate(PermissionError):
 
 
 def check_directory(directory: Path) -> None:
-    """Raise unless a directory is one for secrets: ours or root's, and not written to by everybody.
+    """Raise unless a directory is one for secrets: ours or root's, where nobody else replaces what is in it.
 
     One of somebody else will do where it is open to a group that we were put into, as an archive of a group is.
 
@@ -118,7 +118,7 @@ def check_directory(directory: Path) -> None:
     """
     found = directory.stat()
     mode = stat.S_IMODE(found.st_mode)
-    if mode & stat.S_IWOTH:
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:  # with it nobody replaces what is another's
         raise NotPrivate(f"{directory} has mode {mode:o}, everybody may replace what is in it")
     shared = mode & stat.S_IRWXG == stat.S_IRWXG and found.st_gid in set(os.getgroups()) - {os.getegid()}
     if found.st_uid not in (os.geteuid(), 0) and not shared:

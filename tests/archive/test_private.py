@@ -16,7 +16,7 @@ from impostor import become_nobody
 
 from beamstream.archive.address import find_server
 from beamstream.archive.catalog import wait_for_run
-from beamstream.archive.layout import Layout
+from beamstream.archive.layout import Layout, read_key
 from beamstream.archive.process import running_server
 from beamstream.archive.server import ArchiveServer
 from beamstream.cli.checks.archive import archive as check
@@ -172,3 +172,17 @@ def test_recordings_in_a_directory_of_their_own_keep_the_umask(tmp_path):
     finally:
         os.umask(before)
     assert modes(chosen) == {".": 0o755, "2026": 0o755, "2026/11": 0o755}
+
+
+def test_a_directory_for_everybody_in_which_nobody_replaces_what_is_anothers_keeps_secrets(tmp_path):
+    layout = Layout(tmp_path / "archive")
+    layout.prepare()
+    layout.directory.chmod(0o1777)  # what a file system in memory begins with
+    with ArchiveServer(layout.directory, feed=False) as server:
+        assert find_server(layout).url == server.url
+    layout.key.unlink()
+    layout.key.write_text("a" * 64)
+    layout.key.chmod(0o600)
+    os.chown(layout.key, 65534, 65534)
+    with pytest.raises(ArchiveError, match="belongs to user 65534"):
+        read_key(layout.key)
