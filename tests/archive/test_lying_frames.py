@@ -26,6 +26,12 @@ SHAPE, NBYTES = (64, 64), 64 * 64 * 2
 IMAGE = np.arange(64 * 64, dtype="<u2").reshape(SHAPE) // 3
 
 
+@pytest.fixture(scope="module")
+def archive(own_archive):
+    """What is registered here is none of the runs that other tests find."""
+    return own_archive
+
+
 def _bitshuffled() -> bytes:
     shuffled = imagecodecs.bitshuffle_encode(IMAGE.tobytes(), itemsize=2, blocksize=IMAGE.size)
     packed = imagecodecs.lz4_encode(shuffled, header=False)

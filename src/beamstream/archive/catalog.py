@@ -169,14 +169,15 @@ def list_runs(
         Only those whose metadata contains these words.
     """
     from tiled.client.container import Container
-    from tiled.queries import Comparison, Eq, FullText
+    from tiled.queries import Comparison, Eq, FullText, SpecsQuery
 
+    # the catalogue's own search() would look for "start.lost", and not for the specs of nodes
+    client = Container.search(client, SpecsQuery(include=["BlueskyRun"], exclude=[]))  # others may write arrays there
     if plan_name is not None:
         client = client.search(Eq("start.plan_name", plan_name))
     if since is not None:
         client = client.search(Comparison("ge", "start.time", since))
     if lossy:
-        # the catalogue's own search() would look for "start.lost"
         client = Container.search(client, Comparison("gt", "lost", 0))
     if text is not None:
         client = client.search(FullText(text))
