@@ -7,15 +7,15 @@ import json
 import os
 import re
 import secrets
-import stat
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from beamstream.errors import ArchiveError
+from beamstream.errors import ArchiveError, UntrustedFile
 from beamstream.network.rules import CONTROL, READ, SCOPES, WRITE
+from beamstream.own_files import open_own
 
 _IMPLIED = {WRITE: {READ}, CONTROL: {READ}}
 _ID = re.compile(r"[0-9a-f]{8}")
@@ -193,14 +193,12 @@ class Keys:
         ValueError
             Somebody else could have written it, or it is no file of ours.
         """
-        fd = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fd = open_own(self._path(name), others=(self._owner(),))
+        except UntrustedFile as error:
+            raise ValueError(f"{error}; revoke it") from None
         with os.fdopen(fd, "rb") as file:
-            about = os.fstat(fd)
-            if not stat.S_ISREG(about.st_mode) or about.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise ValueError(f"mode {stat.S_IMODE(about.st_mode):o}, others may have written it; revoke it")
-            if about.st_uid not in (os.geteuid(), self._owner()):
-                raise ValueError(f"it belongs to user {about.st_uid}, not to the archive's; revoke it")
-            document = json.loads(file.read(_LARGEST))
+            about, document = os.fstat(fd), json.loads(file.read(_LARGEST))
         if not _is_key(document):
             raise ValueError("it is no key of ours; revoke it")
         return document, about.st_mtime
