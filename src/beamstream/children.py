@@ -1,9 +1,12 @@
-"""How a child process of ours is started, and what is read from it: a line that it owes, its last words."""
+"""How a child process is started, what is read from it, and how it ends with its parent."""
 
 import os
 import select
+import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 from typing import IO
 
 PYTHON = (sys.executable, "-P")
@@ -46,3 +49,20 @@ def tail(log: IO[bytes], most: int) -> str:
 def last_words(log: IO[bytes], most: int) -> str:
     """Return that in one line, for an error's text."""
     return " ".join(tail(log, most).split()) or "nothing"
+
+
+def end_with_parent(end: Callable[[], object] = lambda: os.kill(os.getpid(), signal.SIGTERM)) -> None:
+    """In a child: end when standard input does, which is when the parent closes it or dies.
+
+    Parameters
+    ----------
+    end : callable
+        Called in a thread of its own; without it the process sends itself SIGTERM.
+    """
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        end()
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()

@@ -8,6 +8,7 @@ import time
 from beamstream.archive.layout import Layout, read_key
 from beamstream.errors import ArchiveError, NotOurServer
 from beamstream.locks import is_locked, open_locked
+from beamstream.network import listening
 from beamstream.network.address import KEY_VARIABLE, Address
 from beamstream.network.proof import proved_connection
 
@@ -115,34 +116,19 @@ def claim(layout: Layout, patience: float = 1.0) -> int:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket; port 0 takes a free one.
+    """Return a socket that listens, see `beamstream.network.listening.listen`.
 
     Raises
     ------
     ArchiveError
         The port is in use, or the host is none of ours.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind((host, port))
-        sock.listen(128)  # claims the port now: two that only bind may both succeed
-    except (OSError, OverflowError) as error:
-        sock.close()
-        why = error.strerror if isinstance(error, OSError) else error
+        return listening.listen(host, port)
+    except OSError as error:
         raise ArchiveError(
-            f"archive: {host}:{port} cannot be listened on: {why}; choose another port, or 0 for a free one"
+            f"archive: {host}:{port} cannot be listened on: {error.strerror}; choose another port, or 0 for a free one"
         ) from error
-    return sock
-
-
-def url_of(sock: socket.socket, tls: object = None) -> str:
-    """Return ``http://host:port`` of a bound socket, ``https`` with something to speak TLS with."""
-    host, port = str(sock.getsockname()[0]), int(sock.getsockname()[1])
-    if host in ("0.0.0.0", "::"):
-        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
-    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _by_whom(layout: Layout) -> str:

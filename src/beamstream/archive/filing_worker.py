@@ -6,11 +6,10 @@ import resource
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
-from beamstream.children import last_words, python_module
+from beamstream.children import end_with_parent, last_words, python_module
 from beamstream.logs import write_error
 
 REFUSED, AWAY = 1, 3
@@ -68,7 +67,7 @@ class FilingWorker:
 def main() -> int:
     """File one run; the process's side of `FilingWorker`."""
     first = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent(lambda: os._exit(AWAY))
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
     Path("/proc/self/oom_score_adj").write_text("1000")  # not the archive, if one has to go
     import httpx
@@ -96,12 +95,6 @@ def main() -> int:
 def _ended(status: int, error: Exception) -> int:
     write_error(f"{type(error).__name__}: {error}")
     return status
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 4096):
-        pass
-    os._exit(AWAY)
 
 
 if __name__ == "__main__":

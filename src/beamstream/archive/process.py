@@ -5,7 +5,6 @@ import http.client
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 from beamstream.archive.address import published_address
 from beamstream.archive.layout import Layout
-from beamstream.children import python_module
+from beamstream.children import end_with_parent, python_module
 from beamstream.errors import ArchiveError, ConfigurationError
 from beamstream.log_size import keep_small
 from beamstream.logs import log_as_service, write_error
@@ -55,9 +54,6 @@ def running_server(
         The server ended, or did not answer in time; quotes its last words.
     """
     layout = Layout(Path(directory))
-    layout.prepare()
-    command = python_module("beamstream.archive.process", str(layout.directory))
-    command += ["--host", host, "--port", str(port), *(["--anonymous"] if anonymous else [])]
     layout.prepare(group)
     command = python_module("beamstream.archive.process", str(layout.directory))
     command += ["--host", host, "--port", str(port), "--group", group, *(["--anonymous"] if anonymous else [])]
@@ -140,12 +136,6 @@ def _end(child: subprocess.Popen[bytes], timeout: float = 15.0) -> None:
         child.wait()
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 4096):  # until the parent closes its end, or dies
-        pass
-    os.kill(os.getpid(), 15)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve one archive in the foreground; the child's side of `running_server`."""
     parser = argparse.ArgumentParser(prog="python -m beamstream.archive.process")
@@ -162,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parser.parse_args(arguments))
     log_as_service()
     keep_small()
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    end_with_parent()
     from beamstream.archive.server import ArchiveServer
 
     try:

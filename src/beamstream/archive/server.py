@@ -10,15 +10,16 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Self
 
-from beamstream.archive.address import Address, claim, listen, url_of
+from beamstream.archive.address import claim, listen
 from beamstream.archive.layout import Layout, make_key
 from beamstream.archive.logs import quiet_logs
 from beamstream.errors import ArchiveError
 from beamstream.locks import unlock
-from beamstream.network.address import new_secret
+from beamstream.network.address import Address, new_secret
 from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import Limits, allow_many_files
+from beamstream.network.listening import url_of
 from beamstream.network.tls import Certificate, unencrypted_warning, uvicorn_options
 from beamstream.private import restrict_umask
 

@@ -7,15 +7,15 @@ import os
 import signal
 import sqlite3
 import sys
-import threading
 from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from beamstream.archive.address import listen, url_of
+from beamstream.archive.address import listen
 from beamstream.archive.layout import Layout, make_key
 from beamstream.archive.refused import attempts_of
 from beamstream.attempts import Attempts
+from beamstream.children import end_with_parent
 from beamstream.errors import BeamstreamError, IngestError
 from beamstream.ingest.app import LARGEST_SHARD, Service, make_app
 from beamstream.ingest.catalogue import Catalogue
@@ -33,6 +33,7 @@ from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.keys import Keys
 from beamstream.network.limits import allow_many_files
+from beamstream.network.listening import url_of
 from beamstream.network.rules import UPLOAD
 from beamstream.network.tls import Certificate, certificate, unencrypted_warning, uvicorn_options
 from beamstream.private import make_directories, restrict_umask
@@ -113,12 +114,6 @@ def _claim(layout: Layout) -> int:
         ) from None
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 4096):  # until the parent closes its end, or dies
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def _log_to(path: Path) -> None:
     make_directories(path.parent.parent, 0o700)
     make_directories(path.parent)
@@ -143,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     layout = Layout(options.directory)
     try:
         _log_to(layout.ingest / "ingest.log")
-        threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+        end_with_parent()
         tls = certificate(options.tls_cert, options.tls_key)
         key_file = options.key_file or layout.ingest_key
         serve(layout, options.host, options.port, key_file, options.allowed_host, tls)

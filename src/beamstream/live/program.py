@@ -20,9 +20,10 @@ from beamstream.logs import log_as_service
 from beamstream.network.hosts import own_names
 from beamstream.network.http_server import HttpServer
 from beamstream.network.limits import allow_many_files
+from beamstream.network.listening import listen
 from beamstream.network.tls import uvicorn_options
 
-_BACKLOG = 512
+_SEND_BUFFER = 1 << 18  # bytes
 _MOST_MESSAGE = 4096  # bytes; what a page has to say is short
 
 
@@ -47,27 +48,6 @@ class Lines:
         more = os.read(self._fd, 65536)
         *lines, self._rest = (self._rest + more).split(b"\n")
         return lines if more else None
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
-
-    Raises
-    ------
-    OSError
-        The port is in use, or the host is none of this machine.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**18)
-        listening.bind(address)
-        listening.listen(_BACKLOG)
-    except OSError:
-        listening.close()
-        raise
-    return listening
 
 
 async def serve(settings: Settings, listening: socket.socket, lines: Lines, early: list[bytes]) -> None:
@@ -169,6 +149,7 @@ def run_program(settings_of: Callable[[bytes], ServerSettings], serve: Callable[
     except OSError as error:
         say({"errno": error.errno, "error": error.strerror or str(error)})
         return 1
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # its connections have it too
     say({"port": listening.getsockname()[1]})
     run_loop(lambda: serve(settings, listening, lines, early))
     return 0
