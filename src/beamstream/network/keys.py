@@ -3,9 +3,7 @@
 import contextlib
 import hashlib
 import hmac
-import json
 import os
-import re
 import secrets
 import time
 from collections.abc import Collection, Mapping
@@ -13,15 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from beamstream.errors import ArchiveError, UntrustedFile
+from beamstream.errors import ArchiveError
+from beamstream.network.key_files import KeyFiles
 from beamstream.network.rules import CONTROL, READ, SCOPES, WRITE
-from beamstream.own_files import open_own
 
 _IMPLIED = {WRITE: {READ}, CONTROL: {READ}}
-_ID = re.compile(r"[0-9a-f]{8}")
 _LONGEST_NOTE = 200  # characters
-_LARGEST = 4096  # bytes of a key's file
-_USED_PERIOD = 60.0  # s; when a key was last used is known as well as that
+
+
+def digest(text: str) -> bytes:
+    """Return the hash by which a key or a session is looked up; 256 random bits need no slow one."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
 class Known(NamedTuple):
@@ -48,7 +48,7 @@ class Key:
     used : float or None
         When it was last shown to a server, to a minute; None: never.
     trouble : str
-        Why it is not accepted, besides its end; ``""``: it is.
+        Why it is not accepted although its time is not over; ``""``: it is accepted.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Key:
 
 
 class Keys:
-    """The keys of one archive directory: a file each in ``<archive>/keys``, mode 600, read whenever a key is shown.
+    """The keys of one archive directory, in its `KeyFiles`, which are read whenever a key is shown.
 
     So all servers of the archive, and commands while none runs, see at once what was created, revoked or has expired.
 
@@ -81,9 +81,8 @@ class Keys:
     def __init__(
         self, archive: str | os.PathLike[str] | None, main: Mapping[str, Collection[str]] | None = None
     ) -> None:
-        self._archive = Path(archive) if archive is not None else None
-        self._directory = self._archive / "keys" if self._archive is not None else None
-        self._main = [(_digest(text), frozenset(scopes)) for text, scopes in (main or {}).items() if text]
+        self._files = KeyFiles(Path(archive)) if archive is not None else None
+        self._main = [(digest(text), frozenset(scopes)) for text, scopes in (main or {}).items() if text]
 
     def check(self, text: str) -> frozenset[str] | None:
         """Return the scopes of a key; None if it is unknown, expired or revoked."""
@@ -91,15 +90,16 @@ class Keys:
         return None if known is None else known.scopes
 
     def identify(self, text: str) -> Known | None:
-        """Return which key a text is, and note that it was used; takes a time that says nothing about the secret."""
-        digest = _digest(text)
-        found = [Known(f"main{i}", scopes) for i, (main, scopes) in enumerate(self._main) if _same(main, digest)]
+        """Return which key a text is, and note that it was used; how long that takes does not depend on the secret."""
+        shown = digest(text)
+        found = [Known(f"main{i}", may) for i, (main, may) in enumerate(self._main) if hmac.compare_digest(main, shown)]
         if found:
             return found[0]
         document = self._read(text[:8])
-        if document is None or not _same(bytes.fromhex(document["hash"]), digest):
+        if document is None or not hmac.compare_digest(bytes.fromhex(document["hash"]), shown):
             return None
-        self._note_use(text[:8])
+        if self._files is not None:
+            self._files.note_use(text[:8])
         return _living(text[:8], document)
 
     def living(self, name: str) -> Known | None:
@@ -110,7 +110,7 @@ class Keys:
         return None if document is None else _living(name, document)
 
     def create(self, scopes: Collection[str], expires: float | None = None, note: str = "") -> str:
-        """Make a key and return it: nobody can read it again.
+        """Make a key and return it, this once: it cannot be read from the disk.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class Keys:
         Raises
         ------
         ArchiveError
-            A scope is none, the note is long or no single line, or the key cannot be kept.
+            There is no such scope, the note is long or not one line, or the key cannot be kept.
         """
         if unknown := set(scopes) - set(SCOPES):
             raise ArchiveError(f"keys: scope {min(unknown)!r} asked for; there are {', '.join(SCOPES)}")
@@ -132,19 +132,20 @@ class Keys:
             raise ArchiveError(f"keys: no scope given, the key could do nothing; there are {', '.join(SCOPES)}")
         if len(note) > _LONGEST_NOTE or not all(map(str.isprintable, note)):
             raise ArchiveError(f"keys: a note of {len(note)} characters given; use one line of at most {_LONGEST_NOTE}")
+        if self._files is None:
+            raise ArchiveError("keys: a key to be kept, but there is no archive; name its directory")
         about = {"scopes": sorted(scopes, key=SCOPES.index), "note": note, "created": time.time(), "expires": expires}
         while True:
             text = secrets.token_hex(32)
             with contextlib.suppress(FileExistsError):  # another key begins with the same eight letters
-                self._write(text[:8], {"hash": _digest(text).hex(), **about})
+                self._files.write(text[:8], {"hash": digest(text).hex(), **about})
                 return text
 
     def list(self) -> list[Key]:
         """Return all keys that are not revoked, the oldest first."""
-        if self._directory is None or not self._directory.is_dir():
+        if self._files is None:
             return []
-        names = [path.stem for path in self._directory.glob("*.json") if _ID.fullmatch(path.stem)]
-        return sorted(map(self._listed, names), key=lambda key: key.created)
+        return sorted((_listed(self._files, name) for name in self._files.names()), key=lambda key: key.created)
 
     def revoke(self, name: str) -> None:
         """Make a key useless, at once and for all servers.
@@ -154,130 +155,34 @@ class Keys:
         ArchiveError
             There is none of that id, or its file cannot be removed.
         """
-        missing = ArchiveError(f"keys: key {name!r} to be revoked, there is none; see `beamstream key list`")
-        if self._directory is None or not _ID.fullmatch(name):
-            raise missing
         try:
-            self._path(name).unlink()
-            _sync(self._directory)
+            if self._files is None:
+                raise FileNotFoundError
+            self._files.remove(name)
         except FileNotFoundError:
-            raise missing from None
-        except OSError as error:
-            raise ArchiveError(f"keys: {self._path(name)} cannot be removed: {error.strerror}; remove it") from error
-
-    def _path(self, name: str) -> Path:
-        assert self._directory is not None
-        return self._directory / f"{name}.json"
-
-    def _listed(self, name: str) -> Key:
-        try:
-            document, used = self._load(name)
-        except (OSError, ValueError) as error:
-            return Key(name, trouble=f"{self._path(name)}: {error}")
-        about = {key: document[key] for key in ("note", "created", "expires")}
-        return Key(name, tuple(document["scopes"]), used=used or None, **about)
+            raise ArchiveError(f"keys: key {name!r} to be revoked, there is none; see `beamstream key list`") from None
 
     def _read(self, name: str) -> dict[str, Any] | None:
-        if self._directory is None or not _ID.fullmatch(name):
+        if self._files is None:
             return None
         try:
-            return self._load(name)[0]
+            return self._files.load(name)[0]
         except (OSError, ValueError):  # `list` has the reason
             return None
 
-    def _load(self, name: str) -> tuple[dict[str, Any], float]:
-        """Return what a key's file holds, and when the key was last used (0.0: never).
 
-        Raises
-        ------
-        ValueError
-            Somebody else could have written it, or it is no file of ours.
-        """
-        try:
-            fd = open_own(self._path(name), others=(self._owner(),))
-        except UntrustedFile as error:
-            raise ValueError(f"{error}; revoke it") from None
-        with os.fdopen(fd, "rb") as file:
-            about, document = os.fstat(fd), json.loads(file.read(_LARGEST))
-        if not _is_key(document):
-            raise ValueError("it is no key of ours; revoke it")
-        return document, about.st_mtime
-
-    def _owner(self) -> int:
-        """Return who owns the archive."""
-        assert self._archive is not None
-        return self._archive.stat().st_uid
-
-    def _write(self, name: str, document: dict[str, Any]) -> None:
-        """Keep a key: whole, durable, readable for the archive's owner alone.
-
-        Raises
-        ------
-        FileExistsError
-            There is a key of that id.
-        ArchiveError
-            It cannot be kept.
-        """
-        if self._directory is None:
-            raise ArchiveError("keys: a key to be kept, but there is no archive; name its directory")
-        hidden = self._directory / f".{name}.new"
-        try:
-            if not self._directory.is_dir():
-                self._directory.mkdir(mode=0o700, parents=True)
-        except OSError as error:
-            raise ArchiveError(f"keys: {self._directory} cannot be made: {error.strerror}; make room for it") from error
-        try:
-            with os.fdopen(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                json.dump(document, file)
-                file.flush()
-                os.utime(hidden, (0, 0))  # its time says when the key was used: never
-                os.fsync(file.fileno())
-            if os.geteuid() == 0:  # made by the administrator, read by the user whose archive it is
-                for path in (self._directory, hidden):
-                    os.chown(path, self._owner(), -1)
-            os.link(hidden, self._path(name))
-            hidden.unlink()
-            _sync(self._directory)
-        except FileExistsError:
-            hidden.unlink(missing_ok=True)
-            raise
-        except OSError as error:
-            hidden.unlink(missing_ok=True)
-            raise ArchiveError(f"keys: a key cannot be kept in {self._directory}: {error.strerror}") from error
-
-    def _note_use(self, name: str) -> None:
-        with contextlib.suppress(OSError):  # read only, or somebody else's: the key is good all the same
-            if time.time() - self._path(name).stat().st_mtime > _USED_PERIOD:
-                os.utime(self._path(name))
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()  # 256 random bits need no slow hash
-
-
-def _same(first: bytes, second: bytes) -> bool:
-    return hmac.compare_digest(first, second)
+def _listed(files: KeyFiles, name: str) -> Key:
+    try:
+        document, used = files.load(name)
+    except (OSError, ValueError) as error:
+        return Key(name, trouble=f"{files.path(name)}: {error}")
+    about = {key: document[key] for key in ("note", "created", "expires")}
+    return Key(name, tuple(document["scopes"]), used=used or None, **about)
 
 
 def _living(name: str, document: Mapping[str, Any]) -> Known | None:
-    """Return what a key's file says; None if its time is over."""
+    """Return the key of a file; None if its time is over."""
     if document["expires"] is not None and document["expires"] <= time.time():
         return None
     scopes = frozenset(document["scopes"])
     return Known(name, scopes.union(*(_IMPLIED.get(scope, set()) for scope in scopes)))
-
-
-def _is_key(document: Any) -> bool:
-    match document:
-        case {"hash": str(digest), "scopes": [*scopes], "note": str(), "created": int() | float(), "expires": end}:
-            whole = re.fullmatch(r"[0-9a-f]{64}", digest) and set(scopes) <= set(SCOPES)
-            return bool(whole) and (end is None or isinstance(end, int | float))
-    return False
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

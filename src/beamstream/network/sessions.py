@@ -1,13 +1,12 @@
 """Sessions of browsers: a cookie that says nothing about the key that it was given for, and may less."""
 
-import hashlib
 import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from beamstream.network.keys import Keys, Known
+from beamstream.network.keys import Keys, Known, digest
 
 LIFETIME = 8 * 3600.0
 """Longest life of a session, s: a shift."""
@@ -63,7 +62,7 @@ class Sessions:
             living = {name: other for name, other in self._sessions.items() if other.ends > now}
             while len(living) >= _MOST:
                 living.pop(next(iter(living)))
-            self._sessions = living | {_digest(token): session}
+            self._sessions = living | {digest(token): session}
         return f"{self.name}={token}; Path=/; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
 
     def check(self, cookies: str, peer: str = "") -> frozenset[str] | None:
@@ -77,14 +76,10 @@ class Sessions:
         """
         for cookie in cookies.split(";"):
             name, _, token = cookie.strip().partition("=")
-            session = self._sessions.get(_digest(token)) if name == self.name else None
+            session = self._sessions.get(digest(token)) if name == self.name else None
             if session is None or session.ends <= self._clock() or (peer and session.peer not in ("", peer)):
                 continue
             key = self._keys.living(session.key)
             if key is not None:
                 return session.scopes & key.scopes
         return None
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
