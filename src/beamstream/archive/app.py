@@ -83,7 +83,8 @@ def make_app(
     formats = copy.deepcopy(default_serialization_registry)
     formats.register("BlueskyRun", "application/json-seq", _documents)
     tiled_key, keys = new_tiled_key(), Keys(layout.directory, {key: SCOPES})
-    browsers = Browsers(keys, Sessions(keys, cookie_name(layout)))
+    sessions = Sessions(keys, cookie_name(layout))
+    browsers = Browsers(keys, sessions)
     app = build_app(
         tree,
         # said in full: what is None here, tiled takes from its own environment variables
@@ -108,7 +109,7 @@ def make_app(
         name="archive",
         hosts=hosts,
         anonymous_read=anonymous,
-        sessions=browsers.scopes,
+        sessions=sessions.scopes,
         query="api_key",
         key_at="it is in the file api_key of the archive directory",
     )

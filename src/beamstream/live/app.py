@@ -155,11 +155,11 @@ def gated(app: App, access: Access, hosts: Iterable[str]) -> Gate:
     return Gate(
         app,
         RULES,
-        access,
+        access.keys,
         name="live page",
         hosts=hosts,
         anonymous_read=access.open,
-        sessions=access.scopes,
+        sessions=access.sessions.scopes,
         schemes=("bearer", "apikey"),
         query="key",
         key_at="open / and give it",

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from beamstream.live.hub_settings import HubSettings
 from beamstream.network.keys import Keys, Known
-from beamstream.network.peers import peer_of
 from beamstream.network.rules import CONTROL, READ
 from beamstream.network.sessions import Sessions
 from beamstream.network.tickets import Tickets
@@ -17,7 +16,7 @@ _TICKET = Known("main0", _BOTH)  # is given out by who has the key of the settin
 
 
 class HubAccess:
-    """Know the key of the page, those of its archive, the sessions that browsers get for one of them, and tickets.
+    """Check the key of the page, those of its archive, the sessions that browsers get for one of them, and tickets.
 
     Reading is open on loopback; beyond, it takes a key that may read. Control always takes one that may control.
 
@@ -26,37 +25,34 @@ class HubAccess:
     settings : HubSettings
     port : int
         Where the server listens: two of them on one machine have different cookies.
+
+    Attributes
+    ----------
+    keys : Keys
+    sessions : Sessions
     """
 
     def __init__(self, settings: HubSettings, port: int) -> None:
-        self._secure = settings.tls is not None
-        self._keys = Keys(settings.archive or None, {settings.key: _BOTH})
-        self._sessions = Sessions(self._keys, f"beamstream-page-{port}")
+        self.keys = Keys(settings.archive or None, {settings.key: _BOTH})
+        self.sessions = Sessions(self.keys, f"beamstream-page-{port}")
         self._tickets = Tickets(settings.key, port)
-
-    def check(self, text: str) -> frozenset[str] | None:
-        """Return what a key may; None if it is none."""
-        return self._keys.check(text)
-
-    def scopes(self, cookies: str, scope: "Scope") -> frozenset[str] | None:
-        """Return what the session in a ``Cookie`` header may at this moment; None if there is none."""
-        return self._sessions.check(cookies, peer_of(scope))
 
     def may_control(self, scope: "Scope") -> bool:
         """Return whether a request was made by somebody whose key or session may control, at this moment."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         scheme, _, given = headers.get(b"authorization", "").partition(" ")
-        shown = self.check(given.strip()) if scheme else self.scopes(headers.get(b"cookie", ""), scope)
-        return CONTROL in (shown or ())
+        cookies = headers.get(b"cookie", "")
+        scopes = self.keys.check(given.strip()) if scheme else self.sessions.scopes(cookies, scope)
+        return CONTROL in (scopes or ())
 
     def identify(self, given: str) -> Known | None:
-        """Return which key a text is; None if it is none that this page has a use for."""
-        known = self._keys.identify(given)
+        """Return which key a text is; None if it is unknown, or may not read."""
+        known = self.keys.identify(given)
         return known if known is not None and READ in known.scopes else None
 
     def session(self, key: Known, scope: "Scope") -> str:
         """Return the ``Set-Cookie`` of a session that may what a key may."""
-        return self._sessions.open(key, _BOTH, secure=self._secure, peer=peer_of(scope))
+        return self.sessions.begin(key, _BOTH, scope)
 
     def take_ticket(self, ticket: str, scope: "Scope") -> str | None:
         """Return the ``Set-Cookie`` of a session with control, if a ticket is good; it is useless afterwards."""

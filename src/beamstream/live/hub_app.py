@@ -190,11 +190,11 @@ def gated(app: HubApp, access: HubAccess, settings: HubSettings, address: Addres
     return Gate(
         proof.Prover(app, address) if address is not None else app,
         RULES,
-        access,
+        access.keys,
         name="live page",
         hosts=own_names(settings.host, settings.allowed_hosts),
         anonymous_read=settings.on_loopback,
-        sessions=access.scopes,
+        sessions=access.sessions.scopes,
         schemes=("bearer", "apikey"),
         key_at="open / and give it",
         field="error",

@@ -1,12 +1,16 @@
-"""Sessions of browsers: a cookie that says nothing about the key that it was given for, and may less."""
+"""Sessions of browsers: a random cookie in place of the key that it was given for, which may no more than that key."""
 
 import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from beamstream.network.keys import Keys, Known, digest
+from beamstream.network.peers import peer_of
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
 
 LIFETIME = 8 * 3600.0
 """Longest life of a session, s: a shift."""
@@ -29,7 +33,7 @@ class Sessions:
     Parameters
     ----------
     keys : Keys
-        A session may never more than its key may at that moment.
+        A session may no more than its key may at that moment.
     name : str
         Of the cookie; letters, digits and ``-``.
     clock : callable
@@ -65,14 +69,22 @@ class Sessions:
             self._sessions = living | {digest(token): session}
         return f"{self.name}={token}; Path=/; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
 
+    def begin(self, key: Known, scopes: Collection[str], scope: "Scope") -> str:
+        """Begin a session for the browser that sent a request, see `open`."""
+        return self.open(key, scopes, secure=scope.get("scheme") == "https", peer=peer_of(scope))
+
+    def scopes(self, cookies: str, scope: "Scope") -> frozenset[str] | None:
+        """Return what a browser may, by the ``Cookie`` header and the scope of its request; see `check`."""
+        return self.check(cookies, peer_of(scope)) if self.name in cookies else None
+
     def check(self, cookies: str, peer: str = "") -> frozenset[str] | None:
-        """Return what the session in a ``Cookie`` header may; None if there is none that lives.
+        """Return what the session in a ``Cookie`` header may at this moment; None if there is none, or it has ended.
 
         Parameters
         ----------
         cookies : str
         peer : str
-            Who sends it; ``""``: whoever does.
+            Who sent it; ``""`` is not compared.
         """
         for cookie in cookies.split(";"):
             name, _, token = cookie.strip().partition("=")

@@ -141,7 +141,7 @@ def test_tickets_are_for_one_key_and_a_minute(monkeypatch):
 
 
 def test_control_is_for_who_unlocked_the_page(monkeypatch):
-    monkeypatch.setattr("beamstream.live.hub_access.peer_of", lambda scope: scope["peer"])
+    monkeypatch.setattr("beamstream.network.sessions.peer_of", lambda scope: scope["peer"])
     access = HubAccess(HubSettings(key=KEY), 1)
     cookie = access.take_ticket(new_ticket(KEY, 1), {"peer": "user 1000"}).partition(";")[0]
     headers = [(b"cookie", cookie.encode())]
@@ -152,9 +152,9 @@ def test_control_is_for_who_unlocked_the_page(monkeypatch):
 
 def test_without_a_key_nobody_has_control():
     access = HubAccess(HubSettings(), 1)
-    assert access.check("") is None
+    assert access.keys.check("") is None
     assert access.identify("") is None
-    assert access.scopes("beamstream-page-1=", {}) is None
+    assert access.sessions.scopes("beamstream-page-1=", {}) is None
     assert not access.may_control({"headers": [(b"authorization", b"Bearer ")]})
     assert not access.take_ticket(new_ticket(""), {})
 
