@@ -125,8 +125,8 @@ def check_directory(directory: Path) -> None:
         raise NotPrivate(f"{directory} belongs to user {found.st_uid}, who may replace what is in it")
 
 
-def read_private(path: Path, *, group: bool = False) -> bytes:
-    """Return what a file holds that nobody else can read.
+def read_private(path: Path, *, group: bool = False) -> str:
+    """Return the text of a file that no other user can read, without white space around it.
 
     Parameters
     ----------
@@ -151,6 +151,6 @@ def read_private(path: Path, *, group: bool = False) -> bytes:
             raise NotPrivate(f"{path} belongs to user {found.st_uid}, who may have made it")
         if mode & (stat.S_IRWXO | (0 if group else stat.S_IRWXG)):
             raise NotPrivate(f"{path} has mode {mode:o}, others may have read it")
-        return os.read(fd, _MOST)
+        return os.read(fd, _MOST).decode(errors="replace").strip()
     finally:
         os.close(fd)

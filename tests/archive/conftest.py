@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,14 @@ def own_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     """A running archive into which anything is written."""
     with running_archive(tmp_path_factory.mktemp("written")) as archive:
         yield archive
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that other users may read, which `tmp_path` is not."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ import os
 import signal
 import socket
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +32,6 @@ def layout(tmp_path: Path) -> Layout:
     layout = Layout(tmp_path / "archive")
     layout.prepare()
     return layout
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that other users can look into, as `tmp_path` is none."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)
 
 
 def open_as_before(layout: Layout) -> None:

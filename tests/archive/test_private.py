@@ -4,8 +4,7 @@ import grp
 import os
 import stat
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,14 +26,6 @@ from beamstream.private import make_directories
 from beamstream.watching.presence import PresenceFile
 
 KEYS = ("api_key", "ingest_key", "live_key")
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that other users can look into, as `tmp_path` is none."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)
 
 
 def modes(directory: Path) -> dict[str, int]:

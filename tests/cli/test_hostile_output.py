@@ -1,17 +1,10 @@
 """What a document, a file or a server says cannot steer the terminal of whoever reads it, whatever the command."""
 
 import contextlib
-import fcntl
 import json
-import os
-import pty
-import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from cli_commands import COMMAND, environment, started
+from cli_commands import environment, started
+from pseudo_terminal import Shown, in_a_terminal
 
 from beamstream.callbacks.journal import Journal
 from beamstream.cli.app import app
@@ -41,68 +35,6 @@ FILE = f"film{STEERING}.mkv"
 PIPELINE = f"pipe{STEERING}.json"
 CONFIGURATION = f"conf{STEERING}.toml"
 H = f"x{STEERING}"
-
-_OURS = re.compile(rb"\x1b\[(?:\d+(?:;\d+)*m|\?25[lh]|\?2004[lh]|\?1[lh]|\?7[lh]|\?12l|[0-9]*[ABCDGJK]|6n)|\x1b[>=]")
-_TITLE = re.compile(rb"\x1b\]0;IPython: [\w/.-]*\x07|\x1b\[2[23];0t")  # IPython's: where it was started
-_UNUSED = (b"\x1b[5;7m", b"\x1b[5m", b"\x9b")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What came out of a terminal."""
-
-    raw: bytes
-    status: int
-
-    def is_plain(self, *, repeats: bool = True) -> None:
-        """Check that nothing but rich's own codes is in it, and that what was hostile was shown, written out."""
-        assert not any(code in self.raw for code in _UNUSED[:2]), self.raw
-        text = _OURS.sub(b"", _TITLE.sub(b"", self.raw)).decode()  # strict: C1 alone is no UTF-8
-        wrong = {c for c in text if not (c.isprintable() or c in "\r\n\t")}
-        assert not wrong, (wrong, text)
-        assert not any(line.strip().startswith("beamstream: forged") for line in re.split("[\r\n]", text)), text
-        assert "Traceback" not in text, text
-        if repeats:
-            assert re.search(r"\\(x1b|u001b)\]52", re.sub(r"[\s│]", "", text)), text
-
-
-def in_a_terminal(tmp: Path, *arguments: object, keys: bytes = b"", timeout: float = 90.0, **env: str) -> Shown:
-    """Run a command in a terminal of its own, and return every byte that it wrote there."""
-    ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 2000, 0, 0))
-    more = {"TERM": "xterm-256color", "BEAMSTREAM_DEBUG": "", **env}
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        cwd=tmp,
-        env=environment(tmp, more),
-        stdin=its,
-        stdout=its,
-        stderr=its,
-        start_new_session=True,
-    )
-    os.close(its)
-    raw, deadline = b"", time.monotonic() + timeout
-    try:
-        if keys:
-            os.write(ours, keys)
-        while time.monotonic() < deadline:
-            if not select.select([ours], [], [], 1.0)[0]:
-                continue
-            try:
-                piece = os.read(ours, 65536)
-            except OSError:  # nobody has it open any more
-                break
-            if not piece:
-                break
-            raw += piece
-        else:
-            pytest.fail(f"{arguments}: not at an end after {timeout} s: {raw!r}")
-        return Shown(raw, process.wait(10))
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        os.close(ours)
 
 
 @dataclass
@@ -252,16 +184,14 @@ def test_a_command_shows_what_is_hostile_as_plain_text(place, command, number):
 
 def test_a_run_is_shown_whole_with_its_hostile_names(place):
     shown = in_a_terminal(place.directory, "runs", "show", place.uid)
-    text = re.sub(r"[\s│]", "", _OURS.sub(b"", shown.raw).decode())
     assert shown.status == 0
-    assert "[/x][bold]" in text
-    assert r"cam\x1b]52" in text
-    assert r"k\x1b]52;c;aGk=\x07" in text
+    for text in ("[/x][bold]", r"cam\x1b]52", r"k\x1b]52;c;aGk=\x07"):
+        assert text in shown.dense
 
 
 def test_what_a_run_is_called_cannot_break_out_of_the_lines_to_copy(place):
     shown = in_a_terminal(place.directory, "runs", "show", place.uid, "--json")
-    lines = json.loads(_OURS.sub(b"", shown.raw))["curl"]
+    lines = json.loads(shown.text)["curl"]
     marker = place.directory / "owned"
     for line in lines.values():
         subprocess.run(
@@ -271,32 +201,26 @@ def test_what_a_run_is_called_cannot_break_out_of_the_lines_to_copy(place):
     assert not marker.exists()
 
 
-def test_a_session_begins_and_ends_with_plain_text(place, tmp_path):
-    profile = tmp_path / "profile"
-    (profile / "startup").mkdir(parents=True)
-    configuration = tmp_path / CONFIGURATION
-    configuration.write_text("[archive]\nnonsense = 1\n")
-    (profile / "startup" / "00-base.py").write_text(
+def in_a_session(tmp: Path, configuration: str, more: str = "", *arguments: str) -> Shown:
+    """Run a session whose profile starts the instrument, and does more."""
+    startup, file = tmp / "profile" / "startup", tmp / CONFIGURATION
+    startup.mkdir(parents=True)
+    file.write_text(configuration)
+    (startup / "00-base.py").write_text(
         "from pathlib import Path\nfrom beamstream.instrument.startup import start\n"
-        "instrument = start(Path(__file__).resolve().parents[1])\n"
+        f"instrument = start(Path(__file__).resolve().parents[1])\n{more}"
     )
-    shown = in_a_terminal(tmp_path, "session", "--profile", profile, BEAMSTREAM_CONFIG=str(configuration))
-    shown.is_plain()
+    return in_a_terminal(tmp, "session", "--profile", tmp / "profile", *arguments, BEAMSTREAM_CONFIG=str(file))
+
+
+def test_a_session_begins_and_ends_with_plain_text(tmp_path):
+    in_a_session(tmp_path, "[archive]\nnonsense = 1\n").is_plain()
 
 
 def test_a_banner_is_plain_text(tmp_path):
-    profile = tmp_path / "profile"
-    (profile / "startup").mkdir(parents=True)
-    configuration = tmp_path / CONFIGURATION
-    configuration.write_text("[archive]\ndirectory = 'archive'\nstart = 'no'\n[live]\nenabled = false\n")
-    (profile / "startup" / "00-base.py").write_text(
-        "import logging\nfrom pathlib import Path\nfrom beamstream.instrument.startup import start\n"
-        "instrument = start(Path(__file__).resolve().parents[1])\ninstrument.ready()\n"
-        f"logging.getLogger('beamstream').warning('%s', {H!r})\n"
-    )
-    shown = in_a_terminal(
-        tmp_path, "session", "--profile", profile, "--", "--no-banner", "-c", "1", BEAMSTREAM_CONFIG=str(configuration)
-    )
+    configuration = "[archive]\ndirectory = 'archive'\nstart = 'no'\n[live]\nenabled = false\n"
+    more = f"import logging\ninstrument.ready()\nlogging.getLogger('beamstream').warning('%s', {H!r})\n"
+    shown = in_a_session(tmp_path, configuration, more, "--", "--no-banner", "-c", "1")
     shown.is_plain()
     assert b"ready in" in shown.raw
     assert shown.raw.count(rb"\x1b]52") >= 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fuzzing import damaged, failing_with
 
 from beamstream.errors import PipelineError
 from beamstream.pipeline import Pipeline, known
@@ -27,40 +28,20 @@ FUNCTIONS: dict[str, Any] = {
     "pipeline": [{"name": "a", "module": "gaussian", "params": {"sigma": 1.5}, "enabled": True}],
 }
 TEXTS = (
-    "",
-    "median",
-    "no_such",
-    "../x",
-    "/etc/passwd",
-    "a\0b",
-    "\x1b]0;x\x07",
-    "[/x]",
-    "x" * 5000,
-    "é",
-    "a.b.c",
-    "..",
-    ".",
-    "\ud800",
-)
+    "", "median", "no_such", "../x", "/etc/passwd", "a\0b", "\x1b]0;x\x07", "[/x]", "x" * 5000, "é", "a.b.c", "..",
+    ".", "\ud800",
+)  # fmt: skip
 NUMBERS = (0, -1, 1, 3, 2**31, 2**63, 10**400, 1.5, 1e308, -0.0, float("nan"), float("inf"), True, False, None)
 KEYS = (
-    "name",
-    "module",
-    "class",
-    "kwargs",
-    "params",
-    "enabled",
-    "processors",
-    "pipeline",
-    "hot_reload",
-    "processors_dir",
-    "_x",
-)
+    "name", "module", "class", "kwargs", "params", "enabled", "processors", "pipeline", "hot_reload",
+    "processors_dir", "_x",
+)  # fmt: skip
 RAW = (
     "", "[", "{", "null", "nul", '"', "[" * 2000, '{"a":' * 500, "[" * 700 + "]" * 700, "9" * 5000, "// x", "{'a': 1}",
     "[1,]", "\ufeff{}", '{"processors": ' + "[" * 450 + "]" * 450 + "}", '{"processors": [], "processors": []}', "NaN",
     '{"pipeline": [NaN, -Infinity]}',
 )  # fmt: skip
+PIECES = (*map(str.encode, RAW), *map(str.encode, '\0\t\n\x1b",[]{}\u2028é'), b"\xff")
 
 
 def _value(rng: random.Random, depth: int = 0) -> Any:
@@ -87,20 +68,6 @@ def _entry(rng: random.Random, options: dict[str, list[str]]) -> Any:
     return entry
 
 
-def _mutated(rng: random.Random) -> str:
-    text = list(json.dumps(rng.choice((GOOD, FUNCTIONS)), indent=1))
-    for _ in range(rng.randint(1, 5)):
-        at = rng.randrange(len(text) + 1)
-        match rng.randrange(3):
-            case 0:
-                text[at:at] = rng.choice(RAW)
-            case 1:
-                del text[at : at + rng.randint(1, 20)]
-            case _:
-                text[at : at + 1] = [chr(rng.choice((0, 9, 10, 27, 34, 44, 91, 93, 123, 125, 0x2028, 0xE9)))]
-    return "".join(text)
-
-
 def cases(number: int) -> Iterator[bytes]:
     """Yield the same cases each time."""
     rng = random.Random(13)
@@ -110,7 +77,7 @@ def cases(number: int) -> Iterator[bytes]:
         if index < len(RAW):
             yield RAW[index].encode()
         elif index % 2:
-            yield _mutated(rng).encode() + (b"\xff" if rng.random() < 0.02 else b"")
+            yield damaged(rng, json.dumps(rng.choice((GOOD, FUNCTIONS)), indent=1).encode(), PIECES)
         else:
             schema = rng.choice(("processors", "pipeline"))
             entries = [_entry(rng, options) for _ in range(rng.randint(0, 3))]
@@ -122,11 +89,9 @@ def cases(number: int) -> Iterator[bytes]:
 def test_ten_thousand_damaged_pipelines_are_read_or_complained_of(tmp_path, little_memory):
     file, seen = tmp_path / "pipeline.json", {True: 0, False: 0}
     for data in cases(10_000):
-        try:
+        with failing_with(data):
             document = parsed(file, data)
             entries_of(document)
-        except Exception as error:
-            pytest.fail(f"{type(error).__name__}: {error} from {data[:2000]!r}")
         seen[bool(document.complaints)] += 1
         assert all(one.message and len(one.at(Path("f"))) < 2000 for one in document.complaints)
     assert seen[True] > 5000
@@ -138,10 +103,8 @@ def test_processors_are_made_of_what_is_asked_for_or_complained_of(tmp_path, mon
     file, built = tmp_path / "pipeline.json", 0
     for data in cases(600):
         file.write_bytes(data)
-        try:
+        with failing_with(data):
             built += len(check(file).built)
-        except Exception as error:
-            pytest.fail(f"{type(error).__name__}: {error} from {data[:2000]!r}")
     assert built > 10
 
 

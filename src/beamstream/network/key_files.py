@@ -1,4 +1,4 @@
-"""Files of keys, one a key: mode 600, with a hash of the key and what it may; valid if nobody else can have written it."""
+"""Files of keys, one a key: mode 600, with a hash of it and what it may; valid if nobody else can have written them."""
 
 import contextlib
 import json
