@@ -93,9 +93,9 @@ def test_colours_of_ours_stay():
 
 def test_an_error_is_one_line_and_a_report_has_its_rows_of_which_only_the_first_is_at_the_margin():
     terminal = Terminal(file=io.StringIO(), width=400)
-    terminal.complain(BeamstreamError("cam: \x1b]0;x\x07\nbeamstream: done"))
-    terminal.complain(ConfigurationError(Report.of(["a:1: \nb", "a:2: c"])))
-    terminal.complain("d\ne")
+    terminal.print_error(BeamstreamError("cam: \x1b]0;x\x07\nbeamstream: done"))
+    terminal.print_error(ConfigurationError(Report.of(["a:1: \nb", "a:2: c"])))
+    terminal.print_error("d\ne")
     assert isinstance(terminal.file, io.StringIO)
     assert terminal.file.getvalue() == (
         "beamstream: cam: \\x1b]0;x\\x07\\nbeamstream: done\nbeamstream: a:1: \\nb\n  a:2: c\nbeamstream: d\\ne\n"

@@ -1,4 +1,4 @@
-"""How often a process ended while it had an item of a durable queue in hand: what ends its worker is put aside."""
+"""How often a process ended while it worked at an item of a durable queue: such an item is refused."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ _WORKING, _ENDED = ".working", ".ended"
 
 
 class Attempts:
-    """Marks of what is worked at, one file an item, and counts of the marks that nobody took away again.
+    """Mark the items that are worked at, one file an item, and count the marks that were not removed.
 
     A mark is made before the work begins and removed after it, whether it went well or not: a mark that is left is that
     of a process which ended. One that is older than the last start of the machine counts nothing. One process at a
@@ -32,7 +32,7 @@ class Attempts:
             mark.unlink()
 
     def begin(self, name: str) -> None:
-        """Make the mark of an item; `name` may be that of a file.
+        """Make the mark of an item; `name` has to be good as the name of a file.
 
         Raises
         ------
@@ -55,7 +55,7 @@ class Attempts:
             self.finish(name)
 
     def add(self, name: str) -> None:
-        """Count one more process that ended with the item in hand."""
+        """Count one more process that ended at an item."""
         path = self._count(name)
         new = path.with_suffix(".new")
         new.write_text(str(_number(path) + 1))
@@ -63,7 +63,7 @@ class Attempts:
         self._ended.add(name)
 
     def ended(self, name: str) -> int:
-        """Return how many processes ended with the item in hand."""
+        """Return how many processes ended at an item."""
         return _number(self._count(name)) if name in self._ended else 0
 
     def forget(self, name: str) -> None:

@@ -206,7 +206,7 @@ def _blosc(payload: Bytes, expected: Expected) -> None:
 
 
 def _walk_places(payload: Bytes, header: int, number: int) -> None:
-    """See that the blocks of a Blosc chunk begin inside of it, behind the table of their places."""
+    """Check that the blocks of a Blosc chunk begin inside of it, behind the table of their offsets."""
     first, last = header + 4 * number, payload.size - 4
     if first > last:
         raise ValueError(f"{number} blocks, whose places would end at {first}")

@@ -13,7 +13,7 @@ import struct
 from pathlib import Path
 
 from beamstream.forks import close_unshared, open_unshared
-from beamstream.private import secret_mode, settle
+from beamstream.private import secret_mode, set_mode
 
 _CREATE = os.O_RDWR | os.O_CREAT
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -66,7 +66,7 @@ def open_locked(
     fd = open_unshared(path, flags, 0o600)
     try:
         if flags & os.O_CREAT:
-            settle(fd, secret_mode(Path(path).parent) if mode is None else mode)
+            set_mode(fd, secret_mode(Path(path).parent) if mode is None else mode)
         lock(fd, shared=shared)
     except BaseException:
         close_unshared(fd)

@@ -1,4 +1,4 @@
-"""A bound for the file that a process logs into, whoever writes there: we, a library, a child, the interpreter."""
+"""A bound for the file that a process logs into, whatever writes there: we, a library, a child, the interpreter."""
 
 import contextlib
 import fcntl
@@ -11,13 +11,13 @@ from pathlib import Path
 LARGEST = 5_000_000
 """Bytes of a log."""
 
-_LOOK = 0.5  # s
+_PERIOD = 0.5  # s
 
 
 def keep_small(descriptor: int = 2, largest: int = LARGEST) -> None:
-    """Keep a file that this process writes to below a size, if the descriptor is one; its newest half stays.
+    """Keep the file behind a descriptor below a size, if it is a regular file; the newest half of it stays.
 
-    It is looked at twice a second, so it also holds for what libraries and children write there.
+    The size is checked twice a second, so the bound also holds for what libraries and children write there.
     """
     with contextlib.suppress(OSError):
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -45,6 +45,6 @@ def _append_only(descriptor: int) -> None:
 
 def _watch(descriptor: int, largest: int) -> None:
     while True:
-        time.sleep(_LOOK)
+        time.sleep(_PERIOD)
         with contextlib.suppress(OSError):  # a full disk; the next time may do better
             cut_in_half(descriptor, largest)

@@ -1,7 +1,7 @@
-"""What goes into a log: one line a record, no key, and nothing that steers a terminal.
+"""Records of a log: one line each, without keys and without control characters.
 
-A process that serves others is given text and failures by whoever reaches it. So a record has one line, also where
-there was an exception; and the same words are written five times a minute and then counted.
+A server logs text and failures that its clients cause. So a record has one line, also with an exception; and what
+repeats is written five times a minute and then counted.
 """
 
 import logging
@@ -23,9 +23,9 @@ KEY_IN_TEXT = re.compile(
 
 _DEBUG = "BEAMSTREAM_DEBUG"
 _LONGEST = 4000  # characters of a line
-_AS_THEY_ARE = 5  # of the same words in a minute
+_UNCOUNTED = 5  # records of one kind in a minute
 _TIMES = "times"  # what `Repeated` adds to a record for `PlainFormatter`
-_BEGIN = 80  # characters of them
+_BEGIN = 80  # characters of a record that make its kind
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]+")
 _MINUTE = 60.0  # s
 _KINDS = 256
@@ -60,13 +60,13 @@ class PlainFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, logging's
         """Return the line of a record."""
-        words = super().formatMessage(record)
+        line = super().formatMessage(record)
         if not self._traces and record.exc_info and record.exc_info[1] is not None:
-            words = f"{words.rstrip()}: {_named(record.exc_info[1])}"
-        return _shortened(plain(_without_key(words))) + vars(record).get(_TIMES, "")
+            line = f"{line.rstrip()}: {_named(record.exc_info[1])}"
+        return _shortened(plain(_without_key(line))) + vars(record).get(_TIMES, "")
 
     def formatException(self, ei: Any) -> str:  # noqa: N802, logging's
-        """Return the traceback, indented; nothing where there is to be none."""
+        """Return the traceback, indented; nothing without `traces`."""
         return f"  {plain_lines(_without_key(super().formatException(ei)))}" if self._traces else ""
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802, logging's
@@ -74,7 +74,7 @@ class PlainFormatter(logging.Formatter):
         return f"  {plain_lines(stack_info)}" if self._traces else ""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record; what another formatter kept in it does not count."""
+        """Return the record, without the traceback that another formatter kept in it."""
         record.exc_text = None
         try:
             return super().format(record).rstrip("\n")
@@ -83,10 +83,10 @@ class PlainFormatter(logging.Formatter):
 
 
 class Repeated(logging.Filter):
-    """Pass what is new five times a minute, then the 10th, the 100th, … of the same words, with their number.
+    """Pass five records of a kind in a minute, then the 10th, the 100th, …, with their number.
 
-    The same are records of one logger that begin with the same text, but for numbers and arguments, and have one type
-    of exception. What we only inform about is written each time.
+    Of one kind are records of one logger that begin with the same text, apart from numbers and arguments, and have one
+    type of exception. INFO is written each time.
     """
 
     def __init__(self) -> None:
@@ -99,9 +99,9 @@ class Repeated(logging.Filter):
         if record.levelno < logging.WARNING:
             return True
         number, seconds = self._count(record)
-        if number > _AS_THEY_ARE and not _is_power_of_ten(number):
+        if number > _UNCOUNTED and not _is_power_of_ten(number):
             return False
-        vars(record)[_TIMES] = f" (the {number}th like it in {seconds:.0f} s)" if number > _AS_THEY_ARE else ""
+        vars(record)[_TIMES] = f" (the {number}th like it in {seconds:.0f} s)" if number > _UNCOUNTED else ""
         return True
 
     def _count(self, record: logging.LogRecord) -> tuple[int, float]:
@@ -127,7 +127,7 @@ class _Kind:
 
 
 def log_as_service(level: int = logging.WARNING, *handlers: logging.Handler) -> None:
-    """Log as a process does that serves others: to standard error, or to handlers; ours from INFO on."""
+    """Log as a server does: to standard error, or to handlers; beamstream's records from INFO on."""
     for handler in handlers or (handlers := (logging.StreamHandler(),)):
         handler.setFormatter(PlainFormatter(traces=False))
         handler.addFilter(Repeated())
@@ -137,19 +137,19 @@ def log_as_service(level: int = logging.WARNING, *handlers: logging.Handler) -> 
 
 
 def log_as_command(level: int | str, *handlers: logging.Handler, form: str = FORMAT) -> None:
-    """Log as a command does that a person started: with tracebacks."""
+    """Log as a command does that a user started: with tracebacks."""
     for handler in handlers or (handlers := (logging.StreamHandler(),)):
         handler.setFormatter(PlainFormatter(form))
     logging.basicConfig(level=level, handlers=handlers)
 
 
 def write_error(message: object) -> None:
-    """Write to standard error why a program ends, for who started it."""
+    """Write to standard error why a program ends."""
     sys.stderr.write(f"{plain_lines(message)}\n")
 
 
 def plain_warnings() -> None:
-    """Have what nobody set logging up for be plain text as well: warnings of a session, and Python's own."""
+    """Write warnings as plain text also where logging is not configured: those of a session, and Python's own."""
     logging.captureWarnings(True)
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(PlainFormatter("%(message)s"))

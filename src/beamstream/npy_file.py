@@ -1,4 +1,4 @@
-"""Arrays of .npy files, which may be damaged or lie about their size; nothing in them is ever executed."""
+"""Arrays of .npy files, which may be damaged or claim a wrong size; nothing in them is ever executed."""
 
 import os
 from typing import Any
@@ -24,7 +24,7 @@ def mapped(path: str | os.PathLike[str]) -> NDArray[Any]:
         return np.lib.format.open_memmap(path, mode="r")
     except OSError:
         raise
-    except Exception as error:  # of a damaged header numpy says ValueError, TypeError, TokenError, MemoryError, …
+    except Exception as error:  # for damaged headers numpy raises ValueError, TypeError, TokenError, MemoryError, …
         if "Python objects" in str(error):
             raise ValueError("it holds pickled objects, which are never loaded; save an array of numbers") from error
         raise ValueError(f"it is not a whole .npy file ({error}); write it with numpy.save") from error

@@ -1,4 +1,4 @@
-"""Open files in directories that others may write to: there a name proves nothing, only what was opened does."""
+"""Open files in directories that others may write to: what counts is the file that was opened, not its name."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: i
     Raises
     ------
     OSError
-        There is none, it is a link, or as the system says it.
+        There is none, it is a link, or the system refuses it.
     UntrustedFile
         It is something else: a directory, a pipe, a device.
     """
@@ -31,9 +31,9 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: i
 
 
 def open_own(path: str | os.PathLike[str], flags: int = os.O_RDONLY, *, others: Collection[int] = ()) -> int:
-    """Open a file that nobody but us can have written, as `open_regular` does.
+    """Open a file that no other user can have written, as `open_regular` does.
 
-    What is known of the descriptor holds for as long as it is open: nobody else can write to the file or cut it off.
+    As long as it is open, no other user can write to it or truncate it.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def open_own(path: str | os.PathLike[str], flags: int = os.O_RDONLY, *, others: 
     Raises
     ------
     OSError
-        There is none, it is a link, or as the system says it.
+        There is none, it is a link, or the system refuses it.
     UntrustedFile
         It is no regular file, belongs to somebody else, has a second name, or a mode wider than 600.
     """
@@ -81,6 +81,6 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
 
 
 def read_own(path: str | os.PathLike[str], most: int) -> bytes:
-    """Return at most so many bytes of a file that nobody but us can have written; raises as `open_own` does."""
+    """Return at most so many bytes of a file that no other user can have written; raises as `open_own` does."""
     with os.fdopen(open_own(path), "rb") as file:
         return file.read(most)

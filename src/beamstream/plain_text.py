@@ -1,8 +1,8 @@
 """Text from outside on its way to a terminal, a log or a label: what would steer it is written out instead.
 
 Names, metadata, units, file names and messages come from detectors, files and other people. Written as they are they
-could move the cursor, set the title of the window, fill the clipboard, hide what stands beside them, or add a line
-that looks like ours.
+could move the cursor, set the title of the window, fill the clipboard, hide what is printed next to them, or
+add a line that is taken for ours.
 """
 
 import unicodedata
@@ -22,7 +22,7 @@ def plain(text: object) -> str:
 
 
 def plain_lines(text: object) -> str:
-    """Return a text as `plain` does, in its lines; those after the first are indented, so none looks like ours."""
+    """Return a text as `plain` does, in its lines; those after the first are indented, so none is taken for ours."""
     return "\n  ".join(plain(line) for line in str(text).split("\n"))
 
 
@@ -32,7 +32,7 @@ def plain_block(text: object) -> str:
 
 
 class Report(str):
-    """A text in several lines which only we broke: what stands in a row cannot add one."""
+    """A text in several lines which only we broke: the text of a row cannot add one."""
 
     __slots__ = ()
 

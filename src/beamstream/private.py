@@ -1,7 +1,7 @@
-"""Files that others have no business with: how they are opened, which modes they get, whose directory they are in.
+"""Files that other users may not read: how they are opened, which modes they get, in whose directory they lie.
 
-An archive is as open as its directory: 0700, or 2770 for a group. What is made in it later takes after the directory,
-whoever makes it and whatever the umask is; keys are 0600 always.
+An archive is as open as its directory: 0700, or 2770 for a group. What is made in it later has the mode for that,
+whichever user makes it and whatever the umask is; keys are 0600 always.
 """
 
 import contextlib
@@ -20,27 +20,27 @@ def file_mode(directory: Path) -> int:
 
 
 def secret_mode(directory: Path) -> int:
-    """Return the mode of a file that nobody else may read, besides a group that the directory belongs to as well."""
+    """Return the mode of a file that only its owner may read, or also the group if the directory is open to it."""
     return 0o660 if directory.stat().st_mode & stat.S_IRWXG == stat.S_IRWXG else 0o600
 
 
-def settle(fd: int, mode: int) -> None:
-    """Give an open file its mode, whatever the umask took from it, if it is ours and its file system has modes."""
+def set_mode(fd: int, mode: int) -> None:
+    """Set the mode of an open file, whatever the umask is, if it is ours and its file system has modes."""
     found = os.fstat(fd)
     if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != mode:
         with contextlib.suppress(OSError):
             os.fchmod(fd, mode)
 
 
-def as_around(path: str, flags: int) -> int:
-    """Open a file that is as open as its directory: ``open(path, "w", opener=as_around)``."""
+def inherit_mode(path: str, flags: int) -> int:
+    """Open a file that is as open as its directory: ``open(path, "w", opener=inherit_mode)``."""
     fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    settle(fd, file_mode(Path(path).parent))
+    set_mode(fd, file_mode(Path(path).parent))
     return fd
 
 
 def make_directories(path: Path, mode: int | None = None) -> None:
-    """Make a directory and those above it that are missing: in one that is closed to others as closed as that is.
+    """Make a directory and those above it that are missing; in a directory that is closed to others they are, too.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def make_directories(path: Path, mode: int | None = None) -> None:
     Raises
     ------
     OSError
-        As the system says it.
+        The system refuses it.
     """
     if path.is_dir():
         return
@@ -71,21 +71,21 @@ def make_directories(path: Path, mode: int | None = None) -> None:
 
 
 def restrict_umask(directory: Path) -> None:
-    """Let what this process makes be as closed as a directory; for processes that serve one."""
+    """Make files of this process as closed as a directory; for processes that serve one."""
     mode = directory.stat().st_mode
     if not mode & stat.S_IRWXO:
         os.umask(0o007 if mode & stat.S_IRWXG == stat.S_IRWXG else 0o077)
 
 
 def share_with(directory: Path, group: str, keys: Collection[Path]) -> None:
-    """Open a directory, and all that is in it but the keys, to a group; nothing happens where it is.
+    """Open a directory, and all that is in it but the keys, to a group, if it is not open to it already.
 
     Raises
     ------
     KeyError
         There is no such group.
     OSError
-        As the system says it: it is not ours, or we are not of that group.
+        The system refuses it: the directory is not ours, or we are not of that group.
     """
     gid, mode = grp.getgrnam(group).gr_gid, 0o2770
     found = directory.stat()
@@ -101,13 +101,13 @@ def share_with(directory: Path, group: str, keys: Collection[Path]) -> None:
 
 
 class NotPrivate(PermissionError):
-    """A file or a directory, which the text begins with, is no place for a secret."""
+    """A file or a directory is not safe for a secret; the text begins with its path."""
 
 
 def check_directory(directory: Path) -> None:
-    """Raise unless a directory is one for secrets: ours or root's, where nobody else replaces what is in it.
+    """Raise unless a directory is safe for secrets: ours or root's, and no other user can replace what is in it.
 
-    One of somebody else will do where it is open to a group that we were put into, as an archive of a group is.
+    One of another user is accepted if it is open to a group that we were put into, as an archive of a group is.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def check_directory(directory: Path) -> None:
     """
     found = directory.stat()
     mode = stat.S_IMODE(found.st_mode)
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:  # with it nobody replaces what is another's
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:  # with it users cannot replace the files of others
         raise NotPrivate(f"{directory} has mode {mode:o}, everybody may replace what is in it")
     shared = mode & stat.S_IRWXG == stat.S_IRWXG and found.st_gid in set(os.getgroups()) - {os.getegid()}
     if found.st_uid not in (os.geteuid(), 0) and not shared:

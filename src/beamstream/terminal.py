@@ -14,7 +14,7 @@ class Terminal(Console):
     """A console of rich on which text is text: see `beamstream.plain_text`.
 
     No markup, no emoji codes, no guessed colours: what is to be coloured is a `Text` or has a style. A string, a
-    `Text` and a cell of a table are one line each; who wants two prints twice.
+    `Text` and a cell of a table are one line each.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ class Terminal(Console):
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else plain_block(text), style, control)
 
-    def complain(self, message: object) -> None:
-        """Print in red what went wrong: in one line, an error whose message is a report in as many as it has."""
+    def print_error(self, message: object) -> None:
+        """Print an error in red: a text in one line, an exception in the lines of its message."""
         first, *more = str(message).split("\n") if isinstance(message, Exception) else [message]
         for line in (f"beamstream: {first}", *(f"  {line}" for line in more)):
             self.print(line, style="bold red")

@@ -1,4 +1,4 @@
-"""Whether others may have written a file that we obey or run: refused by name, as ssh and git refuse theirs."""
+"""Refuse configuration and code that other users may have written, by name, as ssh and git do."""
 
 import grp
 import os
@@ -13,7 +13,7 @@ from beamstream.errors import UntrustedFile
 VARIABLE = "BEAMSTREAM_TRUST"
 _ACCESS_LIST = "system.posix_acl_access"
 _MOST_LINKS = 40
-_OBEYED = {"matplotlibrc": "matplotlib", ".numba_config.yaml": "numba"}
+_SETTINGS = {"matplotlibrc": "matplotlib", ".numba_config.yaml": "numba"}
 """What libraries take their settings from in the working directory before all else; numba's name a cache of pickles."""
 
 
@@ -21,29 +21,29 @@ def check_trusted(path: str | os.PathLike[str], purpose: str) -> None:
     """Raise where others than us and root may have written a file, or could put another one in its place.
 
     The file, each directory on the way to it and each link have to belong to us, to root, or to the owner of this
-    package. Nobody else may write to them, but for a group of one of these users that has no other member. In a
-    directory with the sticky bit, such as /tmp, nobody can replace what is ours. Directories that this package lies in
-    as well are passed over: who may write there decides anyway what we run. What ``BEAMSTREAM_TRUST`` names, paths with
-    colons between them, is trusted with all that lies below.
+    package. No other user may write to them, except a group of one of these users that has no other member. In a
+    directory with the sticky bit, such as /tmp, other users cannot replace what is ours. Directories that this package
+    lies in are not checked: who can write there decides anyway what we run. What ``BEAMSTREAM_TRUST`` names, paths
+    with colons between them, is trusted with all that lies below.
 
     Parameters
     ----------
     path : path-like
-        A path of which nothing is there passes: there is nothing to obey.
+        A path that does not exist passes.
     purpose : str
         What the file is for, in the error: "configuration", "plug-in".
 
     Raises
     ------
     UntrustedFile
-        It names the file or directory that is to blame, and what to do.
+        It names the file or directory at fault, and what to do.
     """
-    if _is_named(os.fspath(path)):
+    if _is_named_trusted(os.fspath(path)):
         return
-    owners, own_way = {os.geteuid(), 0, Path(__file__).stat().st_uid}, _own_way()
+    owners, package_path = {os.geteuid(), 0, Path(__file__).stat().st_uid}, _package_path()
     try:
-        for place, about in _way(os.fspath(path)):
-            if place not in own_way and (fault := _fault(place, about, owners)):
+        for place, about in _steps(os.fspath(path)):
+            if place not in package_path and (fault := _fault(place, about, owners)):
                 raise UntrustedFile(f"{path}: asked for as {purpose}, but {fault}; or trust it: {VARIABLE}={path}")
     except (FileNotFoundError, NotADirectoryError):
         return
@@ -54,7 +54,7 @@ def check_trusted(path: str | os.PathLike[str], purpose: str) -> None:
 
 def check_working_directory() -> None:
     """Raise UntrustedFile where others have put settings of libraries into the working directory."""
-    for name, library in _OBEYED.items():
+    for name, library in _SETTINGS.items():
         if os.path.lexists(name):
             check_trusted(Path.cwd() / name, f"settings of {library}")
 
@@ -65,7 +65,7 @@ def check_profile(directory: Path) -> None:
         check_trusted(file, "profile")
 
 
-def _is_named(path: str) -> bool:
+def _is_named_trusted(path: str) -> bool:
     """Return whether ``BEAMSTREAM_TRUST`` has a path or a directory above it."""
     trusted = [Path(one) for one in os.environ.get(VARIABLE, "").split(os.pathsep) if Path(one).is_absolute()]
     if not trusted:
@@ -74,8 +74,8 @@ def _is_named(path: str) -> bool:
     return any(here.is_relative_to(one) or real.is_relative_to(one.resolve()) for one in trusted)
 
 
-def _way(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield all that the system looks at to open a path, from / on: directories, links, at last the file."""
+def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield all that the system resolves to open a path, from / on: directories, links, at last the file."""
     todo = list(reversed(Path.cwd().joinpath(path).parts))
     place, links = "/", 0
     while todo:
@@ -89,19 +89,19 @@ def _way(path: str) -> Iterator[tuple[str, os.stat_result]]:
         if stat.S_ISLNK(about.st_mode):
             links += 1
             if links > _MOST_LINKS:
-                return  # the system gives up as well
+                return  # the system refuses it as well
             todo += reversed(Path(os.readlink(place)).parts)  # noqa: PTH115
             place = os.path.dirname(place)  # noqa: PTH120
 
 
 @cache
-def _own_way() -> frozenset[str]:
-    """Return what is on the way to this package."""
-    return frozenset(place for place, _ in _way(__file__))
+def _package_path() -> frozenset[str]:
+    """Return all that is resolved to open this package."""
+    return frozenset(place for place, _ in _steps(__file__))
 
 
 def _fault(place: str, about: os.stat_result, owners: set[int]) -> str:
-    """Return what is wrong with one step of the way, and what to do; empty if nothing is."""
+    """Return what is wrong with one step, and what to do; empty if nothing is."""
     if about.st_uid not in owners:
         return f"{place} belongs to {_user(about.st_uid)}; take it over (chown)"
     is_shared = stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_ISVTX

@@ -178,7 +178,7 @@ def test_a_key_that_another_user_made_is_refused_and_a_fifo_holds_nobody_up(layo
 def test_whoever_answers_slowly_or_nonsense_is_not_waited_for(layout):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         Address(f"http://127.0.0.1:{silent.getsockname()[1]}", 1, new_secret()).write(layout.address)
-        with pytest.raises(ArchiveError, match="is gone"):
+        with pytest.raises(ArchiveError, match="has ended"):
             find_server(layout, timeout=0.2)
 
 

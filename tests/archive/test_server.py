@@ -107,7 +107,7 @@ def test_nobody_serving_is_said_so(layout):
 
 def test_the_address_of_a_dead_server_is_recognised(layout):
     Address("http://127.0.0.1:9", os.getpid()).write(layout.address)  # its process number is taken by somebody else
-    with pytest.raises(ArchiveError, match=r"is gone; start `beamstream serve`"):
+    with pytest.raises(ArchiveError, match=r"has ended; start `beamstream serve`"):
         find_server(layout)
 
 

@@ -1,4 +1,4 @@
-"""What may be asked of the archive, by whom, and how tiled learns of it."""
+"""The requests that an archive admits, and how tiled receives the scopes of their clients."""
 
 import secrets
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _READ = (
     *("search", "search-deep", "distinct", "metadata", "revisions", "node/full", "asset/bytes", "asset/manifest"),
     *("array/block", "array/full", "ragged/full", "awkward/full"),
 )
-_READ_OR_POST = ("table/partition", "table/full", "container/full", "awkward/buffers")  # what is wanted, in a body
+_READ_OR_POST = ("table/partition", "table/full", "container/full", "awkward/buffers")  # the selection is in the body
 _WRITE = {
     "metadata": "POST PUT PATCH DELETE",
     "register": "POST",
@@ -60,15 +60,15 @@ RULES: Sequence[Rule] = (
     *(Rule(methods, f"{_API}/{each}{_ANY}", WRITE, body=JSON_BYTES) for each, methods in _WRITE.items()),
     *(Rule(methods, f"{_API}/{each}{_ANY}", WRITE, body=_LARGEST) for each, methods in _WRITE_DATA.items()),
 )
-"""What tiled 0.2.20 answers of what we use. What it answers besides (its graph of links, its documentation), and what
-a later version adds, is closed until it stands here."""
+"""The routes of tiled 0.2.20 that are used. Its others (graph of links, documentation), and what a later version adds,
+are closed until they are listed here."""
 
 
 class TiledAccess:
-    """Stand between the gate and tiled, and show it a key of its own in place of the client's.
+    """Replace the key of a request, which the gate has checked, by a key of tiled's own.
 
-    tiled knows one key alone, and looks for it itself in four places; what a client may, only the gate knows. The
-    routes of tiled 0.2.20 below ``/zarr`` do not look at it at all.
+    tiled accepts one key alone, and reads it itself from four places; the scopes of a client only the gate knows. The
+    routes of tiled 0.2.20 below ``/zarr`` check none.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ _KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
 def new_tiled_key() -> str:
-    """Return a key that tiled and `TiledAccess` know, and nobody else."""
+    """Return a key that only tiled and `TiledAccess` know."""
     return secrets.token_hex(32)
 
 

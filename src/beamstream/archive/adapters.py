@@ -73,13 +73,13 @@ class _OwnFiles(DirectoryContainer):
     """The buffers of an awkward array: tiled 0.2.20 takes their names from clients, and paths with them."""
 
     def __getitem__(self, key: str) -> bytes:
-        return super().__getitem__(_plain(key))
+        return super().__getitem__(_checked(key))
 
     def __setitem__(self, key: str, value: bytes) -> None:
-        super().__setitem__(_plain(key), value)
+        super().__setitem__(_checked(key), value)
 
 
-def _plain(name: str) -> str:
+def _checked(name: str) -> str:
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise HTTPException(422, f"archive: a buffer of the name {name!r} asked for; names of buffers are no paths")
     return name
@@ -91,7 +91,7 @@ def _bound(reader: Any, structure: ArrayStructure, largest: int) -> None:
     read, read_block, patch = reader.read, reader.read_block, getattr(reader, "patch", None)
 
     def bounded_read(slice: Any = _EVERYTHING) -> Any:
-        asked = NDSlice(*slice) if isinstance(slice, tuple) else NDSlice(slice)  # readers of files ask themselves again
+        asked = NDSlice(*slice) if isinstance(slice, tuple) else NDSlice(slice)  # some readers call `read` again
         return answer(asked.shape_after_slice(shape), read, slice)
 
     def bounded_read_block(block: NDBlock, slice: Any = _EVERYTHING) -> Any:
@@ -117,6 +117,6 @@ def _bound(reader: Any, structure: ArrayStructure, largest: int) -> None:
 
     reader.read, reader.read_block = bounded_read, bounded_read_block
     if not hasattr(reader, "get"):
-        reader.get = lambda _: None  # the catalogue looks for what is below an array, and finds nothing
+        reader.get = lambda _: None  # the catalogue asks for what is below an array: nothing
     if patch is not None:
         reader.patch = partial(bounded_patch, patch)

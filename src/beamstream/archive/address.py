@@ -1,4 +1,4 @@
-"""Where the server of an archive listens: written by it, read by everybody else."""
+"""Where the server of an archive listens: written by the server, read by its clients."""
 
 import http.client
 import os
@@ -14,23 +14,23 @@ from beamstream.network.proof import proved_connection
 
 
 def published_address(layout: Layout) -> Address:
-    """Return where an archive is served, as its server wrote it: to be shown, and to be sent no key.
+    """Return where an archive is served, as its server wrote it: to be displayed; no key may be sent there.
 
     Raises
     ------
     ArchiveError
-        Nobody serves it, or a server that died left its address behind.
+        No server runs, or one that died left its address behind.
     """
     address = _read(layout)
     if not is_locked(layout.lock):
-        raise _gone(layout, address)
+        raise _ended(layout, address)
     return address
 
 
 def find_server(layout: Layout, timeout: float = 5.0) -> Address:
-    """Return where an archive is served, by a server that has just proved to be the one that wrote so.
+    """Return where an archive is served, by a server that has just proved to be the one that wrote this address.
 
-    Whoever keeps a connection asks again on each new one, see `beamstream.network.proved_http`.
+    The proof holds for one connection; for clients with several see `beamstream.network.proved_http`.
 
     Parameters
     ----------
@@ -41,18 +41,18 @@ def find_server(layout: Layout, timeout: float = 5.0) -> Address:
     Raises
     ------
     ArchiveError
-        Nobody serves it, it does not answer, or another program has its port.
+        No server runs, it does not answer, or another program has its port.
     """
     address = _read(layout)
     if not (address.secret or is_locked(layout.lock)):  # of an earlier version
-        raise _gone(layout, address)
+        raise _ended(layout, address)
     try:
         proved_connection(address, timeout).close()
     except NotOurServer as error:
         raise ArchiveError(f"archive: {error}; end that program or choose another port, then start ours") from None
     except (OSError, http.client.HTTPException) as error:
         if not is_locked(layout.lock):
-            raise _gone(layout, address) from None
+            raise _ended(layout, address) from None
         raise ArchiveError(
             f"archive: process {address.pid} has {layout.directory} and does not answer at {address.url} ({error}); "
             f"wait if it just started, otherwise end it"
@@ -90,14 +90,14 @@ def _read(layout: Layout) -> Address:
         raise ArchiveError(f"archive: {error}") from None
 
 
-def _gone(layout: Layout, address: Address) -> ArchiveError:
+def _ended(layout: Layout, address: Address) -> ArchiveError:
     return ArchiveError(
-        f"archive: the server of {layout.directory} (process {address.pid}, {address.url}) is gone; "
+        f"archive: the server of {layout.directory} (process {address.pid}, {address.url}) has ended; "
         "start `beamstream serve`"
     )
 
 
-def claim(layout: Layout, patience: float = 1.0) -> int:
+def claim(layout: Layout, timeout: float = 1.0) -> int:
     """Lock an archive for one server; return the descriptor that holds the lock until it is closed.
 
     Raises
@@ -105,7 +105,7 @@ def claim(layout: Layout, patience: float = 1.0) -> int:
     ArchiveError
         Another server has it.
     """
-    deadline = time.monotonic() + patience  # a client that looks holds the lock for an instant
+    deadline = time.monotonic() + timeout  # a client that tests the lock holds the lock for an instant
     while True:
         try:
             return open_locked(layout.lock)
@@ -121,7 +121,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises
     ------
     ArchiveError
-        The port is in use, or the host is none of ours.
+        The port is in use, or the host is none of this machine.
     """
     try:
         return listening.listen(host, port)

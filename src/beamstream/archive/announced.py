@@ -1,4 +1,4 @@
-"""What the documents of a run announce: its streams, the arrays of its files, and which frames of them are named."""
+"""What the documents of a run announce: its streams, the arrays of its files, and which frames of these they name."""
 
 import json
 from dataclasses import dataclass, field
@@ -40,12 +40,12 @@ class AnnouncedArray:
 
     @property
     def is_hdf5(self) -> bool:
-        """Whether its file is one that we can look into."""
+        """Whether its file is one that can be read here."""
         return self.doc.get("mimetype") == HDF5
 
     @property
     def path(self) -> Path:
-        """Of its file."""
+        """Where its file is."""
         return path_of(self.doc.get("uri", ""))
 
     @property
@@ -96,7 +96,7 @@ class AnnouncedRun:
     arrays : dict of str to AnnouncedArray
         By the uid of their stream_resource.
     recordings : dict of str to dict
-        What the start document or an event says of a file, by its URI.
+        What the start document or an event has about a file, by its URI.
     """
 
     def __init__(self, start: dict[str, Any]) -> None:
@@ -174,7 +174,7 @@ class AnnouncedRun:
         return files
 
     def data_key(self, array: AnnouncedArray) -> dict[str, Any]:
-        """Return what a descriptor says of an array; of one that none describes, what its file says.
+        """Return the data key of an array: from a descriptor, or from its file if no descriptor has it.
 
         Raises
         ------

@@ -32,7 +32,7 @@ async def finder(
     root: Annotated[Any, Depends(get_root_tree)],
     session: Annotated[Any, Depends(get_session_state)],
 ) -> Find:
-    """Return what finds nodes by path for whoever asks; 404 where there is none."""
+    """Return a function that finds nodes by path, as far as the client may read; it raises 404 if there is none."""
 
     async def find(path: str) -> Any:
         wanted, policy = ["read:data", "read:metadata"], getattr(request.app.state, "access_policy", None)
@@ -45,7 +45,7 @@ async def finder(
 Finder = Annotated[Find, Depends(finder)]
 """A parameter of a route."""
 READ = Security(check_scopes, scopes=["read:data", "read:metadata"])
-"""A dependency of a route: who asks may read."""
+"""A dependency of a route: its client has to have the scope to read."""
 
 
 class AssetRoutes:

@@ -8,7 +8,7 @@ from beamstream.network.sessions import Sessions
 
 
 class Browsers:
-    """Open sessions for browsers.
+    """Open sessions that read for browsers that show a key.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from beamstream.archive.address import server_and_key
 from beamstream.archive.layout import Layout
 from beamstream.archive.process import ask
 from beamstream.errors import ArchiveError
-from beamstream.network.address import KEY_VARIABLE, Address, warn_of_readers
+from beamstream.network.address import KEY_VARIABLE, Address, warn_unencrypted
 from beamstream.network.tls import client_context
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _find(
     """Return the archive, None where a URL was given, which whoever gave it trusts; where it is served; the key."""
     if str(where).startswith(("http://", "https://")):
         key = key or os.environ.get(KEY_VARIABLE)
-        warn_of_readers(str(where), key)
+        warn_unencrypted(str(where), key)
         return None, Address(str(where).rstrip("/"), 0, certificate=certificate), key
     layout = Layout(Path(where))
     return layout, *server_and_key(layout, key)

@@ -10,7 +10,7 @@ from typing import Any
 
 from beamstream.archive.documents import is_complete
 from beamstream.archive.filing import Filing, tell_refusal
-from beamstream.archive.filing_worker import AWAY, REFUSED, FilingWorker
+from beamstream.archive.filing_worker import REFUSED, UNAVAILABLE, FilingWorker
 from beamstream.archive.refused import attempts_of, reason_of
 from beamstream.archive.trouble import ServerInTrouble, TroubleHook, is_trouble
 from beamstream.attempts import Attempts
@@ -187,13 +187,13 @@ class Feeder:
             self._worker = FilingWorker(path, self._client)
         if self._worker.path != path or self._worker.status is None:
             return False
-        status, words = self._worker.status, self._worker.words
+        status, words = self._worker.status, self._worker.error_output
         self._end_worker()
         if status == 0:
             self._done(path)
         elif status == REFUSED:
             self._refuse(path, ArchiveError(words))
-        elif status == AWAY:
+        elif status == UNAVAILABLE:
             self._postpone(path, ArchiveError(words))
         else:
             self._marks.add(path.stem)

@@ -1,4 +1,4 @@
-"""The name that a client wants for a file it is sent: tiled 0.2.20 puts it into a header as it came."""
+"""The file name that a client asks for: tiled 0.2.20 puts it into a header unchecked."""
 
 import re
 from urllib.parse import parse_qs

@@ -1,4 +1,4 @@
-"""A process that files one run: of one with which a feeder ended before, so that the archive does not end again."""
+"""A process that files one run, with which a feeder's process ended before: so the archive does not end again."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from typing import Any
 from beamstream.children import end_with_parent, last_words, python_module
 from beamstream.logs import write_error
 
-REFUSED, AWAY = 1, 3
-"""Exit status: the run is refused, the last line of standard error says why; the server is away or in trouble."""
+REFUSED, UNAVAILABLE = 1, 3
+"""Exit status: the run is refused, the last line of standard error has the reason; the server is not available."""
 _MEMORY = 4 << 30  # bytes
-_WORDS = 2000  # bytes
+_LAST_WORDS = 2000  # bytes
 
 
 class FilingWorker:
-    """The process, as the feeder sees it.
+    """Start, follow and end the process.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ class FilingWorker:
         return self._process.poll()
 
     @property
-    def words(self) -> str:
+    def error_output(self) -> str:
         """Return the end of what it wrote to standard error."""
-        return last_words(self._errors, _WORDS)
+        return last_words(self._errors, _LAST_WORDS)
 
     def close(self) -> None:
         """End it."""
@@ -67,9 +67,9 @@ class FilingWorker:
 def main() -> int:
     """File one run; the process's side of `FilingWorker`."""
     first = json.loads(sys.stdin.buffer.readline())
-    end_with_parent(lambda: os._exit(AWAY))
+    end_with_parent(lambda: os._exit(UNAVAILABLE))
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
-    Path("/proc/self/oom_score_adj").write_text("1000")  # not the archive, if one has to go
+    Path("/proc/self/oom_score_adj").write_text("1000")  # in place of the archive, if memory is short
     import httpx
 
     from beamstream.archive.catalog import connect
@@ -84,12 +84,12 @@ def main() -> int:
             pass
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        return _ended(AWAY if status in (401, 403) or is_trouble(status) else REFUSED, error)
+        return _ended(UNAVAILABLE if status in (401, 403) or is_trouble(status) else REFUSED, error)
     except (httpx.HTTPError, ServerInTrouble, OSError) as error:
-        return _ended(AWAY, error)
+        return _ended(UNAVAILABLE, error)
     except Exception as error:
         return _ended(REFUSED, error)
-    return 0 if filing.is_filed else AWAY
+    return 0 if filing.is_filed else UNAVAILABLE
 
 
 def _ended(status: int, error: Exception) -> int:

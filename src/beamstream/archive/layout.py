@@ -26,14 +26,14 @@ class Layout:
         <archive>/tables.duckdb    the tables of events
         <archive>/data/            arrays that came inside events
         <archive>/journal/         documents of open runs; filed/, refused/ and attempts/ below it
-        <archive>/recordings/      where detectors record unless told otherwise
+        <archive>/recordings/      where detectors record by default
         <archive>/ingest/          what clients uploaded: streams/ below it, and their own catalogue
         <archive>/api_key          mode 600
         <archive>/ingest_key       mode 600; uploads only
         <archive>/keys/            keys with scope and end, their hashes, mode 600; see `beamstream.network.keys`
-        <archive>/server.json      who serves this archive, and where
+        <archive>/server.json      which process serves this archive, and where
         <archive>/live_key         mode 600; to control the live page
-        <archive>/live.json        who serves the live page, and where
+        <archive>/live.json        which process serves the live page, and where
         <archive>/live_open.html   mode 600; opens that page in the owner's browser, see `beamstream.network.tickets`
         <archive>/sessions/        what the sessions of this archive are doing, see `beamstream.watching.presence`
 
@@ -90,7 +90,7 @@ class Layout:
 
     @property
     def ingest_address(self) -> Path:
-        """The file that says where uploads are taken."""
+        """The file with the address of the ingest."""
         return self.ingest / "server.json"
 
     @property
@@ -105,12 +105,12 @@ class Layout:
 
     @property
     def live_address(self) -> Path:
-        """The file that says where the live page is."""
+        """The file with the address of the live page."""
         return self.directory / "live.json"
 
     @property
     def address(self) -> Path:
-        """The file that says where the server listens."""
+        """The file with the address of the server."""
         return self.directory / "server.json"
 
     @property

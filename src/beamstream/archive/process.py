@@ -20,7 +20,7 @@ from beamstream.logs import log_as_service, write_error
 from beamstream.network.address import Address
 from beamstream.network.proof import proved_connection
 from beamstream.network.tls import Certificate, certificate, http_connection
-from beamstream.private import as_around
+from beamstream.private import inherit_mode
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def running_server(
     command += [f"--allowed-host={name}" for name in allowed_hosts]
     command += [] if tls is None else ["--tls-cert", str(tls.cert), "--tls-key", str(tls.key)]
     output = layout.directory / "server.log"
-    with open(output, "ab", opener=as_around) as file:
+    with open(output, "ab", opener=inherit_mode) as file:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True)
     try:
         yield _wait(child, layout, timeout, output)
@@ -122,7 +122,7 @@ def _last_words(output: Path, code: int) -> str:
     lines = output.read_text(errors="replace").strip().splitlines() or ["nothing"]
     if lines[-1].startswith("archive:"):
         return lines[-1]
-    return f"archive: the server ended with {code} and said: {lines[-1]}; see {output}"
+    return f"archive: the server ended with {code} ; its log ends: {lines[-1]}; see {output}"
 
 
 def _end(child: subprocess.Popen[bytes], timeout: float = 15.0) -> None:

@@ -1,4 +1,4 @@
-"""What an archive put aside, runs that cannot be filed and uploads that ended the ingest; how to try them again."""
+"""What an archive refused: runs that cannot be filed, uploads that ended the ingest. And how to try them again."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from beamstream.errors import ArchiveError
 
 @dataclass(frozen=True, slots=True)
 class RefusedItem:
-    """One of them.
+    """A run or an upload that was refused.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class RefusedItem:
         Of the run, or of the upload.
     reason : str
     ended : int
-        Processes that ended while they had it in hand.
+        Processes that ended while they worked at it.
     """
 
     uid: str
@@ -28,35 +28,35 @@ class RefusedItem:
 
 
 def attempts_of(queue: Path) -> Path:
-    """Return where a queue, the journal or the ingest, keeps with which items a process ended."""
+    """Return the directory of the `Attempts` of a queue, the journal or the ingest."""
     return queue / "attempts"
 
 
 def reason_of(journal: Path, uid: str) -> Path:
-    """Return the file that holds why a run is refused."""
+    """Return the file with the reason why a run was refused."""
     return journal / "refused" / f"{uid}.txt"
 
 
 def refused_items(layout: Layout) -> list[RefusedItem]:
-    """Return what is put aside, by uid; nobody has to serve the archive."""
+    """Return what was refused, sorted by uid; also while no server runs."""
     return sorted([*_runs(layout.journal), *_uploads(layout.ingest)], key=lambda item: item.uid)
 
 
 def retry(layout: Layout, uid: str) -> None:
-    """Have an item tried again, by whoever serves the archive or will.
+    """Have an item tried again, by the server that runs or the next one.
 
     Raises
     ------
     ArchiveError
-        It is not put aside.
+        It was not refused.
     """
     if uid not in {item.uid for item in refused_items(layout)}:
         raise ArchiveError(f"archive: {uid} asked for, it is not among what is refused; beamstream runs refused")
     for queue in (layout.journal, layout.ingest):
         Attempts.forget_in(attempts_of(queue), uid)
-    aside, back = layout.journal / "refused" / f"{uid}.jsonl", layout.journal / f"{uid}.jsonl"
-    if aside.exists() and not back.exists():
-        aside.replace(back)
+    refused, queued = layout.journal / "refused" / f"{uid}.jsonl", layout.journal / f"{uid}.jsonl"
+    if refused.exists() and not queued.exists():
+        refused.replace(queued)
     reason_of(layout.journal, uid).unlink(missing_ok=True)
 
 

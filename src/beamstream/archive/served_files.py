@@ -1,8 +1,8 @@
 """Which files an archive serves: those in its own directories and in those it was given, links followed, no others.
 
-tiled 0.2.20 compares a file's path with its directories as text, ``..`` and links included, looks at some assets only,
-and not at all where it serves a file's bytes. Here every file is looked at before it is opened. What clients register
-is looked at as well; a file that is elsewhere may be registered, since a run is more than its files, but is not served.
+tiled 0.2.20 compares a file's path with its directories as text, ``..`` and links included, checks some assets only,
+and none where it serves a file's bytes. Here every file is checked before it is opened. What clients register is
+checked as well; a file that is elsewhere may be registered, since a run is more than its files, but is not served.
 """
 
 import os
@@ -27,7 +27,7 @@ _ANOTHER_PLACE = ("", ".", "..")
 
 
 class ServedFiles:
-    """Know the directories of one archive.
+    """Check that files lie in the directories that one archive serves.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class ServedFiles:
         ----------
         data_source : DataSource
         parameters : Mapping
-            What tiled's reader is given besides.
+            Further arguments of tiled's reader.
 
         Raises
         ------

@@ -16,14 +16,14 @@ _FIRST = "index.html"
 
 
 def ui_routes() -> APIRouter:
-    """Return what an application includes; everybody may have these pages, there is nothing in them."""
+    """Return what an application includes; no key is needed, the pages hold no data."""
     router = APIRouter(include_in_schema=False)
     router.add_api_route("/ui/{path:path}", _page, methods=["GET"])
     return router
 
 
 async def _page(path: str, _: Annotated[None, Depends(move_api_key)]) -> Response:
-    """Return a file of the pages; other addresses mean something to the pages themselves."""
+    """Return a file of the pages; the first page for other addresses, which its script resolves."""
     found = await anyio.to_thread.run_sync(_file, path)
     if found is None:
         raise HTTPException(404, "archive: tiled's pages are not installed")

@@ -1,7 +1,7 @@
 """Zstandard in Zarr arrays, decoded into no more memory than the pixels need.
 
-numcodecs 0.16.6 (https://github.com/zarr-developers/numcodecs) gives a frame that does not say how large it is as much
-memory as comes out of it: gigabytes of 100 kB. Our ingest refuses such frames; what was taken in before is here.
+numcodecs 0.16.6 (https://github.com/zarr-developers/numcodecs) allocates as much as a frame without a size decodes to:
+gigabytes for 100 kB. Our ingest refuses such frames; what it stored before is decoded here.
 """
 
 from math import prod
@@ -40,6 +40,6 @@ class CheckedZstd(ZstdCodec):
 
 
 def check_zstd() -> None:
-    """Have zarr-python in this process decode Zstandard like that."""
+    """Make zarr-python in this process decode Zstandard with `CheckedZstd`."""
     register_codec("zstd", CheckedZstd, qualname=f"{__name__}.CheckedZstd")
     zarr.config.set({"codecs.zstd": f"{__name__}.CheckedZstd"})

@@ -78,7 +78,7 @@ class ZarrRoutes:
     async def _names(self, request: Request, path: str, name: str, find: Finder) -> Response:
         """Return the addresses of what is in a group."""
         if name.startswith(".") or name == "zarr.json" or not f"{path}/".startswith("/"):
-            raise HTTPException(404, f"archive: {path} is nothing that Zarr knows")
+            raise HTTPException(404, f"archive: {path} is no address of a Zarr store")
         entry = await find(path)
         if entry.structure_family == StructureFamily.table:
             names = entry.structure().columns
@@ -89,14 +89,14 @@ class ZarrRoutes:
         url = str(request.url).split("?")[0].rstrip("/")
         return _json([f"{url}/{name}" for name in names])
 
-    async def _chunk(self, entry: Any, grid: "_Grid", words: list[str], dtype: np.dtype[Any]) -> Response:
+    async def _chunk(self, entry: Any, grid: "_Grid", chunk: list[str], dtype: np.dtype[Any]) -> Response:
         """Return the pixels of one chunk; 404 outside of the array."""
-        numbers = [int(word) for word in words] if grid.shape else []
+        numbers = list(map(int, chunk)) if grid.shape else []
         if len(numbers) != len(grid.shape):
-            raise HTTPException(404, f"archive: chunk {words} asked for, the array has {len(grid.shape)} dimensions")
+            raise HTTPException(404, f"archive: chunk {chunk} asked for, the array has {len(grid.shape)} dimensions")
         starts = [number * size for number, size in zip(numbers, grid.chunk, strict=True)]
         if any(start >= length for start, length in zip(starts, grid.shape, strict=True)):
-            raise HTTPException(404, f"archive: chunk {words} asked for, it is outside of an array of {grid.shape}")
+            raise HTTPException(404, f"archive: chunk {chunk} asked for, it is outside of an array of {grid.shape}")
         if prod(grid.chunk) * dtype.itemsize > self._largest:
             raise HTTPException(400, f"archive: chunks of {grid.chunk} are too large; ask for slices, /api/v1/array")
         where = NDSlice(*(slice(a, min(a + n, m)) for a, n, m in zip(starts, grid.chunk, grid.shape, strict=True)))
@@ -131,13 +131,13 @@ class _Grid:
         return cls(tuple(structure.shape), chunk, *about)
 
     def document_2(self) -> dict[str, Any]:
-        """Return what Zarr v2 wants to know of it."""
+        """Return the metadata of Zarr v2, ``.zarray``."""
         about = {"zarr_format": 2, "shape": self.shape, "chunks": self.chunk, "dtype": self.descr}
         return about | {"compressor": zarr_codec.get_config(), "fill_value": None, "filters": None, "order": "C"}
 
 
 def _document_3(entry: Any) -> dict[str, Any]:
-    """Return what Zarr v3 wants to know of a node."""
+    """Return the metadata of a node for Zarr v3, ``zarr.json``."""
     if entry.structure_family in _GROUPS:
         return {"zarr_format": 3, "node_type": "group", "attributes": entry.metadata()}
     from zarr.core.dtype import parse_data_type

@@ -47,7 +47,7 @@ class Archive:
 
         from beamstream.archive.address import server_and_key
         from beamstream.archive.layout import Layout
-        from beamstream.network.address import KEY_VARIABLE, warn_of_readers
+        from beamstream.network.address import KEY_VARIABLE, warn_unencrypted
         from beamstream.network.proved_http import ProvedTransport
 
         self.key_file: Path | None = None
@@ -55,7 +55,7 @@ class Archive:
         if str(where).startswith(("http://", "https://")):
             self.url = str(where).rstrip("/").removesuffix("/api/v1")
             key = key or os.environ.get(KEY_VARIABLE)
-            warn_of_readers(self.url, key)
+            warn_unencrypted(self.url, key)
         else:
             layout = Layout(Path(where))
             server, key = server_and_key(layout, key)

@@ -49,7 +49,7 @@ def _write_json(value: Any, **how: Any) -> None:
 
 def complain(message: object) -> None:
     """Report in red what went wrong."""
-    err().complain(message)
+    err().print_error(message)
 
 
 def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:

@@ -32,7 +32,7 @@ _PERIOD = re.compile(r"(\d{1,6})([smhdwy])")
 
 
 class Scope(StrEnum):
-    """What a key may; typer 0.29 takes no list of a `Literal`."""
+    """The scopes of keys; typer 0.29 takes no list of a `Literal`."""
 
     READ, WRITE, UPLOAD, CONTROL = READ, WRITE, UPLOAD, CONTROL
 
@@ -51,8 +51,8 @@ def create(
 ) -> None:
     """Make a key and print it, this once: only its hash is kept.
 
-    It is good at once, for all servers of the archive, whether they run already or not. On standard output stands
-    nothing but the key. Examples:
+    It is valid at once, for all servers of the archive, whether they run already or not. Standard output gets nothing
+    but the key. Examples:
 
     `beamstream key create --scope read --note "Ana's notebook"`
 

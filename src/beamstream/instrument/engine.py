@@ -24,7 +24,7 @@ from beamstream.instrument.callbacks import add_callbacks
 from beamstream.instrument.during import DuringPlan
 from beamstream.instrument.interrupts import Interrupts
 from beamstream.locks import unlock
-from beamstream.private import file_mode, settle
+from beamstream.private import file_mode, set_mode
 from plans.finish import finishing_wrapper
 from plans.ledger import ledger_wrapper
 
@@ -102,7 +102,7 @@ class ScanIds:
     def _next(self, ours: int) -> int:
         fd = open_unshared(self._path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         try:
-            settle(fd, file_mode(self._path.parent))
+            set_mode(fd, file_mode(self._path.parent))
             fcntl.flock(fd, fcntl.LOCK_EX)
             number = max(ours, int(os.pread(fd, 32, 0) or b"0")) + 1
             os.pwrite(fd, f"{number}\n".encode(), 0)  # numbers only grow: what is written never gets shorter

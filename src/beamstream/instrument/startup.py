@@ -153,7 +153,7 @@ def _give_up(error: BeamstreamError) -> None:
     """End IPython at once: without its first startup file the next ones would only fail in less clear words."""
     from beamstream.terminal import Terminal
 
-    Terminal(stderr=True, soft_wrap=True).complain(error)
+    Terminal(stderr=True, soft_wrap=True).print_error(error)
     sys.stderr.flush()
     os._exit(1)
 

@@ -1,4 +1,4 @@
-"""Who may read and who may control: keys, tickets that work once, and sessions of browsers that had either."""
+"""Access to the live page, to read and to control: keys, tickets that are valid once, sessions of browsers."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 _BOTH = frozenset((READ, CONTROL))
-_TICKET = Known("main0", _BOTH)  # is given out by who has the key of the settings
+_TICKET = Known("main0", _BOTH)  # made with the key of the settings
 
 
 class HubAccess:

@@ -1,1 +1,1 @@
-"""Both ends of a wire: who listens, who may ask, and what is sent to whom."""
+"""Servers and their clients: where a server listens, what it admits, and to which server a key is sent."""

@@ -1,4 +1,4 @@
-"""Where a server of ours listens, and what proves that it is ours: in a file that nobody else can write or read."""
+"""Where a server listens, and the secret that proves it is ours: in a file that no other user can write or read."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from beamstream.errors import NotOurServer
 from beamstream.network.hosts import is_loopback
-from beamstream.private import NotPrivate, check_directory, read_private, secret_mode, settle
+from beamstream.private import NotPrivate, check_directory, read_private, secret_mode, set_mode
 
 log = logging.getLogger(__name__)
 
@@ -27,21 +27,21 @@ def origin_of(url: str) -> tuple[str, int]:
     return at.hostname or "", at.port or (443 if at.scheme == "https" else 80)
 
 
-def warn_of_readers(url: str, key: str | None) -> None:
-    """Log a warning where a key is about to go to a server that somebody named, readable on its way."""
+def warn_unencrypted(url: str, key: str | None) -> None:
+    """Log a warning if a key would be sent unencrypted to another machine."""
     at = urlsplit(url)
     if key and at.scheme == "http" and not is_loopback(at.hostname or ""):
         log.warning("archive: the key goes to %s, readable on its way; use https:// or a tunnel", at.netloc)
 
 
 def new_secret() -> str:
-    """Return what one server has in common with those who read its address, from its start to its end."""
+    """Return a secret that one server shares with those who can read its address, from its start to its end."""
     return secrets.token_hex(32)
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Who serves, and where.
+    """Which process serves, and where.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class Address:
         ``http://host:port`` or ``https://…``, never with a key.
     pid : int
     secret : str
-        See `beamstream.network.proof`; worth nothing when the server has ended.
+        See `beamstream.network.proof`; of no use when the server has ended.
     certificate : str
-        File of the certificate that it shows; "" where it speaks no TLS.
+        File of its certificate; "" for a server without TLS.
     """
 
     url: str
@@ -60,12 +60,12 @@ class Address:
     certificate: str = ""
 
     def write(self, path: Path) -> None:
-        """Replace the file at once, so that nobody reads half of it."""
+        """Replace the file at once: a reader never finds half of it."""
         hidden = path.with_suffix(f".{uuid4().hex}.new")
         fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(fd, "w") as file:
-                settle(fd, secret_mode(path.parent))
+                set_mode(fd, secret_mode(path.parent))
                 file.write(json.dumps(asdict(self)) + "\n")
             hidden.replace(path)
         except BaseException:
@@ -75,14 +75,14 @@ class Address:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return what the server wrote.
+        """Return the address that a server wrote.
 
         Raises
         ------
         FileNotFoundError
             There is no server, or it has ended.
         NotOurServer
-            Somebody else may have written it, it is of an earlier version, or it cannot be read.
+            Another user may have written it, it is of an earlier version, or it cannot be read.
         """
         try:
             check_directory(path.parent)

@@ -23,7 +23,7 @@ _DIGITS = 15  # of a length
 
 
 class Refused(Exception):
-    """A request that is not let through.
+    """A request that is not admitted.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Refused(Exception):
         Of the answer.
     reason : str
     headers : (str, str), ...
-        What else goes back.
+        More headers of the answer.
     """
 
     def __init__(self, status: int, reason: str, *headers: tuple[str, str]) -> None:
@@ -40,7 +40,7 @@ class Refused(Exception):
 
 
 class Gate:
-    """Let requests through to an application that a rule names and whose client may; deny everything else.
+    """Admit the requests that a rule names from clients whose scope allows them; deny everything else.
 
     Decided before a byte of the body is read: by Host (a page from elsewhere that makes its own name point here gets
     nothing, with or without a key), Origin (nothing is changed, and no websocket opened, for a page from elsewhere),
@@ -54,7 +54,7 @@ class Gate:
     name : str
         Of the server, for messages: ``"archive"``.
     hosts : iterable of str
-        Names that the server goes by, besides those of this machine alone and the address that was connected to.
+        Names of the server, in addition to those of this machine alone and the address that was connected to.
     anonymous_read : bool
         Whether reading takes no key, where a rule says so.
     sessions : callable, optional
@@ -69,7 +69,7 @@ class Gate:
     field : str
         Of the JSON object that a refusal is.
     unlock : callable, optional
-        Given the scope of a request that wants a key; returns what answers instead of words, or None.
+        Given the scope of a request that wants a key; returns an application that answers instead, or None.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Gate:
         Raises
         ------
         Refused
-            It showed no key and needs one, or one that is none.
+            It showed no key and needs one, or showed an unknown one.
         """
         if rule is not None and rule.scope is None:
             return None
@@ -182,7 +182,7 @@ class Gate:
         return f"the {self._name} wants its key; {wrong if given is not None else 'no key was given'}{where}"
 
     def _given(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
-        """Return the key that a request shows, which may be none of ours."""
+        """Return the key that a request shows, valid or not."""
         scheme, _, text = headers.get("authorization", "").partition(" ")
         if scheme:
             return text.strip() if scheme.lower() in self._schemes else ""

@@ -1,4 +1,4 @@
-"""Names of hosts: those that a server goes by, and where a page comes from that asks."""
+"""Names of hosts: those of a server, and the one that a page in a browser comes from."""
 
 import ipaddress
 import socket
@@ -17,20 +17,20 @@ def is_loopback(host: str) -> bool:
 
 
 def own_names(host: str, allowed: Iterable[str] = ()) -> set[str]:
-    """Return the names that a server goes by that listens on `host`."""
+    """Return the names under which a server that listens on `host` is reached."""
     here = socket.gethostname()
     everywhere = {here, here.partition(".")[0]} if host in ("0.0.0.0", "::") else {host}
     return {*everywhere, *allowed}
 
 
 def foreign(headers: Mapping[str, str]) -> bool:
-    """Return whether a page from elsewhere asks."""
+    """Return whether a request comes from a page of another server."""
     origin = headers.get("origin")
     return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
 
 
 def host_name(host: str) -> str:
-    """Return a Host header without its port and brackets, in small letters; "" if it is none."""
+    """Return a Host header without its port and brackets, in small letters; "" if it is not valid."""
     try:
         parts = urlsplit(f"//{host}")
         return "" if parts.netloc != host or "@" in host else (parts.hostname or "").rstrip(".")

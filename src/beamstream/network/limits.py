@@ -1,4 +1,4 @@
-"""What a server waits for, and how much it takes from whoever connects."""
+"""Deadlines of a server, and bounds on what its clients may send and keep open."""
 
 import contextlib
 import resource
@@ -23,7 +23,7 @@ class Limits:
         s within which `body_bytes` of a body have to come: an upload over a slow line may take hours.
     body_bytes : int
     stalled : float
-        s for which a client may take nothing of an answer.
+        s for which a client may receive nothing of an answer.
     linger : float
         s for which the rest of a body is read, and dropped, that was refused: the client may read why.
     head_bytes, headers : int

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection: on this machine the kernel knows whose it is."""
+"""The user at the other end of a connection: for one on this machine, the kernel reports it."""
 
 import ipaddress
 import socket
@@ -30,9 +30,9 @@ def peer_of(scope: Mapping[str, Any]) -> str:
 
 
 def connection_owner(local: tuple[str, int], remote: tuple[str, int]) -> int | None:
-    """Return the user id of whoever on this machine has a TCP connection; None if nobody has.
+    """Return the id of the user on this machine who has a TCP connection; None if there is none.
 
-    Asked of the kernel for just this one: to look through /proc/net/tcp takes 6 ms where there is much memory.
+    Asked of the kernel for just this one: to search /proc/net/tcp takes 6 ms where there is much memory.
     """
     try:
         ours, theirs = _ip_address(local[0]), _ip_address(remote[0])

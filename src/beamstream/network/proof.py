@@ -1,4 +1,4 @@
-"""Who listens is us: asked before a key is sent, on the connection that the key will go over.
+"""Proof that a server is ours: demanded before a key is sent, on the connection that the key will go over.
 
 A port that a server of ours had may be anybody's when it has ended. So a client sends a number that it has just made
 up, and a server answers with what only those can compute who can read its `Address`. The answer holds for one address

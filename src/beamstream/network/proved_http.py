@@ -1,6 +1,6 @@
 """httpx clients whose every connection proves to lead to a server of ours before a request, and its key, goes over it.
 
-A client may live for days, its server may not: what it reads is where the server says that it is now.
+A client may live for days, its server may not: the address is read again for each connection.
 """
 
 import ssl
@@ -30,7 +30,7 @@ class ProvedTransport(httpx.HTTPTransport):
     """
 
     def __init__(self, path: Path, limits: httpx.Limits = _LIMITS) -> None:
-        # httpx 0.28 lets nobody choose the network backend of its pool; what it makes besides takes 30 ms
+        # httpx 0.28 has no option for the network backend of its pool; `super().__init__` would take 30 ms
         self._pool = httpcore.ConnectionPool(network_backend=_Proving(path), **_pool(limits))
 
 
@@ -55,7 +55,7 @@ def _published(path: Path, host: str, port: int) -> Address:
     Raises
     ------
     httpcore.ConnectError
-        There is none, or another one.
+        No server has written one, or it is another one.
     """
     try:
         address = Address.read(path)

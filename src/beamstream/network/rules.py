@@ -1,18 +1,18 @@
-"""What may be asked of a server, by whom: its rules, and keys as the gate sees them."""
+"""The requests that a server admits, and the scope that each needs; keys as the gate sees them."""
 
 from typing import NamedTuple, Protocol
 
 READ, WRITE, UPLOAD, CONTROL = SCOPES = ("read", "write", "upload", "control")
 """Read the archive and the live page; write into the archive; upload to the ingest; record from the live page."""
 GRANTED = "beamstream.scopes"
-"""Where an application finds, in its ASGI scope, what the client may."""
+"""Key of the ASGI scope under which an application finds the scopes of its client."""
 WEBSOCKET = "WEBSOCKET"
 JSON_BYTES = 32 << 20
-_SMALL = 1 << 16  # bytes of a body that no rule speaks of
+_SMALL = 1 << 16  # bytes of a body, unless a rule gives another bound
 
 
 class Rule(NamedTuple):
-    """One kind of request that is let through.
+    """One kind of request that is admitted.
 
     Parameters
     ----------
@@ -21,9 +21,9 @@ class Rule(NamedTuple):
     path : str
         As routers write it: ``"/streams/{name}/ws"``, ``"/api/v1/search/{path:path}"``.
     scope : str or None
-        What a client needs; None: nothing, and its key is not looked at.
+        What a client needs; None: nothing, and its key is not checked.
     anonymous : bool
-        Whether a key is spared where reading is open to everybody.
+        Whether no key is needed where reading is open to everybody.
     body : int
         Bytes of a request, at most.
     query : str
@@ -42,14 +42,14 @@ class Rule(NamedTuple):
 
     @property
     def answered(self) -> frozenset[str]:
-        """The methods that the rule lets through."""
+        """The methods that the rule admits."""
         methods = self.methods.split()
         return frozenset([*methods, "HEAD"] if "GET" in methods else methods)
 
 
 class KeyChecker(Protocol):
-    """Who knows keys."""
+    """What the gate asks about keys."""
 
     def check(self, text: str) -> frozenset[str] | None:
-        """Return what a key may; None if it is none, or not any more."""
+        """Return the scopes of a key; None if it is unknown, expired or revoked."""
         ...

@@ -1,4 +1,4 @@
-"""Tickets: what opens a page with control, once and within a minute, for the browser that comes with it."""
+"""Tickets: each gives one browser a session with control, once and within a minute."""
 
 import hashlib
 import hmac
@@ -34,12 +34,12 @@ def new_ticket(key: str, port: int = 0) -> str:
 
 
 class Tickets:
-    """Take tickets, each once.
+    """Accept tickets, each once.
 
     Parameters
     ----------
     key : str
-        ``""``: none is good.
+        ``""``: no ticket is valid.
     port : int
         Where this server listens.
     """
@@ -49,7 +49,7 @@ class Tickets:
         self._used: dict[str, int] = {}
 
     def take(self, ticket: str) -> bool:
-        """Return whether a ticket is good, and make it useless."""
+        """Return whether a ticket is valid; it is not, afterwards."""
         body, _, signature = ticket.rpartition(".")
         expected = _sign(self._key, body)
         if not self._key or not hmac.compare_digest(signature.encode(errors="replace"), expected.encode()):
@@ -66,13 +66,13 @@ class Tickets:
 def ticket_page(path: Path, url: str, ticket: str, stream: str = "") -> str:
     """Write a page for its owner's browser that posts a ticket, and return its address.
 
-    The command line of a browser is for all users to read, and a slow one uses what stands there late: so there
-    stands the name of a file that nobody else may read.
+    All users can read the command line of a browser, which may take long to start. So it has the name of a file that
+    no other user may read, and no ticket.
 
     Parameters
     ----------
     path : Path
-        Written anew; what an earlier one held is of no use any more.
+        Replaced if it is there.
     url : str
         Of the server, ``http://host:port/``.
     ticket, stream : str

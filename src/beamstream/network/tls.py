@@ -1,4 +1,4 @@
-"""TLS: the certificate that a server shows, and clients on this machine that know just that one."""
+"""TLS: the certificate of a server, and clients on this machine that trust just that one."""
 
 import http.client
 import ssl
@@ -16,14 +16,14 @@ _END = "-----END CERTIFICATE-----"
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a server speaks TLS with.
+    """The two files that a server needs for TLS.
 
     Parameters
     ----------
     cert : Path
         PEM: the server's certificate, then those between it and the authority.
     key : Path
-        PEM, without a password; nobody but its owner may read it.
+        PEM, without a password, readable for its owner alone.
 
     Raises
     ------
@@ -48,7 +48,7 @@ class Certificate:
 
 
 def certificate(cert: Path | str | None, key: Path | str | None) -> Certificate | None:
-    """Return what a server speaks TLS with; None without both files.
+    """Return the certificate of a server; None if neither file is named.
 
     Raises
     ------
@@ -63,12 +63,12 @@ def certificate(cert: Path | str | None, key: Path | str | None) -> Certificate 
 
 
 def uvicorn_options(tls: Certificate | None) -> dict[str, Any]:
-    """Return what uvicorn's configuration has to say."""
+    """Return what `uvicorn.Config` takes for TLS."""
     return {} if tls is None else {"ssl_certfile": str(tls.cert), "ssl_keyfile": str(tls.key)}
 
 
 def client_context(certificate: str) -> ssl.SSLContext | None:
-    """Return a context for clients of a server whose certificate they know; None without one.
+    """Return a context for clients that trust one certificate; None without one.
 
     It is this certificate that is trusted, under whatever name the server is reached: those who find a server by
     its directory use an address that its certificate need not know.
@@ -96,8 +96,8 @@ def http_connection(url: str, timeout: float, certificate: str = "") -> http.cli
     timeout : float
         s.
     certificate : str
-        File of the one that the server shows, where that is known; else authorities decide, those of
-        ``SSL_CERT_FILE`` or the system's.
+        File of the server's own, the only one that is trusted then; without it the authorities of ``SSL_CERT_FILE`` or
+        of the system are.
     """
     at = urlsplit(url)
     if at.scheme != "https":
@@ -107,7 +107,7 @@ def http_connection(url: str, timeout: float, certificate: str = "") -> http.cli
 
 
 def unencrypted_warning(who: str, host: str, cert: str) -> str:
-    """Return a warning where keys and data would go over a network for all to read; ``""`` where not."""
+    """Return a warning for a server that would send keys and data unencrypted over a network; ``""`` for others."""
     if cert or is_loopback(host):
         return ""
     return (

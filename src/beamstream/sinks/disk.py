@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from beamstream import private
 from beamstream.errors import DiskFull, SinkError
-from beamstream.private import make_directories as make_as_around
 
 _ROOM = 64 << 20  # bytes; more than a filesystem keeps back
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -58,7 +58,7 @@ def sync_file(path: Path) -> None:
 def make_directories(directory: Path) -> None:
     """Make a directory with its parents, so that what is synced in it is found after a power cut."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    make_as_around(directory)
+    private.make_directories(directory)
     for path in missing:
         with contextlib.suppress(PermissionError):  # one may make a directory where one may not read
             sync_directory(path.parent)
