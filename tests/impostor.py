@@ -29,16 +29,16 @@ class Impostor:
     """
 
     def __init__(self, port: int = 0, *, lock: Path | None = None, relay: int | None = None) -> None:
-        self._told, told = os.pipe()
-        ready, say = os.pipe()
+        self._pipe, received = os.pipe()
+        ready, report = os.pipe()
         self._pid = os.fork()
         if not self._pid:
             try:
-                _listen(port, lock, relay, told, say)
+                _listen(port, lock, relay, received, report)
             finally:
                 os._exit(1)
-        os.close(told)
-        os.close(say)
+        os.close(received)
+        os.close(report)
         self.port = int(os.read(ready, 100) or b"0")
         os.close(ready)
         assert self.port, "the port could not be taken"
@@ -47,7 +47,7 @@ class Impostor:
         self._reader.start()
 
     def _read(self) -> None:
-        while more := os.read(self._told, 65536):
+        while more := os.read(self._pipe, 65536):
             self.received += more
 
     def close(self) -> bytes:
@@ -57,7 +57,7 @@ class Impostor:
             os.waitpid(self._pid, 0)
             self._pid = 0
             self._reader.join()
-            os.close(self._told)
+            os.close(self._pipe)
         return self.received
 
 
@@ -102,26 +102,26 @@ def become_nobody(groups: tuple[int, ...] = ()) -> None:
         os.setuid(NOBODY)
 
 
-def _listen(port: int, lock: Path | None, relay: int | None, told: int, say: int) -> None:
+def _listen(port: int, lock: Path | None, relay: int | None, received: int, report: int) -> None:
     signal.alarm(120)  # whatever becomes of the test
     become_nobody()
     if lock is not None:
         with contextlib.suppress(OSError):
             fcntl.flock(os.open(lock, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
     listening = socket.create_server(("127.0.0.1", port))
-    os.write(say, str(listening.getsockname()[1]).encode())
+    os.write(report, str(listening.getsockname()[1]).encode())
     while True:
         connection = listening.accept()[0]
-        threading.Thread(target=_answer, args=(connection, relay, told), daemon=True).start()
+        threading.Thread(target=_answer, args=(connection, relay, received), daemon=True).start()
 
 
-def _answer(connection: socket.socket, relay: int | None, told: int) -> None:
+def _answer(connection: socket.socket, relay: int | None, received: int) -> None:
     with contextlib.suppress(OSError), connection:
         there = socket.create_connection(("127.0.0.1", relay)) if relay is not None else None
         if there is not None:
             threading.Thread(target=_pass_back, args=(there, connection), daemon=True).start()
         while more := connection.recv(65536):
-            os.write(told, more)
+            os.write(received, more)
             (there or connection).sendall(more if there else _ANSWER)
 
 

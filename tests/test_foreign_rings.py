@@ -215,7 +215,7 @@ def test_the_sweep_at_a_rings_start_leaves_alone_what_is_not_ours(ring, name, fo
 
 
 @pytest.mark.parametrize("foreign", DAMAGED, ids=_by, indirect=True)
-def test_the_sweep_at_a_rings_start_takes_away_what_is_damaged_and_nobody_writes(ring, name, foreign):
+def test_the_sweep_at_a_rings_start_removes_what_is_damaged_and_not_written(ring, name, foreign):
     assert _within(30, lambda: sweep(PREFIX + name)) == [foreign]
     assert len(ring_files(f"{name}.")) == 1
 
@@ -229,7 +229,7 @@ def test_what_is_passed_over_is_named_once(ring, name, foreign, caplog):
     assert len(words) == 1
 
 
-def test_without_a_ring_of_ours_the_error_says_what_was_passed_over(name):
+def test_without_a_ring_of_ours_the_error_names_what_was_ignored(name):
     path = SHM / f"{PREFIX}{name}.1-0-0"
     path.write_bytes(b"BEAMRING" + bytes(8192))
     path.chmod(0o600)

@@ -1,4 +1,4 @@
-"""What others may have written is neither obeyed nor run: it is refused by name, with what to do."""
+"""Configuration and code that others may have written is refused by name, with what to do, and never run."""
 
 import grp
 import os

@@ -1,4 +1,4 @@
-"""No key is sent to whoever listens where the server of an archive was: other users of the machine."""
+"""No key is sent to another user of the machine who listens where the server of an archive was."""
 
 import contextlib
 import os
@@ -81,7 +81,7 @@ def test_no_client_sends_a_key_to_another_user_who_took_the_port_and_the_lock_of
         with http_client, pytest.raises(ArchiveError, match="cannot prove"):
             http_client.get("/search/")
         received = other.close()
-    assert PATH.encode() in received, "nobody asked who listens"
+    assert PATH.encode() in received, "no client demanded a proof"
     assert key.encode() not in received
 
 
@@ -121,7 +121,7 @@ def test_who_serves_is_found_whatever_its_process_number_is_here_and_without_its
         layout.lock.with_suffix(".away").rename(layout.lock)
 
 
-def test_an_address_of_an_earlier_version_is_told_so(layout):
+def test_an_address_of_an_earlier_version_is_refused_by_name(layout):
     with socket.create_server(("127.0.0.1", 0)) as sock:
         layout.address.write_text(f'{{"url": "http://127.0.0.1:{sock.getsockname()[1]}", "pid": 1}}\n')
         layout.address.chmod(0o600)
@@ -163,7 +163,7 @@ def test_a_directory_of_another_user_is_no_place_for_a_key(layout):
         connect(layout.directory, key="k" * 32)
 
 
-def test_a_key_that_another_user_made_is_refused_and_a_fifo_holds_nobody_up(layout):
+def test_a_key_that_another_user_made_is_refused_and_a_fifo_is_not_waited_for(layout):
     if os.geteuid():
         pytest.fail("only root can give a file away: run this as root")
     make_key(layout.key)
@@ -175,7 +175,7 @@ def test_a_key_that_another_user_made_is_refused_and_a_fifo_holds_nobody_up(layo
         read_key(layout.live_key)
 
 
-def test_whoever_answers_slowly_or_nonsense_is_not_waited_for(layout):
+def test_a_server_that_does_not_answer_is_not_waited_for(layout):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         Address(f"http://127.0.0.1:{silent.getsockname()[1]}", 1, new_secret()).write(layout.address)
         with pytest.raises(ArchiveError, match="has ended"):

@@ -1,4 +1,4 @@
-"""Frames whose bytes lie, recorded before anybody looked at them: nobody who reads them ends, others come back."""
+"""Frames whose bytes lie, recorded before they were checked: no reader ends by them, the others come back."""
 
 import os
 import struct
@@ -148,7 +148,7 @@ def test_a_whole_file_that_somebody_registers_is_read_the_same_way(archive, tmp_
 
 
 def _growing() -> bytes:
-    """Return 30 kB of Zstandard that say nothing of the gigabyte which comes out of them."""
+    """Return 30 kB of Zstandard without a size, which decode to a gigabyte."""
     size, count = 1 << 17, 1 << 13
     blocks = b"".join((size << 3 | 2 | (n == count - 1)).to_bytes(3, "little") + b"\x07" for n in range(count))
     return b"\x28\xb5\x2f\xfd\x00\x58" + blocks

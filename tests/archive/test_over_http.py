@@ -192,12 +192,12 @@ def test_the_key_is_private_and_in_no_log(archive, flown):
             assert archive.key not in file.read()
 
 
-def test_filed_journals_move_aside(archive, flown, wait_for):
+def test_filed_journals_are_moved(archive, flown, wait_for):
     wait_for(lambda: (archive.layout.journal / "filed" / f"{flown}.jsonl").exists(), what="the journal to move")
     assert not (archive.layout.journal / f"{flown}.jsonl").exists()
 
 
-def test_a_refused_run_is_put_aside_with_the_reason_and_others_go_on(archive, wait_for):
+def test_a_refused_run_is_kept_with_the_reason_and_others_go_on(archive, wait_for):
     journal = Journal(archive.layout.journal)
     journal("start", {"uid": "0" * 36, "time": time.time(), "scan_id": 1})
     keys = {"x": {"source": "s", "dtype": "array", "shape": [2, 2], "dtype_numpy": "<u2", "external": "STREAM:"}}
@@ -212,7 +212,7 @@ def test_a_refused_run_is_put_aside_with_the_reason_and_others_go_on(archive, wa
     assert (archive.layout.journal / f"{'0' * 36}.jsonl").exists(), "moved while its owner still writes"
     stop = {"uid": "s", "run_start": "0" * 36, "time": 2.0, "exit_status": "success", "num_events": {}}
     journal("stop", stop)
-    wait_for(lambda: (refused / f"{'0' * 36}.jsonl").exists(), what="the journal to be put aside")
+    wait_for(lambda: (refused / f"{'0' * 36}.jsonl").exists(), what="the journal to be refused")
     assert "no/such" in (refused / f"{'0' * 36}.txt").read_text()
     assert ("0" * 36) in (archive.layout.directory / "server.log").read_text()
     assert "no/such" in archive.client["0" * 36].metadata["refused"]

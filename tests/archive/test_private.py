@@ -1,4 +1,4 @@
-"""An archive is its owner's alone, or a group's that was named; one that is open already stays so, and says it."""
+"""An archive is its owner's alone, or a group's that was named; one that is open already stays so, with a warning."""
 
 import grp
 import os
@@ -42,16 +42,16 @@ def as_nobody(act: Callable[[], object], groups: tuple[int, ...] = ()) -> str:
     if not (pid := os.fork()):
         try:
             become_nobody(groups)
-            said = str(act())
+            result = str(act())
         except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-        os.write(theirs, said.encode()[:4000])
+            result = f"{type(error).__name__}: {error}"
+        os.write(theirs, result.encode()[:4000])
         os._exit(0)
     os.close(theirs)
     with os.fdopen(ours) as pipe:
-        said = pipe.read()
+        result = pipe.read()
     os.waitpid(pid, 0)
-    return said
+    return result
 
 
 def used(layout: Layout, connected: Callable[..., object]) -> dict[str, int]:
@@ -83,7 +83,7 @@ def test_all_that_services_and_sessions_make_is_for_its_owner_alone(tmp_path, co
     assert not {name: oct(mode) for name, mode in found.items() if mode & 0o077 and name not in recorded}
 
 
-def test_a_group_that_was_named_has_all_but_the_keys_and_nobody_else_anything(place, connected):
+def test_a_group_that_was_named_has_all_but_the_keys_and_other_users_nothing(place, connected):
     group = grp.getgrgid(1)
     layout = Layout(place / "archive")
     with running_server(layout.directory, group=group.gr_name):
@@ -112,7 +112,7 @@ def test_an_archive_that_was_private_can_be_given_to_a_group_and_a_group_that_is
     assert (modes(layout.directory)["journal/some.jsonl"], file.stat().st_gid) == (0o660, 1)
     assert (modes(layout.directory)["api_key"], layout.key.stat().st_gid) == (0o600, os.getegid())
     layout.prepare()
-    assert modes(layout.directory)["."] == 0o2770, "whoever names no group takes it away"
+    assert modes(layout.directory)["."] == 0o2770, "a start without a group closes it"
     with pytest.raises(ArchiveError, match="group 'no such group' asked for, this machine has none"):
         layout.prepare("no such group")
 
@@ -165,7 +165,7 @@ def test_recordings_in_a_directory_of_their_own_keep_the_umask(tmp_path):
     assert modes(chosen) == {".": 0o755, "2026": 0o755, "2026/11": 0o755}
 
 
-def test_a_directory_for_everybody_in_which_nobody_replaces_what_is_anothers_keeps_secrets(tmp_path):
+def test_a_directory_for_everybody_with_the_sticky_bit_is_safe_for_secrets(tmp_path):
     layout = Layout(tmp_path / "archive")
     layout.prepare()
     layout.directory.chmod(0o1777)  # what a file system in memory begins with

@@ -1,4 +1,4 @@
-"""Files of an archive: those in its own directories are served, whatever a request or a registration says."""
+"""Files of an archive: those in its own directories are served, whatever a request or a registration names."""
 
 import io
 import os

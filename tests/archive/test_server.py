@@ -38,7 +38,7 @@ def address_of(pid: int, layout: Layout) -> Address | None:
     """Return where a process serves; None as long as it does not."""
     try:
         address = find_server(layout)
-    except ArchiveError:  # nobody, or one that was killed and left its address
+    except ArchiveError:  # no server, or one that was killed and left its address
         return None
     return address if address.pid == pid else None
 
@@ -53,11 +53,11 @@ def serving(layout: Layout, wait_for, number: signal.Signals, **options) -> Iter
         wait_for(lambda: address_of(child.pid, layout), timeout=60, what="the server to be up")
         yield find_server(layout)
         child.send_signal(number)
-        said, _ = child.communicate(timeout=20)
+        output, _ = child.communicate(timeout=20)
     finally:
         child.kill()
         child.communicate()
-    assert (child.returncode, said) == (0, b"")
+    assert (child.returncode, output) == (0, b"")
     assert not layout.address.exists()
 
 
@@ -86,7 +86,7 @@ def test_a_port_in_use_is_a_clear_error_at_once(layout):
     assert not layout.address.exists()
 
 
-def test_a_child_that_cannot_serve_says_why(layout):
+def test_a_child_that_cannot_serve_reports_why(layout):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -98,7 +98,7 @@ def test_a_child_that_cannot_serve_says_why(layout):
             pass
 
 
-def test_nobody_serving_is_said_so(layout):
+def test_without_a_server_the_error_names_the_command_to_start_one(layout):
     with pytest.raises(ArchiveError, match=r"nobody serves .* start `beamstream serve`"):
         connect(layout.directory)
     with pytest.raises(ArchiveError, match=r"nothing answers at http://127\.0\.0\.1:9"):
@@ -209,8 +209,8 @@ def test_a_feeder_elsewhere_outlives_a_slow_server_and_a_restart(layout, wait_fo
 
 
 def test_two_feeders_do_not_share_a_journal(layout):
-    def nobody():
+    def no_client():
         raise ArchiveError("archive: away")
 
-    with Feeder(layout.journal, nobody), pytest.raises(ArchiveError, match="filed from by another"):
-        Feeder(layout.journal, nobody).start()
+    with Feeder(layout.journal, no_client), pytest.raises(ArchiveError, match="filed from by another"):
+        Feeder(layout.journal, no_client).start()

@@ -46,7 +46,7 @@ PATHS = (
 
 @dataclass
 class Served:
-    """A server, and what its log says."""
+    """A server, and its log."""
 
     url: str
     key: str

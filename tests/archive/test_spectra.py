@@ -45,7 +45,7 @@ UTC_TIMES = (np.round(times(40) * 1e6).astype("<i8").view("<M8[us]")).astype("<M
 
 @dataclass
 class Served:
-    """A served archive of its own: searches find nobody else's runs."""
+    """A served archive of its own: searches find the runs of these tests alone."""
 
     layout: Layout
     url: str

@@ -129,12 +129,12 @@ def test_the_status_is_for_those_who_know_the_key(server, put):
     assert httpx.get(url, headers={"Authorization": f"Apikey {key[::-1]}"}).status_code == 401
     assert httpx.get(url, headers={"Authorization": f"Bearer {key}"}).status_code == 401
     assert httpx.get(url, headers={"Cookie": f"tiled_api_key={key}"}).status_code == 401, "no cookie holds the key"
-    for told in (httpx.get(url, headers=with_key(server)), httpx.get(url, params={"api_key": key})):
-        assert told.headers["cache-control"] == "no-store"
-        assert [(u["detector"], u["phase"], u["uploaded"]) for u in told.json()["uploads"]] == [("film", "done", 120)]
+    for answer in (httpx.get(url, headers=with_key(server)), httpx.get(url, params={"api_key": key})):
+        assert answer.headers["cache-control"] == "no-store"
+        assert [(u["detector"], u["phase"], u["uploaded"]) for u in answer.json()["uploads"]] == [("film", "done", 120)]
 
 
-def test_a_key_in_the_address_goes_into_a_cookie_and_a_wrong_one_nowhere(server):
+def test_a_key_in_the_address_is_replaced_by_a_cookie_and_a_wrong_one_gets_none(server):
     key = read_key(server.layout.key)
     answer = httpx.get(f"{server.url}/uploads", params={"api_key": key})
     assert (answer.status_code, answer.headers["location"]) == (303, "uploads")
@@ -207,7 +207,7 @@ def test_a_change_is_shown_within_seconds_in_the_same_element(server, put, tab, 
     assert tab.evaluate("document.querySelectorAll('#uploads li')[1].mark") == "the same"
 
 
-def test_what_nobody_works_on_is_no_upload_at_work(server, put, tab, wait_for):
+def test_an_upload_without_a_worker_is_not_shown_as_at_work(server, put, tab, wait_for):
     job = put("alone", STATES["uploading"])
     long_ago = time.time() - 60
     os.utime(job.path / "job.json", (long_ago, long_ago))
@@ -240,7 +240,7 @@ def test_the_key_is_asked_for_by_keyboard_and_kept_for_the_tab_the_browser_gets_
     tab.context.clear_cookies()
 
 
-def test_a_server_that_is_gone_is_said_so_and_found_again(tmp_path, put, tab, wait_for):
+def test_a_server_that_has_ended_is_reported_and_found_again(tmp_path, put, tab, wait_for):
     with ArchiveServer(tmp_path / "other", anonymous=True, feed=False) as other:
         port = int(other.url.rsplit(":", 1)[1])
         tab.goto(f"{other.url}/uploads")

@@ -38,12 +38,12 @@ class Done:
         return json.loads(self.out)
 
     def failed_with(self, *words: str, status: int = 1) -> None:
-        """Check that it said why on standard error, in so many words, and without a traceback."""
+        """Check that standard error has these words, and no traceback."""
         assert self.status == status, self
-        said = " ".join(self.err.replace("│", " ").split())
-        assert "Traceback" not in said, self.err
+        text = " ".join(self.err.replace("│", " ").split())
+        assert "Traceback" not in text, self.err
         for word in words:
-            assert word in said, said
+            assert word in text, text
 
 
 def environment(tmp: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -69,7 +69,7 @@ def configuration(tmp: Path) -> Path:
 
 
 class Running:
-    """A command that goes on until it is told to end."""
+    """A command that runs until it gets a signal."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.process, self._log = process, log

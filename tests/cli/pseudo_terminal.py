@@ -73,7 +73,7 @@ def in_a_terminal(tmp: Path, *arguments: object, keys: bytes = b"", timeout: flo
                 continue
             try:
                 piece = os.read(ours, 65536)
-            except OSError:  # nobody has it open any more
+            except OSError:  # the command has closed it
                 break
             if not piece:
                 break

@@ -1,4 +1,4 @@
-"""What a document, a file or a server says cannot steer the terminal of whoever reads it, whatever the command."""
+"""Text of documents, files and servers cannot steer the terminal on which it is shown, whatever the command."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ from beamstream.references import Reference, ReferenceStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "archive"))  # for archive_session
 
-# the clipboard, the title, a blinking colour, C1's CSI, the direction of writing, lines that look like ours, markup
+# the clipboard, the title, a blinking colour, C1's CSI, the direction of writing, lines that imitate ours, markup
 STEERING = (
     "\x1b]52;c;aGk=\x07\x1b]0;owned\x07\x1b[5;7m\x9b5m\x7f\u202e\u2066\u200b\u2028\r\nbeamstream: forged\b[red]:smile:"
 )

@@ -1,4 +1,4 @@
-"""What pages should never say ends neither the server nor what others see."""
+"""Messages that no page should send end neither the server nor the pages of others."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ Attend = Callable[[Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]
 
 
 class Socket:
-    """A websocket as an ASGI application sees it: it says what it is given, and then leaves."""
+    """A websocket as an ASGI application sees it: it sends what it is given, and then closes."""
 
     def __init__(self, texts: Iterator[str]) -> None:
         self._texts, self.sent, self.closed = texts, 0, False
@@ -53,7 +53,7 @@ class Socket:
             json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
-def test_ten_thousand_wishes_for_images_are_obeyed_or_answered_and_frames_still_come(
+def test_ten_thousand_requests_for_images_are_followed_or_answered_and_frames_still_come(
     name, tmp_path, little_memory, wait_for, caplog
 ):
     settings = HubSettings(key=KEY, recordings=str(tmp_path / "r"), references=str(tmp_path / "f"))
@@ -98,7 +98,7 @@ def test_ten_thousand_wishes_for_images_are_obeyed_or_answered_and_frames_still_
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_ten_thousand_messages_to_the_page_of_spectra_are_obeyed_or_close_it(writer, name, little_memory):
+def test_ten_thousand_messages_to_the_page_of_spectra_are_followed_or_close_it(writer, name, little_memory):
     writer.put()
 
     async def all_of_them() -> tuple[int, int]:
@@ -106,19 +106,19 @@ def test_ten_thousand_messages_to_the_page_of_spectra_are_obeyed_or_close_it(wri
         follower = Follower(name, os.getpid(), 100, lambda: audience.notify())
         audience = Audience(follower, Status(follower), settings)
         following = asyncio.create_task(follower.run())
-        obeyed = closed = 0
+        followed = closed = 0
         for text in messages(NUMBER, 4096):
             socket = Socket(iter([text]))
             await audience.attend(
                 {"rows": text[:40], "interval": text[:9], "beam": text[-9:]}, socket.receive, socket.send
             )
-            obeyed, closed = obeyed + (not socket.closed), closed + socket.closed
+            followed, closed = followed + (not socket.closed), closed + socket.closed
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        return obeyed, closed
+        return followed, closed
 
-    obeyed, closed = asyncio.run(all_of_them())
-    assert obeyed > 200
+    followed, closed = asyncio.run(all_of_them())
+    assert followed > 200
     assert closed > 5000
 
 

@@ -88,7 +88,7 @@ def test_the_archive_is_closed_without_a_key_but_for_what_is_listed(archive):
 def test_a_key_that_may_read_reads_and_changes_nothing(archive):
     url, paths, _ = archive
     found = statuses(url, paths, Authorization=f"Apikey {READ_KEY}")
-    del found["POST", "/uploads/session"]  # changes nothing, and looks at the key itself
+    del found["POST", "/uploads/session"]  # changes nothing, and checks the key itself
     for (method, path), status in found.items():
         if method in ("PUT", "PATCH", "DELETE") or (method == "POST" and path not in POST_TO_READ):
             assert status in (403, 404, 405), (method, path, status)

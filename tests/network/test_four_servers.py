@@ -1,4 +1,4 @@
-"""What each of the four servers bears, as a process of its own: silence, large bodies, names of others."""
+"""What each of the four servers withstands, as a process of its own: silence, large bodies, names of others."""
 
 import resource
 import socket
@@ -48,7 +48,7 @@ def server(request, tmp_path_factory) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_thousand_silent_connections_keep_nobody_from_an_answer(server, many_files, kind):
+def test_with_a_thousand_silent_connections_others_are_answered(server, many_files, kind):
     url, pid = server
     at = httpx.URL(url)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What gets through the gate, and what does not, without a byte of it being read."""
+"""Requests that the gate admits, and those that it refuses before a byte of their body is read."""
 
 import json
 
@@ -183,7 +183,7 @@ def test_a_body_that_is_larger_than_its_rule_allows_is_refused_with_and_without_
     assert httpx.get(f"http://{address}/").status_code == 200
 
 
-def test_what_asks_first_whether_its_body_is_wanted_is_told_no_without_a_key(address):
+def test_a_client_that_expects_100_continue_is_refused_without_a_key(address):
     with connect(address) as connection:
         connection.sendall(head(address, "PUT /large", "Content-Length: 5", "Expect: 100-continue"))
         assert status_of(connection) == 401

@@ -1,4 +1,4 @@
-"""How long a server waits for whom, and how much it takes before it has decided."""
+"""Deadlines and bounds of a server: for heads, bodies, answers, silent connections and websockets."""
 
 import time
 from contextlib import ExitStack, suppress

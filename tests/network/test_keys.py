@@ -1,4 +1,4 @@
-"""Keys on the disk: what they may, until when, and who could have written them."""
+"""Keys on the disk: their scopes, their end, and files that others could have written."""
 
 import json
 import multiprocessing
@@ -27,7 +27,7 @@ def file_of(keys_of: Path, text: str) -> Path:
     return keys_of / "keys" / f"{text[:8]}.json"
 
 
-def test_a_key_may_what_it_was_made_for_and_to_write_or_control_is_to_read(keys):
+def test_a_key_has_the_scope_it_was_made_for_and_to_write_or_control_is_to_read(keys):
     may = {scope: keys.check(keys.create([scope])) for scope in SCOPES}
     assert may == {READ: {READ}, WRITE: {WRITE, READ}, UPLOAD: {UPLOAD}, CONTROL: {CONTROL, READ}}
     assert keys.check(keys.create([UPLOAD, READ])) == {UPLOAD, READ}
@@ -55,7 +55,7 @@ def test_a_key_ends_by_its_time_or_when_it_is_revoked_and_for_everybody(tmp_path
         keys.revoke("../../x")
 
 
-def test_on_the_disk_is_no_key_and_nobody_else_can_read_what_is(tmp_path, keys):
+def test_a_file_holds_only_the_hash_of_its_key_and_only_its_owner_can_read_it(tmp_path, keys):
     text = keys.create([READ], note="Ana's notebook")
     file = file_of(tmp_path, text)
     assert text not in file.read_text()
@@ -111,7 +111,7 @@ def test_when_a_key_was_used_is_known(keys):
     ("scopes", "note", "words"),
     [(["root"], "", "'root' asked for; there are read"), ([], "", "no scope given"), ([READ], "a\nb", "one line")],
 )
-def test_what_cannot_be_a_key_is_said_so(keys, scopes, note, words):
+def test_a_key_that_cannot_be_made_is_refused_with_a_reason(keys, scopes, note, words):
     with pytest.raises(ArchiveError, match=words):
         keys.create(scopes, note=note)
     assert keys.list() == []
@@ -141,7 +141,7 @@ def cookie_of(session: str) -> str:
     return session.partition(";")[0]
 
 
-def test_a_session_may_no_more_than_its_key_and_ends_with_it(keys):
+def test_a_session_has_no_more_scopes_than_its_key_and_ends_with_it(keys):
     sessions = Sessions(keys, "beamstream-test")
     text = keys.create([CONTROL])
     reading = sessions.open(keys.identify(text), {READ})
@@ -217,7 +217,7 @@ def test_a_ticket_is_for_one_server_and_for_once():
     assert not Tickets("", 8712).take(new_ticket("", 8712))
 
 
-def test_a_ticket_lies_in_a_file_that_nobody_else_reads(tmp_path):
+def test_a_ticket_is_in_a_file_that_only_its_owner_can_read(tmp_path):
     file = tmp_path / "a page?.html"
     ticket = new_ticket("key", 8712)
     for stream in ("cam", "cam2"):

@@ -49,13 +49,13 @@ class Servers:
     def upload(self, key: str | None) -> int:
         return httpx.get(f"{self.ingest.url}/tags/", headers={"X-API-KEY": key} if key else {}).status_code
 
-    def look(self, key: str | None) -> int:
+    def watch(self, key: str | None) -> int:
         """Ask a page that listens beyond loopback."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return httpx.get(f"http://127.0.0.1:{self.network_page.port}/streams", headers=headers).status_code
 
     def controls(self, key: str | None = None, cookie: str = "") -> bool:
-        """Return whether the page lets somebody capture and record."""
+        """Return whether the page allows to capture and record."""
         headers = {"Authorization": f"Bearer {key}"} if key else {"Cookie": cookie}
         address = f"ws://127.0.0.1:{self.page.port}/streams/cam/ws"
         try:
@@ -120,7 +120,7 @@ def test_a_key_does_what_it_is_for_and_nothing_else(servers, scope):
     key = servers.keys.create([scope])
     reads = scope != "upload"
     assert servers.read(key) == 200 if reads else servers.read(key) in REFUSED
-    assert servers.look(key) == 200 if reads else servers.look(key) in REFUSED
+    assert servers.watch(key) == 200 if reads else servers.watch(key) in REFUSED
     assert servers.write(key) == 200 if scope == "write" else servers.write(key) in REFUSED
     assert servers.upload(key) == 200 if scope == "upload" else servers.upload(key) in REFUSED
     assert servers.controls(key) == (scope == "control")
@@ -129,7 +129,7 @@ def test_a_key_does_what_it_is_for_and_nothing_else(servers, scope):
 def test_the_keys_of_the_archive_itself_do_what_they_did(servers):
     layout = servers.archive.layout
     key, ingest_key, live_key = map(read_key, (layout.key, layout.ingest_key, layout.live_key))
-    assert (servers.read(key), servers.write(key), servers.upload(ingest_key), servers.look(live_key)) == (200,) * 4
+    assert (servers.read(key), servers.write(key), servers.upload(ingest_key), servers.watch(live_key)) == (200,) * 4
     assert servers.controls(live_key)
     for other in (None, ingest_key, live_key, "f" * 64, key[:-1]):
         assert servers.read(other) in REFUSED
@@ -142,14 +142,14 @@ def test_the_keys_of_the_archive_itself_do_what_they_did(servers):
 @pytest.mark.parametrize("end", ["expired", "revoked"])
 def test_a_key_that_is_over_is_refused_by_all_servers_at_once(servers, end, wait_for, tmp_path):
     key = servers.keys.create(["read", "write", "upload", "control"])
-    assert (servers.read(key), servers.write(key), servers.upload(key), servers.look(key)) == (200,) * 4
+    assert (servers.read(key), servers.write(key), servers.upload(key), servers.watch(key)) == (200,) * 4
     assert servers.controls(key)
     if end == "revoked":
         servers.keys.revoke(key[:8])
     else:
         file = servers.archive.layout.directory / "keys" / f"{key[:8]}.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"expires": 1.0}))
-    assert {servers.read(key), servers.write(key), servers.upload(key), servers.look(key)} <= set(REFUSED)
+    assert {servers.read(key), servers.write(key), servers.upload(key), servers.watch(key)} <= set(REFUSED)
     assert not servers.controls(key)
 
 
@@ -199,26 +199,26 @@ def session(servers: Servers, key: str) -> httpx.Response:
     return httpx.post(f"{servers.archive.url}/uploads/session", headers={"Authorization": f"Apikey {key}"})
 
 
-def test_the_cookie_of_the_archive_reads_says_nothing_about_the_key_and_is_worthless_elsewhere(servers, tmp_path):
+def test_the_cookie_of_the_archive_reads_does_not_hold_the_key_and_is_worthless_elsewhere(servers, tmp_path):
     key = read_key(servers.archive.layout.key)
     answer = session(servers, key)
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly; SameSite=Strict" in cookie
     assert key not in str(answer.headers)
-    told = {"Cookie": cookie.partition(";")[0]}
+    cookies = {"Cookie": cookie.partition(";")[0]}
     url = servers.archive.url
-    assert httpx.get(f"{url}/api/v1/search/", headers=told).status_code == 200
-    assert httpx.get(f"{url}/uploads/status", headers=told).status_code == 200
+    assert httpx.get(f"{url}/api/v1/search/", headers=cookies).status_code == 200
+    assert httpx.get(f"{url}/uploads/status", headers=cookies).status_code == 200
     node = {"structure_family": "container", "metadata": {}, "data_sources": [], "specs": []}
     for way in ("POST", "PUT", "PATCH", "DELETE"):
-        assert httpx.request(way, f"{url}/api/v1/metadata/", headers=told, json=node).status_code in (*REFUSED, 405)
-    assert httpx.get(f"{servers.ingest.url}/tags/", headers=told).status_code == 401
-    assert httpx.get(f"http://127.0.0.1:{servers.network_page.port}/streams", headers=told).status_code == 401
-    assert not servers.controls(cookie=told["Cookie"])
+        assert httpx.request(way, f"{url}/api/v1/metadata/", headers=cookies, json=node).status_code in (*REFUSED, 405)
+    assert httpx.get(f"{servers.ingest.url}/tags/", headers=cookies).status_code == 401
+    assert httpx.get(f"http://127.0.0.1:{servers.network_page.port}/streams", headers=cookies).status_code == 401
+    assert not servers.controls(cookie=cookies["Cookie"])
     with ArchiveServer(tmp_path / "other", feed=False) as other:
-        renamed = told["Cookie"].partition("=")[2]
+        renamed = cookies["Cookie"].partition("=")[2]
         name = session_name(other)
-        for cookie in (told["Cookie"], f"{name}={renamed}"):
+        for cookie in (cookies["Cookie"], f"{name}={renamed}"):
             assert httpx.get(f"{other.url}/api/v1/search/", headers={"Cookie": cookie}).status_code == 401
 
 
@@ -236,19 +236,8 @@ def test_another_user_of_this_machine_has_no_use_for_a_cookie_that_he_got_hold_o
     looking = httpx.post(f"{beyond}unlock", json={"key": read_key(servers.archive.layout.live_key)})
 
     def status(url: str, cookie: str, user: int) -> str:
-        command = [
-            "curl",
-            "-s",
-            "-o",
-            "/dev/null",
-            "-w",
-            "%{http_code}",
-            "--noproxy",
-            "*",
-            "-H",
-            f"Cookie: {cookie}",
-            url,
-        ]
+        command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*"]
+        command += ["-H", f"Cookie: {cookie}", url]
         return subprocess.run(command, user=user, group=user, capture_output=True, text=True, timeout=30).stdout
 
     for url, cookie_of in (
@@ -261,7 +250,7 @@ def test_another_user_of_this_machine_has_no_use_for_a_cookie_that_he_got_hold_o
 
 
 @pytest.mark.parametrize("page", ["/", "/ui/", "/ui/browse/x", "/uploads"])
-def test_a_key_in_the_address_of_a_page_goes_out_of_it(servers, page):
+def test_a_key_in_the_address_of_a_page_is_removed_from_it(servers, page):
     key = servers.keys.create(["read"])
     with httpx.Client(base_url=servers.archive.url) as browser:
         answer = browser.get(page, params={"api_key": key, "a": "b"})
@@ -312,7 +301,7 @@ def test_no_secret_is_in_a_log_or_on_a_command_line(servers, caplog):
     layout = servers.archive.layout
     made = [servers.keys.create([scope]) for scope in ("read", "write", "upload", "control")]
     for key in made:
-        servers.read(key), servers.write(key), servers.upload(key), servers.look(key)
+        servers.read(key), servers.write(key), servers.upload(key), servers.watch(key)
         httpx.get(f"{servers.archive.url}/ui", params={"api_key": key})
         httpx.get(f"{servers.archive.url}/nowhere", params={"api_key": key})
     secrets = [*made, *map(read_key, (layout.key, layout.ingest_key, layout.live_key))]
@@ -344,16 +333,16 @@ def test_a_browser_that_opens_the_file_has_control_and_no_secret_is_left(servers
     ticket = new_ticket(key, port)
     file = ticket_page(tmp_path / "open.html", url, ticket, "cam")
     first, second = browser.new_context(), browser.new_context()
-    tab, asked, said = first.new_page(), [], []
+    tab, asked, received = first.new_page(), [], []
     tab.on("request", lambda request: asked.append(request.url))
-    tab.on("websocket", lambda socket: socket.on("framereceived", lambda text: said.append(str(text))))
+    tab.on("websocket", lambda socket: socket.on("framereceived", lambda text: received.append(str(text))))
     tab.goto(file)
     tab.wait_for_url(f"{url}streams/cam/")
     tab.wait_for_function("document.getElementById('recording') !== null")
     deadline = time.monotonic() + 30
-    while not any('"may_control":true' in text for text in said):
-        assert time.monotonic() < deadline, said
-        tab.wait_for_timeout(50)  # playwright hears of frames only while it waits
+    while not any('"may_control":true' in text for text in received):
+        assert time.monotonic() < deadline, received
+        tab.wait_for_timeout(50)  # playwright receives frames only while it waits
     shown = [*asked, str(first.cookies()), tab.url, tab.evaluate("JSON.stringify([localStorage, sessionStorage])")]
     assert not any(secret in text for text in shown for secret in (ticket, key))
     late = second.new_page()

@@ -1,4 +1,4 @@
-"""Who may look at an instrument, who may control it, and what is where."""
+"""Access to the page of an instrument: to read, to control, and its addresses."""
 
 import json
 import os
@@ -30,14 +30,14 @@ def test_reading_is_open_on_loopback(page, url, camera):
         assert "frame-ancestors" in headers["content-security-policy"]
 
 
-def test_the_list_of_streams_says_how_they_go(page, camera, wait_for):
+def test_the_list_of_streams_has_their_state(page, camera, wait_for):
     camera.put()
 
     def listed() -> dict:
         streams = json.loads(ask(f"{page.url}streams")[2])
         return next(stream for stream in streams if stream["name"] == camera.name)
 
-    wait_for(lambda: listed()["connected"], what="the stream to be looked at because somebody asked")
+    wait_for(lambda: listed()["connected"], what="the stream to be followed on request")
     stream = listed()
     assert (stream["kind"], stream["url"], stream["clients"]) == ("image", f"/streams/{camera.name}/", 0)
     assert stream["stop"] == 1
@@ -51,7 +51,7 @@ def test_a_page_shows_a_stream_past_pipes_and_files_of_others_that_have_its_name
     for path in (pipe, foreign):
         os.utime(path, (3e9, 3e9))
     try:
-        test_the_list_of_streams_says_how_they_go(page, camera, wait_for)
+        test_the_list_of_streams_has_their_state(page, camera, wait_for)
     finally:
         pipe.unlink()
         foreign.unlink()
@@ -95,7 +95,7 @@ def test_pages_of_others_and_names_of_others_are_refused(page, url, camera):
 
 
 @pytest.mark.parametrize("path", ["streams/none/", "nothing", "streams/../state/", "static/../hub.py", "streams//ws"])
-def test_what_is_not_there_is_said_so(page, path):
+def test_an_address_that_is_not_there_is_answered_404(page, path):
     status, _, body = ask(page.url + path)
     assert status == 404
     assert json.loads(body)["error"]
@@ -150,7 +150,7 @@ def test_control_is_for_who_unlocked_the_page(monkeypatch):
     assert not access.take_ticket(new_ticket(KEY, 2), {"peer": "user 1000"}), "a ticket for another server"
 
 
-def test_without_a_key_nobody_has_control():
+def test_without_a_key_there_is_no_control():
     access = HubAccess(HubSettings(), 1)
     assert access.keys.check("") is None
     assert access.identify("") is None

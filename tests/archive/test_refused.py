@@ -1,4 +1,4 @@
-"""Runs with which a process ended: they are tried apart, put aside, listed, and tried again when somebody says so."""
+"""Runs with which a process ended: they are tried apart, refused, listed, and tried again on command."""
 
 import contextlib
 import json
@@ -53,7 +53,7 @@ def feeding(served) -> Iterator[Feeder]:
         client.context.close()
 
 
-def kill_with_in_hand(served: Layout, uid: str, wait_for: Callable[..., None]) -> None:
+def kill_while_filing(served: Layout, uid: str, wait_for: Callable[..., None]) -> None:
     """Have a feeder's process die while it works at a run."""
     mark = served.journal / "attempts" / f"{uid}.working"
     command = [sys.executable, str(SESSION), str(served.journal), str(served.directory)]
@@ -65,7 +65,7 @@ def kill_with_in_hand(served: Layout, uid: str, wait_for: Callable[..., None]) -
         child.stdin.flush()
         deadline = time.monotonic() + 60
         while True:
-            wait_for(mark.exists, timeout=60, what="the run to be in hand")
+            wait_for(mark.exists, timeout=60, what="the run to be worked at")
             child.send_signal(signal.SIGSTOP)
             os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
             if mark.exists():
@@ -95,9 +95,11 @@ def command(*arguments: str) -> str:
     return done.stdout
 
 
-def test_a_run_in_hand_when_its_feeder_was_killed_is_filed_whole_by_a_process_of_its_own(served, journal, wait_for):
+def test_a_run_whose_feeder_was_killed_while_filing_it_is_filed_whole_by_a_process_of_its_own(
+    served, journal, wait_for
+):
     uid = journaled(journal, 3000)
-    kill_with_in_hand(served, uid, wait_for)
+    kill_while_filing(served, uid, wait_for)
     with feeding(served):
         wait_for(lambda: (journal / "filed" / f"{uid}.jsonl").exists(), timeout=90, what="the run to be filed")
     client = connect(served.directory)
@@ -108,21 +110,21 @@ def test_a_run_in_hand_when_its_feeder_was_killed_is_filed_whole_by_a_process_of
     assert list((journal / "attempts").iterdir()) == []
 
 
-def test_a_run_that_ends_its_process_again_is_put_aside_and_the_rest_goes_on(served, journal, wait_for):
+def test_a_run_that_ends_its_process_again_is_refused_and_the_rest_goes_on(served, journal, wait_for):
     bad = journaled(journal, 3000)
-    kill_with_in_hand(served, bad, wait_for)
-    aside, good = journal / "refused" / f"{bad}.jsonl", journaled(journal, 3)
+    kill_while_filing(served, bad, wait_for)
+    refused, good = journal / "refused" / f"{bad}.jsonl", journaled(journal, 3)
     with feeding(served) as feeder:
         wait_for(workers, timeout=60, what="the process that files the run")
         for pid in workers():
             os.kill(pid, signal.SIGKILL)
-        wait_for(aside.exists, timeout=60, what="the run to be put aside")
+        wait_for(refused.exists, timeout=60, what="the run to be refused")
         wait_for(lambda: (journal / "filed" / f"{good}.jsonl").exists(), timeout=60, what="the other run to be filed")
         assert feeder.statistics()["refused"] == 1
     with feeding(served):  # and it stays there
         other = journaled(journal, 3)
         wait_for(lambda: (journal / "filed" / f"{other}.jsonl").exists(), timeout=60, what="a third run to be filed")
-        assert aside.exists()
+        assert refused.exists()
         (listed,) = json.loads(command("runs", "refused", "--archive", str(served.directory), "--json"))
         assert (listed["uid"], listed["ended"]) == (bad, 2)
         assert "ended while" in listed["reason"]
