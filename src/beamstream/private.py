@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Collection
 from pathlib import Path
+from uuid import uuid4
 
 _MOST = 1 << 16  # bytes of a file of ours that is read as a whole
 
@@ -37,6 +38,34 @@ def inherit_mode(path: str, flags: int) -> int:
     fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
     set_mode(fd, file_mode(Path(path).parent))
     return fd
+
+
+def write_private(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file that other users may not read, or replace it at once: a reader never finds half of it.
+
+    Parameters
+    ----------
+    path : Path
+    text : str
+    mode : int
+        Of the file, from its beginning.
+
+    Raises
+    ------
+    OSError
+        The system refuses it; an old file stays.
+    """
+    hidden = path.with_name(f".{path.name}.{uuid4().hex}")
+    fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "w") as file:
+            set_mode(fd, mode)
+            file.write(text)
+        hidden.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            hidden.unlink()
+        raise
 
 
 def make_directories(path: Path, mode: int | None = None) -> None:

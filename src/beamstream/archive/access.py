@@ -87,7 +87,7 @@ class TiledAccess:
         """Pass a request on."""
         if scope.get(GRANTED):
             kept = [(name, _without_key(name, value)) for name, value in scope["headers"] if name not in _KEY_HEADERS]
-            scope = {**scope, "headers": [*kept, self._shown], "query_string": _plain(scope["query_string"])}
+            scope = {**scope, "headers": [*kept, self._shown], "query_string": _keyless(scope["query_string"])}
         await self._app(scope, receive, send)
 
 
@@ -112,8 +112,7 @@ def _without_key(name: bytes, value: bytes) -> bytes:
     return b";".join(c for c in cookies if c.partition(b"=")[0].strip() != API_KEY_COOKIE_NAME.encode())
 
 
-def _plain(query: bytes) -> bytes:
-    """Return a query without a key."""
+def _keyless(query: bytes) -> bytes:
     if b"api" not in query:
         return query
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)

@@ -25,7 +25,7 @@ _STEP = 2.0  # s that a step under way may take before its connection is closed
 LONGEST_PAUSE = 5.0  # s between attempts while the server is away
 LONGEST_WAIT = 15.0  # s between attempts at a run that the server is in trouble with
 ATTEMPTS = 3  # at a run that the server answers with an error of ours
-MOST_ENDED = 2  # processes that may end with a run in hand
+MOST_ENDED = 2  # processes that may end while they file a run
 SAYS_NO = (400, 405, 406, 413, 415, 422)  # trying again would not help
 
 
@@ -187,17 +187,17 @@ class Feeder:
             self._worker = FilingWorker(path, self._client)
         if self._worker.path != path or self._worker.status is None:
             return False
-        status, words = self._worker.status, self._worker.error_output
+        status, output = self._worker.status, self._worker.error_output
         self._end_worker()
         if status == 0:
             self._done(path)
         elif status == REFUSED:
-            self._refuse(path, ArchiveError(words))
+            self._refuse(path, ArchiveError(output))
         elif status == UNAVAILABLE:
-            self._postpone(path, ArchiveError(words))
+            self._postpone(path, ArchiveError(output))
         else:
             self._marks.add(path.stem)
-            self._refuse(path, ArchiveError(f"two processes ended while they filed it, with status {status}: {words}"))
+            self._refuse(path, ArchiveError(f"two processes ended while they filed it, with status {status}: {output}"))
         return True
 
     def _end_worker(self) -> None:
@@ -261,7 +261,7 @@ class Feeder:
             self._postpone(path, second)
             return
         self._refused[path] = reason
-        log.warning("feeder: run %s is refused and put aside in %s: %s", path.stem, beside.parent, reason)
+        log.warning("feeder: run %s is refused and kept in %s: %s", path.stem, beside.parent, reason)
         self._filings.pop(path, None)
         try:
             tell_refusal(self._client, path.stem, reason)

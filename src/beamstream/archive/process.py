@@ -80,7 +80,7 @@ def ask(server: Address, path: str, key: str | None, timeout: float) -> int | No
     Parameters
     ----------
     server : Address
-        With its secret, it has to prove itself first; without, it was named by whoever gave the key too.
+        With a secret the server has to prove itself first; without one the caller answers for the URL.
     path : str
     key : str or None
     timeout : float

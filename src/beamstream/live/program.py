@@ -24,7 +24,7 @@ from beamstream.network.listening import listen
 from beamstream.network.tls import uvicorn_options
 
 _SEND_BUFFER = 1 << 18  # bytes
-_MOST_MESSAGE = 4096  # bytes; what a page has to say is short
+_MOST_MESSAGE = 4096  # bytes; messages of a page are short
 
 
 class ServerSettings(Protocol):
@@ -62,7 +62,7 @@ async def serve(settings: Settings, listening: socket.socket, lines: Lines, earl
     server = HttpServer(app, websocket_message=_MOST_MESSAGE, grace=1, tls=uvicorn_options(settings.tls))
     end_with_signals(server)
 
-    def told() -> None:
+    def receive() -> None:
         read = lines.read()
         if read is None:
             loop.remove_reader(0)
@@ -74,7 +74,7 @@ async def serve(settings: Settings, listening: socket.socket, lines: Lines, earl
 
     for line in early:
         status.told.update(json.loads(line))
-    loop.add_reader(0, told)
+    loop.add_reader(0, receive)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     others = [asyncio.create_task(follower.run()), asyncio.create_task(audience.run())]
     done, _ = await asyncio.wait([serving, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -108,11 +108,11 @@ def answer_pipe() -> Callable[[dict[str, Any]], None]:
     pipe = os.dup(1)
     os.dup2(2, 1)
 
-    def say(document: dict[str, Any]) -> None:
+    def answer(document: dict[str, Any]) -> None:
         os.write(pipe, json.dumps(document).encode() + b"\n")
         os.close(pipe)
 
-    return say
+    return answer
 
 
 def first_line(lines: Lines) -> tuple[bytes | None, list[bytes]]:
@@ -127,7 +127,7 @@ def first_line(lines: Lines) -> tuple[bytes | None, list[bytes]]:
 
 
 def run_program(settings_of: Callable[[bytes], ServerSettings], serve: Callable[..., Any]) -> int:
-    """Listen as the first line on stdin says, answer with the port, and serve.
+    """Listen as the first line on stdin demands, answer with the port, and serve.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def run_program(settings_of: Callable[[bytes], ServerSettings], serve: Callable[
     """
     log_as_service()
     keep_small()
-    say = answer_pipe()
+    answer = answer_pipe()
     lines = Lines(0)
     line, early = first_line(lines)
     if line is None:
@@ -147,16 +147,16 @@ def run_program(settings_of: Callable[[bytes], ServerSettings], serve: Callable[
     try:
         listening = listen(settings.host, settings.port)
     except OSError as error:
-        say({"errno": error.errno, "error": error.strerror or str(error)})
+        answer({"errno": error.errno, "error": error.strerror or str(error)})
         return 1
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # its connections have it too
-    say({"port": listening.getsockname()[1]})
+    answer({"port": listening.getsockname()[1]})
     run_loop(lambda: serve(settings, listening, lines, early))
     return 0
 
 
 def main() -> int:
-    """Serve; lines after the first say what `/status` shall."""
+    """Serve; lines after the first are what `/status` adds."""
     return run_program(Settings.from_line, serve)
 
 

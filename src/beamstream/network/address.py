@@ -1,19 +1,16 @@
 """Where a server listens, and the secret that proves it is ours: in a file that no other user can write or read."""
 
-import contextlib
 import json
 import logging
-import os
 import secrets
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from beamstream.errors import NotOurServer
 from beamstream.network.hosts import is_loopback
-from beamstream.private import NotPrivate, check_directory, read_private, secret_mode, set_mode
+from beamstream.private import NotPrivate, check_directory, read_private, secret_mode, write_private
 
 log = logging.getLogger(__name__)
 
@@ -60,18 +57,8 @@ class Address:
     certificate: str = ""
 
     def write(self, path: Path) -> None:
-        """Replace the file at once: a reader never finds half of it."""
-        hidden = path.with_suffix(f".{uuid4().hex}.new")
-        fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(fd, "w") as file:
-                set_mode(fd, secret_mode(path.parent))
-                file.write(json.dumps(asdict(self)) + "\n")
-            hidden.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                hidden.unlink()
-            raise
+        """Write or replace the file at once."""
+        write_private(path, json.dumps(asdict(self)) + "\n", secret_mode(path.parent))
 
     @classmethod
     def read(cls, path: Path) -> Self:

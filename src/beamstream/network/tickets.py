@@ -3,10 +3,11 @@
 import hashlib
 import hmac
 import html
-import os
 import secrets
 import time
 from pathlib import Path
+
+from beamstream.private import write_private
 
 LIFETIME = 60_000
 """Of a ticket, ms."""
@@ -83,9 +84,7 @@ def ticket_page(path: Path, url: str, ticket: str, stream: str = "") -> str:
         It cannot be written.
     """
     text = _PAGE.format(url=html.escape(url), ticket=html.escape(ticket), stream=html.escape(stream))
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    write_private(path, text)
     return path.as_uri()
 
 

@@ -17,7 +17,7 @@ from beamstream.private import inherit_mode, make_directories
 
 _DIRECTORY = "sessions"
 _MOST = 1 << 20  # bytes of one file
-_ELSEWHERE = 10.0  # s that the word of a session on another machine counts whose lock is not seen here
+_ELSEWHERE = 10.0  # s that the file of a session on another machine counts, whose lock is not seen here
 
 
 class PresenceFile:
@@ -45,7 +45,7 @@ class PresenceFile:
         self._who = {"pid": os.getpid(), "host": socket.gethostname(), "began": began(os.getpid())}
 
     def write(self, state: str, run: Mapping[str, Any] | None) -> None:
-        """Replace the file at once, so that nobody reads half of it.
+        """Replace the file at once: a reader never finds half of it.
 
         Raises
         ------
@@ -69,8 +69,8 @@ class PresenceFile:
             fd, self._lock = self._lock, -1
             unlock(fd)
         for path in self.path.parent.glob("*.json"):
-            said = _read(path)
-            if said is not None and said.get("host") == self._who["host"] and not _lives(path, said):
+            document = _read(path)
+            if document is not None and document.get("host") == self._who["host"] and not _lives(path, document):
                 _unlink(path)
 
     def _claim(self) -> None:
@@ -82,32 +82,32 @@ class PresenceFile:
                 if os.fstat(fd).st_nlink:
                     self.path, self._lock = path, fd
                     return
-                unlock(fd)  # whoever left it behind: somebody removed it between our two lines
+                unlock(fd)  # another process removed it between our two lines
 
 
 def present(archive: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Return what the living sessions of an archive do, the youngest run first; see `PresenceFile`.
 
-    A file is passed over when its process is gone, cannot be read, or is half of something.
+    A file is ignored if its process has ended, or if it cannot be read or is damaged.
     """
     found = [
-        said
+        document
         for path in sorted((Path(archive) / _DIRECTORY).glob("*.json"))
-        if (said := _read(path)) is not None and _lives(path, said)
+        if (document := _read(path)) is not None and _lives(path, document)
     ]
     return sorted(found, key=_began_last, reverse=True)
 
 
-def _began_last(said: Mapping[str, Any]) -> float:
-    return (said["run"] or {}).get("started", 0.0)
+def _began_last(document: Mapping[str, Any]) -> float:
+    return (document["run"] or {}).get("started", 0.0)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     with contextlib.suppress(OSError, ValueError, RecursionError, UntrustedFile):
-        said = json.loads(read_regular(path, _MOST))
-        match said:
+        document = json.loads(read_regular(path, _MOST))
+        match document:
             case {"pid": int(), "time": float() | int(), "state": str(), "run": None | {"started": float() | int()}}:
-                return said
+                return document
     return None
 
 
@@ -121,16 +121,16 @@ def _unlink(path: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _lives(path: Path, said: Mapping[str, Any]) -> bool:
+def _lives(path: Path, document: Mapping[str, Any]) -> bool:
     """Whether the session that wrote this is there; of another machine without a lock, whether that was just now."""
     if is_locked(_lock_of(path)):
         return True
-    if said.get("host") != socket.gethostname():
-        return time.time() - said["time"] < _ELSEWHERE
+    if document.get("host") != socket.gethostname():
+        return time.time() - document["time"] < _ELSEWHERE
     if _lock_of(path).exists():
         return False
-    since = began(said["pid"])  # of a version without a lock
-    return since is not None and said.get("began", since) == since
+    since = began(document["pid"])  # of a version without a lock
+    return since is not None and document.get("began", since) == since
 
 
 def began(pid: int) -> int | None:

@@ -8,12 +8,12 @@ import socket
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import psutil
 
 from beamstream.errors import UntrustedFile
 from beamstream.own_files import read_own
+from beamstream.private import write_private
 
 _MOST = 4096  # bytes
 
@@ -68,18 +68,14 @@ def _is_private(directory: Path) -> bool:
 def write_address(address: Address, path: Path) -> None:
     """Write the file, mode 600, whole or not at all."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{uuid4().hex}")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        json.dump(asdict(address), file)
-    fresh.replace(path)
+    write_private(path, json.dumps(asdict(address)))
 
 
 def read_address(path: Path) -> Address | None:
-    """Return the address in a file; None if there is none, others could have written it, or its process is gone."""
+    """Return the address in a file; None if there is none, others could have written it, or its process has ended."""
     try:
-        said = json.loads(read_own(path, _MOST))
-        address = Address(int(said["pid"]), int(said["port"]), str(said["token"]))
+        document = json.loads(read_own(path, _MOST))
+        address = Address(int(document["pid"]), int(document["port"]), str(document["token"]))
     except (OSError, ValueError, KeyError, TypeError, UntrustedFile):
         return None
     return address if alive(address.pid) else None
