@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from archive_session import journaled
+from commands import COMMAND
 
 from beamstream.archive.catalog import connect, run_summary
 from beamstream.archive.feeder import Feeder
@@ -89,8 +90,7 @@ def workers() -> list[int]:
 
 def command(*arguments: str) -> str:
     """Run a command of ours; return what it printed."""
-    program = [sys.executable, "-c", "import sys; from beamstream.cli import main; sys.exit(main())"]
-    done = subprocess.run([*program, *arguments], capture_output=True, timeout=60, text=True)
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, timeout=60, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from commands import COMMAND
 from upload_rig import same, wait_for
 
 from beamstream.frames import Geometry
@@ -26,7 +26,6 @@ from beamstream.sim.process import SimProcess
 SECONDS = float(os.environ.get("BEAMSTREAM_KILLS_SECONDS", "300"))
 KILLS = 10
 CAMERA = CameraSpec("KILLS:RHEED", Geometry((300, 500), "|u1"), period=1 / 60, free_running=True, scene="rheed")
-COMMAND = [sys.executable, "-c", "import sys; from beamstream.cli import main; sys.exit(main())"]
 
 
 @pytest.mark.soak

@@ -5,7 +5,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import COMMAND
 from PIL import Image
 
 from beamstream.frames import Geometry
 from beamstream.sim.beamline import CameraSpec
 
-COMMAND = [sys.executable, "-c", "import sys; from beamstream.cli import main; sys.exit(main())"]
 GEOMETRY = Geometry((128, 160), "<u2")
 CONTROLLED = CameraSpec("CLI:CAM", GEOMETRY, period=0.005)
 FREE = CameraSpec("CLI:FREE", GEOMETRY, period=0.01, free_running=True)

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from by_hand import START, movie
+from commands import COMMAND
 
 from beamstream.archive.layout import Layout, read_key
 from beamstream.children import read_line
@@ -23,7 +24,6 @@ from beamstream.cli.ingest import wanted
 from beamstream.config import Ingest
 
 FILM = movie(47)
-COMMAND = [sys.executable, "-c", "import sys; from beamstream.cli import main; sys.exit(main())"]
 
 
 @contextmanager

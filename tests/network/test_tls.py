@@ -4,12 +4,12 @@ import json
 import os
 import ssl
 import subprocess
-import sys
 import urllib.request
 from dataclasses import replace
 
 import httpx
 import pytest
+from commands import COMMAND
 from tiled.client import from_uri
 from websockets.sync.client import connect as websocket
 
@@ -74,12 +74,11 @@ def test_tileds_client_and_ours_believe_the_authorities_of_ssl_cert_file(local_a
 
 
 def test_the_command_line_takes_the_authority_as_an_option(local_archive, local_tls):
-    command = ["-c", "import sys; from beamstream.cli import main; sys.exit(main())"]
     listing = ["runs", "list", "--archive", local_archive.url, "--json"]
     environment = {**os.environ, "BEAMSTREAM_API_KEY": read_key(local_archive.layout.key)}
     plain, with_ca = (
         subprocess.run(
-            [sys.executable, *command, *options, *listing], env=environment, capture_output=True, text=True, timeout=60
+            [*COMMAND, *options, *listing], env=environment, capture_output=True, text=True, timeout=60
         )
         for options in ([], ["--tls-ca", str(local_tls.cert)])
     )

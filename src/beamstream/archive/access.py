@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _API = "/api/v1"
 _LARGEST = 1 << 30  # bytes of an array or a table that is written
 _ANY = "/{path:path}"
+_KEY_HEADERS = (b"authorization", b"x-api-key")
 _OPEN = ("/", "/ui", "/ui/{path:path}", "/static/{path:path}", "/favicon.ico", "/healthz", "/tiled-ui-settings")
 _READ = (
     *("search", "search-deep", "distinct", "metadata", "revisions", "node/full", "asset/bytes", "asset/manifest"),
@@ -89,9 +90,6 @@ class TiledAccess:
             kept = [(name, _without_key(name, value)) for name, value in scope["headers"] if name not in _KEY_HEADERS]
             scope = {**scope, "headers": [*kept, self._shown], "query_string": _keyless(scope["query_string"])}
         await self._app(scope, receive, send)
-
-
-_KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
 def new_tiled_key() -> str:
