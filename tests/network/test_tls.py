@@ -77,9 +77,7 @@ def test_the_command_line_takes_the_authority_as_an_option(local_archive, local_
     listing = ["runs", "list", "--archive", local_archive.url, "--json"]
     environment = {**os.environ, "BEAMSTREAM_API_KEY": read_key(local_archive.layout.key)}
     plain, with_ca = (
-        subprocess.run(
-            [*COMMAND, *options, *listing], env=environment, capture_output=True, text=True, timeout=60
-        )
+        subprocess.run([*COMMAND, *options, *listing], env=environment, capture_output=True, text=True, timeout=60)
         for options in ([], ["--tls-ca", str(local_tls.cert)])
     )
     assert (plain.returncode, "does not answer" in plain.stderr) == (1, True)
