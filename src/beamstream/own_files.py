@@ -72,15 +72,3 @@ def check_regular(path: str | os.PathLike[str]) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
-
-
-def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
-    """Return at most so many bytes of a file; raises as `open_regular` does."""
-    with os.fdopen(open_regular(path), "rb") as file:
-        return file.read(most)
-
-
-def read_own(path: str | os.PathLike[str], most: int) -> bytes:
-    """Return at most so many bytes of a file that no other user can have written; raises as `open_own` does."""
-    with os.fdopen(open_own(path), "rb") as file:
-        return file.read(most)

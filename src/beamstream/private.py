@@ -154,8 +154,8 @@ def check_directory(directory: Path) -> None:
         raise NotPrivate(f"{directory} belongs to user {found.st_uid}, who may replace what is in it")
 
 
-def read_private(path: Path, *, group: bool = False) -> str:
-    """Return the text of a file that no other user can read, without white space around it.
+def read_private(path: Path, *, group: bool = False) -> bytes:
+    """Return the content of a file that no other user can read.
 
     Parameters
     ----------
@@ -180,6 +180,6 @@ def read_private(path: Path, *, group: bool = False) -> str:
             raise NotPrivate(f"{path} belongs to user {found.st_uid}, who may have made it")
         if mode & (stat.S_IRWXO | (0 if group else stat.S_IRWXG)):
             raise NotPrivate(f"{path} has mode {mode:o}, others may have read it")
-        return os.read(fd, _MOST).decode(errors="replace").strip()
+        return os.read(fd, _MOST)
     finally:
         os.close(fd)

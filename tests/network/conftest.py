@@ -1,4 +1,4 @@
-"""Certificates of our own making."""
+"""Certificates of our own making, and an application to be served."""
 
 import datetime
 import ipaddress
@@ -14,6 +14,8 @@ from cryptography.x509.oid import NameOID
 from beamstream.network.tls import Certificate
 
 sys.path.insert(0, str(Path(__file__).parent))  # for serving
+
+from serving import Application
 
 
 def make_certificate(directory: Path, *names: str) -> Certificate:
@@ -57,3 +59,8 @@ def tls(tmp_path_factory) -> Certificate:
 def local_tls(tmp_path_factory) -> Certificate:
     """A certificate for this machine."""
     return make_certificate(tmp_path_factory.mktemp("tls"), "127.0.0.1", "localhost")
+
+
+@pytest.fixture
+def app() -> Application:
+    return Application()

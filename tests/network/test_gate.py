@@ -5,7 +5,7 @@ import json
 import httpx
 import psutil
 import pytest
-from serving import KEY, KEYS, READ_KEY, Application, connect, gated, head, serving, status_of
+from serving import KEY, KEYS, READ_KEY, connect, gated, head, serving, status_of
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as websocket
 
@@ -13,11 +13,6 @@ from beamstream.network.sessions import Sessions
 
 with_key = {"Authorization": f"Apikey {KEY}"}
 with_read_key = {"X-API-KEY": READ_KEY}
-
-
-@pytest.fixture
-def app() -> Application:
-    return Application()
 
 
 @pytest.fixture

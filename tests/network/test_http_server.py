@@ -6,17 +6,12 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from serving import KEY, Application, connect, ended, gated, head, serving, status_of
+from serving import KEY, connect, ended, gated, head, serving, status_of
 from websockets.sync.client import connect as websocket
 
 from beamstream.network.limits import Limits
 
 SHORT = Limits(head=1.0, idle=1.0, body=1.0, body_bytes=100, stalled=1.0, linger=1.0, connections=40, websockets=3)
-
-
-@pytest.fixture
-def app() -> Application:
-    return Application()
 
 
 @pytest.fixture

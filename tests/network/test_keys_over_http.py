@@ -49,7 +49,7 @@ class Servers:
     def upload(self, key: str | None) -> int:
         return httpx.get(f"{self.ingest.url}/tags/", headers={"X-API-KEY": key} if key else {}).status_code
 
-    def watch(self, key: str | None) -> int:
+    def look(self, key: str | None) -> int:
         """Ask a page that listens beyond loopback."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return httpx.get(f"http://127.0.0.1:{self.network_page.port}/streams", headers=headers).status_code
@@ -120,7 +120,7 @@ def test_a_key_does_what_it_is_for_and_nothing_else(servers, scope):
     key = servers.keys.create([scope])
     reads = scope != "upload"
     assert servers.read(key) == 200 if reads else servers.read(key) in REFUSED
-    assert servers.watch(key) == 200 if reads else servers.watch(key) in REFUSED
+    assert servers.look(key) == 200 if reads else servers.look(key) in REFUSED
     assert servers.write(key) == 200 if scope == "write" else servers.write(key) in REFUSED
     assert servers.upload(key) == 200 if scope == "upload" else servers.upload(key) in REFUSED
     assert servers.controls(key) == (scope == "control")
@@ -129,7 +129,7 @@ def test_a_key_does_what_it_is_for_and_nothing_else(servers, scope):
 def test_the_keys_of_the_archive_itself_do_what_they_did(servers):
     layout = servers.archive.layout
     key, ingest_key, live_key = map(read_key, (layout.key, layout.ingest_key, layout.live_key))
-    assert (servers.read(key), servers.write(key), servers.upload(ingest_key), servers.watch(live_key)) == (200,) * 4
+    assert (servers.read(key), servers.write(key), servers.upload(ingest_key), servers.look(live_key)) == (200,) * 4
     assert servers.controls(live_key)
     for other in (None, ingest_key, live_key, "f" * 64, key[:-1]):
         assert servers.read(other) in REFUSED
@@ -142,14 +142,14 @@ def test_the_keys_of_the_archive_itself_do_what_they_did(servers):
 @pytest.mark.parametrize("end", ["expired", "revoked"])
 def test_a_key_that_is_over_is_refused_by_all_servers_at_once(servers, end, wait_for, tmp_path):
     key = servers.keys.create(["read", "write", "upload", "control"])
-    assert (servers.read(key), servers.write(key), servers.upload(key), servers.watch(key)) == (200,) * 4
+    assert (servers.read(key), servers.write(key), servers.upload(key), servers.look(key)) == (200,) * 4
     assert servers.controls(key)
     if end == "revoked":
         servers.keys.revoke(key[:8])
     else:
         file = servers.archive.layout.directory / "keys" / f"{key[:8]}.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"expires": 1.0}))
-    assert {servers.read(key), servers.write(key), servers.upload(key), servers.watch(key)} <= set(REFUSED)
+    assert {servers.read(key), servers.write(key), servers.upload(key), servers.look(key)} <= set(REFUSED)
     assert not servers.controls(key)
 
 
@@ -301,7 +301,7 @@ def test_no_secret_is_in_a_log_or_on_a_command_line(servers, caplog):
     layout = servers.archive.layout
     made = [servers.keys.create([scope]) for scope in ("read", "write", "upload", "control")]
     for key in made:
-        servers.read(key), servers.write(key), servers.upload(key), servers.watch(key)
+        servers.read(key), servers.write(key), servers.upload(key), servers.look(key)
         httpx.get(f"{servers.archive.url}/ui", params={"api_key": key})
         httpx.get(f"{servers.archive.url}/nowhere", params={"api_key": key})
     secrets = [*made, *map(read_key, (layout.key, layout.ingest_key, layout.live_key))]

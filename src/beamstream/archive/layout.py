@@ -4,8 +4,6 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,8 +178,14 @@ def read_key(path: Path) -> str:
         The file is missing, empty, not alphanumeric, or readable by others.
     """
     _check_directory(path)
-    with _explained(path, "delete it to get a new one (or chmod 600 if you trust them)"):
-        key = read_private(path)
+    try:
+        key = read_private(path).decode(errors="replace").strip()
+    except NotPrivate as error:
+        raise ArchiveError(
+            f"archive: the key {error}; delete it to get a new one (or chmod 600 if you trust them)"
+        ) from None
+    except OSError as error:
+        raise ArchiveError(f"archive: the key {path} cannot be read: {error.strerror}; is this the archive?") from error
     if not key.isalnum():
         raise ArchiveError(f"archive: the key {path} is not made of letters and digits; delete it to get a new one")
     return key
@@ -207,15 +211,11 @@ def make_key(path: Path) -> str:
 
 
 def _check_directory(path: Path) -> None:
-    with _explained(path, "chown and chmod that, or choose another directory"):
-        check_directory(path.parent)
-
-
-@contextmanager
-def _explained(path: Path, advice: str) -> Iterator[None]:
     try:
-        yield
+        check_directory(path.parent)
     except NotPrivate as error:
-        raise ArchiveError(f"archive: the key {path} asked for, {error}; {advice}") from None
+        raise ArchiveError(
+            f"archive: the key {path} asked for, {error}; chown and chmod that, or choose another directory"
+        ) from None
     except OSError as error:
         raise ArchiveError(f"archive: the key {path} cannot be read: {error.strerror}; is this the archive?") from error

@@ -122,7 +122,7 @@ def _last_words(output: Path, code: int) -> str:
     lines = output.read_text(errors="replace").strip().splitlines() or ["nothing"]
     if lines[-1].startswith("archive:"):
         return lines[-1]
-    return f"archive: the server ended with {code} ; its log ends: {lines[-1]}; see {output}"
+    return f"archive: the server ended with {code}; its log ends: {lines[-1]}; see {output}"
 
 
 def _end(child: subprocess.Popen[bytes], timeout: float = 15.0) -> None:

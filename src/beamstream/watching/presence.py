@@ -12,7 +12,7 @@ from typing import Any
 
 from beamstream.errors import UntrustedFile
 from beamstream.locks import is_locked, open_locked, unlock
-from beamstream.own_files import read_regular
+from beamstream.own_files import open_regular
 from beamstream.private import inherit_mode, make_directories
 
 _DIRECTORY = "sessions"
@@ -104,7 +104,8 @@ def _began_last(document: Mapping[str, Any]) -> float:
 
 def _read(path: Path) -> dict[str, Any] | None:
     with contextlib.suppress(OSError, ValueError, RecursionError, UntrustedFile):
-        document = json.loads(read_regular(path, _MOST))
+        with os.fdopen(open_regular(path), "rb") as file:
+            document = json.loads(file.read(_MOST))
         match document:
             case {"pid": int(), "time": float() | int(), "state": str(), "run": None | {"started": float() | int()}}:
                 return document

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from beamstream.errors import UntrustedFile
-from beamstream.own_files import read_own
+from beamstream.own_files import open_own
 from beamstream.private import write_private
 
 _MOST = 4096  # bytes
@@ -74,7 +74,8 @@ def write_address(address: Address, path: Path) -> None:
 def read_address(path: Path) -> Address | None:
     """Return the address in a file; None if there is none, others could have written it, or its process has ended."""
     try:
-        document = json.loads(read_own(path, _MOST))
+        with os.fdopen(open_own(path), "rb") as file:
+            document = json.loads(file.read(_MOST))
         address = Address(int(document["pid"]), int(document["port"]), str(document["token"]))
     except (OSError, ValueError, KeyError, TypeError, UntrustedFile):
         return None
