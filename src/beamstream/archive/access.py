@@ -61,8 +61,8 @@ RULES: Sequence[Rule] = (
     *(Rule(methods, f"{_API}/{each}{_ANY}", WRITE, body=JSON_BYTES) for each, methods in _WRITE.items()),
     *(Rule(methods, f"{_API}/{each}{_ANY}", WRITE, body=_LARGEST) for each, methods in _WRITE_DATA.items()),
 )
-"""The routes of tiled 0.2.20 that are used. Its others (graph of links, documentation), and what a later version adds,
-are closed until they are listed here."""
+"""What tiled 0.2.20 answers of what we use. What it answers besides (its graph of links, its documentation), and what
+a later version adds, is closed until it stands here."""
 
 
 class TiledAccess:
