@@ -7,16 +7,10 @@ import pytest
 from beamstream.network.listening import listen, url_of
 
 
-@pytest.mark.parametrize(
-    ("host", "reached"),
-    [
-        ("127.0.0.1", "127.0.0.1"),
-        ("localhost", "127.0.0.1"),
-        ("::1", "[::1]"),
-        ("0.0.0.0", "127.0.0.1"),
-        ("::", "[::1]"),
-    ],
-)
+REACHED = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "[::1]", "0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+@pytest.mark.parametrize(("host", "reached"), REACHED.items())
 def test_a_socket_listens_at_its_host_and_is_reached_by_its_url(host, reached):
     with listen(host, 0) as listening:
         url = url_of(listening)
@@ -29,7 +23,7 @@ def test_a_socket_listens_at_its_host_and_is_reached_by_its_url(host, reached):
 def test_a_port_is_taken_once_and_one_that_cannot_be_is_refused():
     with listen("127.0.0.1", 0) as listening:
         for port in (listening.getsockname()[1], 65536, 70_000, -1):
-            with pytest.raises(OSError, match="in use|ports are 0 to 65535"):
+            with pytest.raises(OSError, match=r"in use|ports are 0 to 65535"):
                 listen("127.0.0.1", port)
 
 
