@@ -6,7 +6,6 @@ import pytest
 
 from beamstream.network.listening import listen, url_of
 
-
 REACHED = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "[::1]", "0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
