@@ -48,7 +48,7 @@ def open_own(path: str | os.PathLike[str], flags: int = os.O_RDONLY, *, others: 
     OSError
         There is none, it is a link, or the system refuses it.
     UntrustedFile
-        It is no regular file, belongs to somebody else, has a second name, or a mode wider than 600.
+        It is no regular file, belongs to another user, has a second name, or a mode wider than 600.
     """
     fd = open_regular(path, flags)
     if fault := _fault(os.fstat(fd), others):

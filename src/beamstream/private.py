@@ -88,7 +88,7 @@ def make_directories(path: Path, mode: int | None = None) -> None:
         make_directories(path.parent)
     try:
         path.mkdir()
-    except FileExistsError:  # made by somebody else meanwhile, or no directory
+    except FileExistsError:  # another process made it meanwhile, or it is no directory
         if not path.is_dir():
             raise
         return

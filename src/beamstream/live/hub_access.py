@@ -38,7 +38,7 @@ class HubAccess:
         self._tickets = Tickets(settings.key, port)
 
     def may_control(self, scope: "Scope") -> bool:
-        """Return whether a request was made by somebody whose key or session may control, at this moment."""
+        """Return whether the key or session of a request has the scope to control, at this moment."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         scheme, _, given = headers.get(b"authorization", "").partition(" ")
         cookies = headers.get(b"cookie", "")

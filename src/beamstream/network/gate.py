@@ -1,4 +1,4 @@
-"""Gate: what stands before every application of ours, and lets in what is named, and whoever may."""
+"""Gate: in front of every application, it admits what a rule names, from clients whose scope allows it."""
 
 import json
 import re

@@ -31,7 +31,7 @@ _refusals = _Refusals()
 
 
 class HttpServer(uvicorn.Server):
-    """A uvicorn server with limits; it leaves signals alone: whoever runs it decides what one means.
+    """A uvicorn server with limits; it leaves signals to the program that runs it.
 
     Parameters
     ----------

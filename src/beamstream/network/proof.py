@@ -2,7 +2,7 @@
 
 A port that a server of ours had may be anybody's when it has ended. So a client sends a number that it has just made
 up, and a server answers with what only those can compute who can read its `Address`. The answer holds for one address
-alone: whoever passes the question on to the true server, which listens elsewhere, gets an answer that does not fit.
+alone: who passes the question on to the true server, which listens elsewhere, gets an answer that does not fit.
 """
 
 import hashlib

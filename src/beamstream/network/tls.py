@@ -111,7 +111,7 @@ def unencrypted_warning(who: str, host: str, cert: str) -> str:
     if cert or is_loopback(host):
         return ""
     return (
-        f"{who}: listening on {host} without TLS: keys and data go over the network as they are, whoever is on the "
+        f"{who}: listening on {host} without TLS: keys and data go over the network unencrypted, everybody on the "
         "way can read and use them; give --tls-cert and --tls-key, or stay on 127.0.0.1 and use ssh -L"
     )
 
