@@ -33,8 +33,8 @@ def set_mode(fd: int, mode: int) -> None:
             os.fchmod(fd, mode)
 
 
-def inherit_mode(path: str, flags: int) -> int:
-    """Open a file that is as open as its directory: ``open(path, "w", opener=inherit_mode)``."""
+def as_around(path: str, flags: int) -> int:
+    """Open a file that is as open as its directory: ``open(path, "w", opener=as_around)``."""
     fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
     set_mode(fd, file_mode(Path(path).parent))
     return fd

@@ -36,7 +36,7 @@ from beamstream.network.keys import Keys
 from beamstream.network.proof import Prover
 from beamstream.network.rules import SCOPES
 from beamstream.network.sessions import Sessions
-from beamstream.private import inherit_mode
+from beamstream.private import as_around
 
 
 def make_app(
@@ -157,7 +157,7 @@ def _make_catalog(layout: Layout) -> None:
 
     hidden = layout.catalog.with_suffix(".new")  # a start that is killed leaves no half catalogue
     hidden.unlink(missing_ok=True)
-    with open(hidden, "xb", opener=inherit_mode):
+    with open(hidden, "xb", opener=as_around):
         pass  # SQLite makes what it keeps beside a database as open as that is
     uri = f"sqlite+aiosqlite:///{hidden}"
 

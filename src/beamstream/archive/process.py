@@ -20,7 +20,7 @@ from beamstream.logs import log_as_service, write_error
 from beamstream.network.address import Address
 from beamstream.network.proof import proved_connection
 from beamstream.network.tls import Certificate, certificate, http_connection
-from beamstream.private import inherit_mode
+from beamstream.private import as_around
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def running_server(
     command += [f"--allowed-host={name}" for name in allowed_hosts]
     command += [] if tls is None else ["--tls-cert", str(tls.cert), "--tls-key", str(tls.key)]
     output = layout.directory / "server.log"
-    with open(output, "ab", opener=inherit_mode) as file:
+    with open(output, "ab", opener=as_around) as file:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True)
     try:
         yield _wait(child, layout, timeout, output)

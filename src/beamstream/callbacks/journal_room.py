@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from beamstream.private import inherit_mode
+from beamstream.private import as_around
 
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
 _NOT_POSSIBLE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EFBIG)  # here, not now: then a file does it
@@ -76,7 +76,7 @@ class Room:
 
     def _hold_beside(self) -> None:
         try:
-            with open(self._beside, "wb", opener=inherit_mode) as file:
+            with open(self._beside, "wb", opener=as_around) as file:
                 file.write(os.urandom(self.size))  # a filesystem that compresses would keep nothing for zeros
                 file.flush()
                 os.fsync(file.fileno())

@@ -15,7 +15,7 @@ import psutil
 from beamstream.errors import UploadError
 from beamstream.forks import Process, this_process
 from beamstream.locks import is_locked, open_locked, unlock
-from beamstream.private import inherit_mode, make_directories
+from beamstream.private import as_around, make_directories
 from beamstream.sinks.disk import sync_directory
 
 Kind = Literal["rheed", "timeseries"]
@@ -331,7 +331,7 @@ def job_directories(uploads: Path) -> Iterator[JobDirectory]:
 def _put(path: Path, doc: Mapping[str, Any], *, durable: bool = True) -> None:
     """Replace a file as a whole."""
     hidden = path.with_name(f".{path.name}.{uuid4().hex}")
-    with open(hidden, "w", opener=inherit_mode) as file:
+    with open(hidden, "w", opener=as_around) as file:
         json.dump(doc, file)
         if durable:
             file.flush()

@@ -13,7 +13,7 @@ from typing import Any
 from beamstream.errors import UntrustedFile
 from beamstream.locks import is_locked, open_locked, unlock
 from beamstream.own_files import open_regular
-from beamstream.private import inherit_mode, make_directories
+from beamstream.private import as_around, make_directories
 
 _DIRECTORY = "sessions"
 _MOST = 1 << 20  # bytes of one file
@@ -58,7 +58,7 @@ class PresenceFile:
             self._claim()
         hidden = self.path.with_suffix(".new")
         hidden.unlink(missing_ok=True)
-        with open(hidden, "x", opener=inherit_mode) as file:  # never through a link that somebody put there
+        with open(hidden, "x", opener=as_around) as file:  # never through a link that somebody put there
             file.write(text + "\n")
         hidden.replace(self.path)
 
