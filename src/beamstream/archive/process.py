@@ -55,9 +55,6 @@ def running_server(
         The server ended, or did not answer in time; quotes its last words.
     """
     layout = Layout(Path(directory))
-    layout.prepare()
-    command = python_module("beamstream.archive.process", str(layout.directory))
-    command += ["--host", host, "--port", str(port), *(["--anonymous"] if anonymous else [])]
     layout.prepare(group)
     command = python_module("beamstream.archive.process", str(layout.directory))
     command += ["--host", host, "--port", str(port), "--group", group, *(["--anonymous"] if anonymous else [])]
