@@ -1,5 +1,6 @@
 """A tiled client that shows its key to the server of an archive alone, on each connection that it ever opens."""
 
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,9 @@ class _ProvedContext(Context):
         return f"<archive at {self.api_uri}>"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return (self.address_file, *super().__getstate__())
+        # a context of TLS cannot be pickled; what proves itself makes one of its own
+        state = (True if isinstance(part, ssl.SSLContext) else part for part in super().__getstate__())
+        return (self.address_file, *state)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.address_file, *rest = state
@@ -69,13 +72,14 @@ class _ProvedWebsocket(stream._RegularWebsocketWrapper):
         sock = proved_connection(Address.read(path), _PATIENCE).sock
         sock.settimeout(None)
         uri = self._uri.copy_with(scheme="ws")  # what TLS there is, the connection has already
-        self._websocket = connect(
+        opened = connect(
             str(uri if start is None else uri.copy_merge_params({"start": start})),
             sock=sock,
             additional_headers={"Authorization": f"Apikey {api_key}"} if api_key else {},
             max_size=max_size,
             proxy=None,
         )
+        self._websocket = opened.__enter__()  # websockets 17.1 warns of one that is not entered; tiled closes it
 
 
 stream._RegularWebsocketWrapper = _ProvedWebsocket
