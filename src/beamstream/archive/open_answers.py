@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
+from starlette.responses import JSONResponse
+
 from beamstream.network.rules import GRANTED
 
 if TYPE_CHECKING:
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
 
 _LIFETIME = 5.0  # s
 _MOST, _LARGEST = 64, 1 << 16  # answers, and bytes of one
-_AT_ONCE = 4  # answers that are made
+_AT_ONCE, _MOST_WAITING = 4, 128  # answers that are made, and requests that wait for their turn
+_BUSY = JSONResponse({"detail": "archive: too many ask without a key; try again later"}, 503, {"retry-after": "2"})
 _SECRETS = frozenset((b"authorization", b"x-api-key", b"cookie"))
 _OF_A_CLIENT = frozenset((b"user-agent", b"connection"))
 _OF_AN_ANSWER = frozenset((b"set-cookie", b"server-timing", b"x-tiled-request-id"))
@@ -38,6 +41,8 @@ class OpenAnswers:
         self._app, self._paths, self._clock = app, frozenset(paths), clock
         self._answers: dict[object, tuple[float, list[Message]]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._making: dict[object, asyncio.Event] = {}
+        self._waiting = 0
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer a request."""
@@ -45,19 +50,39 @@ class OpenAnswers:
             await self._app(scope, receive, send)
             return
         asked = self._asked(scope)
+        if asked is not None and asked in self._making:
+            await self._making[asked].wait()
         if known := self._known(asked):
-            await _repeat(known, send)
-            return
-        await self._turns.acquire()
+            for message in known:
+                await send(message)
+        elif self._waiting >= _MOST_WAITING:
+            await _BUSY(scope, receive, send)
+        elif asked is None:
+            await self._in_turn(scope, receive, send)
+        else:
+            made = self._making[asked] = asyncio.Event()
+            try:
+                self._keep(asked, await self._in_turn(scope, receive, send))
+            finally:
+                self._making.pop(asked, None)
+                made.set()
+
+    async def _in_turn(self, scope: "Scope", receive: "Receive", send: "Send") -> "_Sent":
+        """Have the application answer when few others are; return what it sent."""
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._waiting -= 1
         sent = _Sent(send, self._turns.release)
         try:
-            if known := self._known(asked):  # made while this one waited
-                await _repeat(known, sent)
-                return
             await self._app(scope, receive, sent)
         finally:
             sent.release()
-        if asked is not None and (answer := sent.for_all()) is not None:
+        return sent
+
+    def _keep(self, asked: object, sent: "_Sent") -> None:
+        if (answer := sent.for_all()) is not None:
             self._answers.pop(asked, None)
             while len(self._answers) >= _MOST:
                 self._answers.pop(next(iter(self._answers)))
@@ -74,11 +99,6 @@ class OpenAnswers:
     def _known(self, asked: object) -> "list[Message]":
         until, answer = self._answers.get(asked, (0.0, []))
         return answer if until > self._clock() else []
-
-
-async def _repeat(answer: "list[Message]", send: "Send") -> None:
-    for message in answer:
-        await send(message)
 
 
 class _Sent:
