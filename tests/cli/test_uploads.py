@@ -22,6 +22,7 @@ from beamstream.ingest.process import IngestProcess
 from beamstream.instrument.callbacks import add_callbacks
 from beamstream.rheed.job import job_directories
 from beamstream.rheed.starting import is_running, start_worker
+from beamstream.sinks.hdf5 import frames_kept
 
 RULE = "window:0:65535"
 UPLOADER = '[callbacks.rheed_uploader]\nrule = "window:0:65535"\nrotations_per_min = 6.0\nfps = 50.0\n'
@@ -75,7 +76,7 @@ def port_of(url):
 def as_recorded(job):
     """Return what the service must have of an upload."""
     with h5py.File(job.job.path, "r", swmr=True) as file:
-        raw = file["entry/data/data"][: job.total].astype(float)
+        raw = file["entry/data/data"][: job.total or frames_kept(job.job.path)].astype(float)
     return np.rint(raw / 65535 * 255).astype(np.uint8)
 
 
@@ -174,9 +175,7 @@ def test_a_recording_that_is_killed_is_uploaded_to_its_last_frame(beamstream, ar
     (job,) = jobs(archive)
     assert job.total is None
     wait_for(lambda: job.state.phase == "done", timeout=40, what="the worker to finish by itself")
-    with h5py.File(job.job.path, "r", swmr=True) as recording:
-        frames = len(recording["entry/data/timestamp"])  # type: ignore[arg-type]
-    assert job.state.uploaded == frames
+    assert job.state.uploaded == frames_kept(job.job.path)  # the kill may have left further rows in some datasets
     assert beamstream("record", "free", "-n", 1).status == 0  # and takes away the ring of the killed one
     assert job.job.rotations_per_min == 6.0
     assert np.array_equal(stored(ingest, job), as_recorded(job))

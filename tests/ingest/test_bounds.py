@@ -4,6 +4,7 @@ import json
 import os
 import random
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,44 @@ def test_a_stream_with_which_the_ingest_ended_is_left_alone_until_somebody_says_
     assert service.status(data_id)["frames"] == 10
     assert service.send(data_id, 1, movie(10)).status_code == 200
     assert refused_items(own.layout) == []
+
+
+ENDS_WHERE_IT_DECODES = """
+import os, sys
+from beamstream.ingest.shard import Shard
+Shard.decoded = lambda *_: os._exit(9)
+from beamstream.ingest.program import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_nothing_that_is_received_is_decoded_and_what_ends_the_ingest_where_it_has_to_be_is_left_alone(
+    tmp_path, by_hand, monkeypatch
+):
+    """Two chunks of one number whose bytes differ are the only ones that are decoded, to compare their pixels."""
+    command = [sys.executable, "-P", "-c", ENDS_WHERE_IT_DECODES]
+    monkeypatch.setattr("beamstream.ingest.process.python_module", lambda _, *more: [*command, *more])
+    with IngestProcess(tmp_path / "archive") as own:
+        service, frames = by_hand(own), movie(10)
+        data_id, other = service.begin(), service.begin()
+        for number in (0, 0, 1):
+            assert service.send(data_id, number, frames).status_code == 200
+        assert service.send(other, 0, frames).status_code == 200
+        with pytest.raises(httpx.HTTPError):
+            service.send(data_id, 0, frames, shard_of(frames, order=list(range(10))[::-1], level=19))
+        own.restart()
+        service = by_hand(own)
+        answer = service.presign(data_id, 0, frames.shape)
+        assert (answer.status_code, "left alone" in answer.json()["detail"]) == (409, True)
+        assert service.status(other)["frames"] == 10
+        assert [(one.uid, one.ended) for one in refused_items(own.layout)] == [(data_id, 1)]
+    monkeypatch.undo()
+    with IngestProcess(tmp_path / "archive") as own:
+        service = by_hand(own)
+        retry(own.layout, data_id)
+        assert service.send(data_id, 0, frames, shard_of(frames, level=19)).status_code == 200
+        assert service.send(data_id, 0, movie(10, seed=1)).status_code == 409
+        assert service.status(data_id)["frames"] == 20
 
 
 MODELS = (

@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).parent))  # for serving
 from serving import Application
 
 
-def make_certificate(directory: Path, *names: str) -> Certificate:
+def make_certificate(directory: Path, *names: str, ended: bool = False) -> Certificate:
     """Write a certificate that signs itself, for these names and addresses, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "beamstream test")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=7 if ended else 0)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -13,6 +13,7 @@ from beamstream.network.http_server import HttpServer
 from beamstream.network.keys import Keys
 from beamstream.network.limits import Limits
 from beamstream.network.rules import SCOPES, Rule
+from beamstream.network.tls import Certificate, uvicorn_options
 
 KEY = "0123456789abcdef0123456789abcdef"
 READ_KEY = "fedcba9876543210fedcba9876543210"
@@ -20,10 +21,24 @@ KEYS = Keys(None, {KEY: SCOPES, READ_KEY: ("read",)})
 
 
 @contextlib.contextmanager
-def serving(app: Any, *, lifespan: bool = False, limits: Limits | None = None, messages: int = 4096) -> Iterator[str]:
+def serving(
+    app: Any,
+    *,
+    lifespan: bool = False,
+    limits: Limits | None = None,
+    messages: int = 4096,
+    tls: Certificate | None = None,
+) -> Iterator[str]:
     """Serve an application in a thread; the address is ``host:port``."""
     ready = threading.Event()
-    server = HttpServer(app, limits=limits, lifespan=lifespan, websocket_message=messages, on_start=ready.set)
+    server = HttpServer(
+        app,
+        limits=limits,
+        lifespan=lifespan,
+        websocket_message=messages,
+        on_start=ready.set,
+        tls=uvicorn_options(tls),
+    )
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
         thread = threading.Thread(target=server.run, args=([listening],), name="served")
         thread.start()

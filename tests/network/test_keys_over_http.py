@@ -14,7 +14,7 @@ import psutil
 import pytest
 from tiled.client import from_uri
 from tiled.client.utils import ClientError
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as websocket
 
 from beamstream.archive.layout import Layout, make_key, read_key
@@ -144,11 +144,7 @@ def test_a_key_that_is_over_is_refused_by_all_servers_at_once(servers, end, wait
     key = servers.keys.create(["read", "write", "upload", "control"])
     assert (servers.read(key), servers.write(key), servers.upload(key), servers.look(key)) == (200,) * 4
     assert servers.controls(key)
-    if end == "revoked":
-        servers.keys.revoke(key[:8])
-    else:
-        file = servers.archive.layout.directory / "keys" / f"{key[:8]}.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"expires": 1.0}))
+    end_key(servers, key, end)
     assert {servers.read(key), servers.write(key), servers.upload(key), servers.look(key)} <= set(REFUSED)
     assert not servers.controls(key)
 
@@ -190,6 +186,53 @@ def test_a_key_that_reads_follows_a_run_and_another_does_not(servers):
     assert opened(Cookie=cookie)
     assert opened(Cookie=cookie, Origin=servers.archive.url)
     assert not opened(Cookie=cookie, Origin="http://127.0.0.1:1"), "a page of another port"
+
+
+@pytest.mark.parametrize("shown", ["key", "session"])
+@pytest.mark.parametrize("end", ["expired", "revoked"])
+def test_a_subscription_that_is_open_ends_with_its_key(servers, shown, end):
+    key = servers.keys.create(["read"])
+    other = servers.keys.create(["read"])
+    cookie = session(servers, key).headers["set-cookie"].partition(";")[0]
+    headers = {"Cookie": cookie} if shown == "session" else {"Authorization": f"Apikey {key}"}
+    address = f"{servers.archive.url.replace('http', 'ws')}/api/v1/stream/single/"
+    stays = {"Authorization": f"Apikey {other}"}
+    with (
+        websocket(address, additional_headers=headers, proxy=None) as socket,
+        websocket(address, additional_headers=stays, proxy=None) as staying,
+    ):
+        end_key(servers, key, end)
+        assert closed(socket) == 1008
+        staying.ping().wait(30)
+        servers.keys.revoke(other[:8])
+        assert closed(staying) == 1008
+
+
+def test_a_page_that_is_open_beyond_this_machine_ends_with_its_session(servers):
+    key = servers.keys.create(["control"])
+    looking = httpx.post(f"http://127.0.0.1:{servers.network_page.port}/unlock", json={"key": key})
+    headers = {"Cookie": looking.headers["set-cookie"].partition(";")[0]}
+    address = f"ws://127.0.0.1:{servers.network_page.port}/streams/cam/ws"
+    with websocket(address, additional_headers=headers, proxy=None) as page:
+        servers.keys.revoke(key[:8])
+        assert closed(page) == 1008
+
+
+def end_key(servers: Servers, key: str, end: str) -> None:
+    if end == "revoked":
+        servers.keys.revoke(key[:8])
+    else:
+        file = servers.archive.layout.directory / "keys" / f"{key[:8]}.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"expires": 1.0}))
+
+
+def closed(socket) -> int | None:
+    """Return the code with which the server closes a websocket, whatever it sends before."""
+    try:
+        while True:
+            socket.recv(timeout=60)
+    except ConnectionClosed as end:
+        return end.rcvd and end.rcvd.code
 
 
 # sessions of browsers

@@ -63,6 +63,8 @@ RULES: Sequence[Rule] = (
 )
 """What tiled 0.2.20 answers of what we use. What it answers besides (its graph of links, its documentation), and what
 a later version adds, is closed until it stands here."""
+REPEATED = ("/", "/healthz", f"{_API}/")
+"""What is open and depends on nothing but the headers of a request."""
 
 
 class TiledAccess:

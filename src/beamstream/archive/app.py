@@ -17,13 +17,14 @@ from tiled.server.app import build_app
 from tiled.server.authentication import move_api_key
 from tiled.storage import get_storage
 
-from beamstream.archive.access import RULES, TiledAccess, new_tiled_key
+from beamstream.archive.access import REPEATED, RULES, TiledAccess, new_tiled_key
 from beamstream.archive.adapters import ServedAdapters
 from beamstream.archive.asset_routes import AssetRoutes
 from beamstream.archive.browsers import Browsers
 from beamstream.archive.file_names import PlainFileNames
 from beamstream.archive.hdf5_rows import RecordedHdf5, check_frames
 from beamstream.archive.layout import Layout
+from beamstream.archive.open_answers import OpenAnswers
 from beamstream.archive.served_files import LARGEST_ANSWER, ServedFiles, check_registrations
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
 from beamstream.archive.ui_routes import ui_routes
@@ -101,7 +102,7 @@ def make_app(
     app.add_middleware(PlainFileNames)
     app.dependency_overrides[move_api_key] = browsers.take_out_of_address
     app.include_router(UploadsPage(layout.directory, browsers).routes)
-    served = TiledAccess(app, tiled_key)
+    served = OpenAnswers(TiledAccess(app, tiled_key), REPEATED)
     return Gate(
         Prover(served, address) if address is not None else served,
         RULES,

@@ -1,11 +1,14 @@
 """A tiled client that shows its key to the server of an archive alone, on each connection that it ever opens."""
 
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiled.client import stream
 from tiled.client.constructors import from_context
 from tiled.client.context import Context
 from tiled.client.transport import Transport
+from websockets.sync.client import connect
 
 from beamstream.network.address import Address
 from beamstream.network.proof import proved_connection
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from bluesky_tiled_plugins.clients.catalog_of_bluesky_runs import CatalogOfBlueskyRuns
 
 _PATIENCE = 5.0  # s
+_PROVED_BY = "beamstream_address_file"
 
 
 def client_of(path: Path, server: Address, key: str | None) -> "CatalogOfBlueskyRuns":
@@ -37,26 +41,45 @@ class _ProvedContext(Context):
         # tiled 0.2.20 takes no transport; this one replaces what its client opened
         self.http_client._transport = Transport(transport=ProvedTransport(self.address_file), cache=before.cache)
         before.close()
-
-    @property
-    def api_key(self) -> str | None:
-        """The key. tiled 0.2.20 takes it from here to open a websocket of its own with it: after another proof."""
-        key = Context.api_key.__get__(self)
-        if key is not None:
-            proved_connection(Address.read(self.address_file), _PATIENCE).close()
-        return key
-
-    @api_key.setter
-    def api_key(self, api_key: str | None) -> None:
-        Context.api_key.__set__(self, api_key)
+        setattr(self.http_client, _PROVED_BY, self.address_file)
 
     def __repr__(self) -> str:
         return f"<archive at {self.api_uri}>"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return (self.address_file, *super().__getstate__())
+        # a context of TLS cannot be pickled; what proves itself makes one of its own
+        state = (True if isinstance(part, ssl.SSLContext) else part for part in super().__getstate__())
+        return (self.address_file, *state)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.address_file, *rest = state
         super().__setstate__(tuple(rest))
         self._prove_from_now_on()
+
+
+class _ProvedWebsocket(stream._RegularWebsocketWrapper):
+    """A subscription's connection, which proves itself before the key goes over it where the client's others do.
+
+    tiled 0.2.20 opens it by itself, and lets nobody choose how.
+    """
+
+    def connect(self, api_key: str | None, start: int | None = None, max_size: int = 1_000_000) -> None:
+        """Open the websocket; again after each end."""
+        path = getattr(self._http_client, _PROVED_BY, None)
+        if path is None:
+            super().connect(api_key, start, max_size)
+            return
+        sock = proved_connection(Address.read(path), _PATIENCE).sock
+        sock.settimeout(None)
+        uri = self._uri.copy_with(scheme="ws")  # what TLS there is, the connection has already
+        opened = connect(
+            str(uri if start is None else uri.copy_merge_params({"start": start})),
+            sock=sock,
+            additional_headers={"Authorization": f"Apikey {api_key}"} if api_key else {},
+            max_size=max_size,
+            proxy=None,
+        )
+        self._websocket = opened.__enter__()  # websockets 17.1 warns of one that is not entered; tiled closes it
+
+
+stream._RegularWebsocketWrapper = _ProvedWebsocket

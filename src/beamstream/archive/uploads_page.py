@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _HERE = Path(__file__).parent / "static"
-_SHARED = ("page.css", "controls.css", "icon.svg", "readings.js")  # of the live page
+_SHARED = ("page.css", "controls.css", "key.css", "icon.svg", "readings.js")  # of the live page
 _BELOW = "/uploads/static/"
 _FRESH = 0.3  # s
 _REST = 5  # times what a look took: with thousands of uploads, other requests are to be answered as well

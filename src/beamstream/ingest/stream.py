@@ -1,6 +1,7 @@
 """One RHEED stream: which of its chunks are stored, and what may still come."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from beamstream.ingest.catalogue import Item
 from beamstream.ingest.files import StreamFiles
@@ -85,8 +86,8 @@ class Stream:
                 f"send those before it first",
             )
 
-    def compare(self, chunk: Chunk, came: Shard) -> None:
-        """Check that a chunk that came once more is the one that is stored.
+    def compare(self, chunk: Chunk, came: Shard, decoding: AbstractContextManager[None]) -> None:
+        """Check that a chunk that came once more is the one that is stored; where frames are decoded, see `decoding`.
 
         Raises
         ------
@@ -100,7 +101,7 @@ class Stream:
         with self.files.shard(chunk.number).open("rb") as file:
             stored = open_shard(file.fileno(), chunk.chunk_size)
             check(stored, chunk.frame_nbytes)
-            if not same_frames(stored, came, chunk.frames, chunk.frame_nbytes):
+            if not same_frames(stored, came, chunk.frames, chunk.frame_nbytes, decoding):
                 raise Refusal(409, f"{who} came again with other pixels; those that came first stay")
 
     def missing(self) -> Iterator[tuple[int, int]]:

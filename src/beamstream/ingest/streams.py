@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ class Streams:
                 self._refused.pop(chunk.data_id, None)
                 self._tell(stream)
                 return True
-        stream.compare(chunk, shard)  # what is stored does not change, and others need not wait
+        decoding = nullcontext() if self._attempts is None else self._attempts.working(chunk.data_id)
+        stream.compare(chunk, shard, decoding)  # what is stored does not change, and others need not wait
         self._catalogue.again(chunk.data_id, chunk.number)
         with self._lock:
             self._tell(stream)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 _HERE = "there are /, /data, /refresh?n_frames=, /status and /ws"
 _PATHS = ("/", "/data", "/refresh", "/status", "/static/{path:path}")
+_OF_THE_FORM = ("page.css", "controls.css", "key.css", "icon.svg")  # that asks for the key
 
 RULES: Sequence[Rule] = (
+    *(Rule("GET", f"/static/{name}", None) for name in _OF_THE_FORM),
     *(Rule("GET OPTIONS", path, READ) for path in _PATHS),
     Rule("POST", "/", None),
     Rule(WEBSOCKET, "/ws", READ),

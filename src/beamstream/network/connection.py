@@ -6,6 +6,7 @@ of a request; its `limit_concurrency` refuses the newest, which is the one that 
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
@@ -82,6 +83,7 @@ class Connection(HttpToolsProtocol):
         self.server_state = server_state
         self.limits = server_state.limits
         self.peer = ""
+        self._end: Callable[[], object] = lambda: None
         self._in_head = False
         self._lines = 0  # of the head, and of what may follow a body in chunks
         self._fed = self._body = 0  # bytes that came for the head, or after it; those of the body
@@ -93,8 +95,24 @@ class Connection(HttpToolsProtocol):
         """Whether nothing was ever asked."""
         return self.cycle is None and not self._in_head
 
+    def accepted(self, client: tuple[str, int], end: Callable[[], object]) -> bool:
+        """Count before TLS is agreed on, with all deadlines; return whether there is room.
+
+        Parameters
+        ----------
+        client : (str, int)
+            Address and port.
+        end : callable
+            Ends the connection.
+        """
+        self.peer, self._end = _peer(client), end
+        return self.server_state.admit(self)
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._end = transport.abort
+        if self in self.server_state.http:
+            return
         self.peer = _peer(self.client)
         if not self.server_state.admit(self):
             self._refuse(503, "too many connections are open; try again later")
@@ -161,7 +179,10 @@ class Connection(HttpToolsProtocol):
         """End the connection if what it waits for is overdue."""
         now, limits, cycle = self.loop.time(), self.limits, self.cycle
         waited = now - self._since
-        if self.flow.write_paused and now - self._progress > limits.stalled:
+        if self.transport is None:
+            if waited > limits.head:
+                self.drop()
+        elif self.flow.write_paused and now - self._progress > limits.stalled:
             self.drop()
         elif self.flow.read_paused or self.flow.write_paused:
             self._since, self._before = now, self._body  # it is the server that takes its time
@@ -190,7 +211,7 @@ class Connection(HttpToolsProtocol):
     def drop(self) -> None:
         """End the connection at once, whatever is still to be sent."""
         self.server_state.discard(self)
-        self.transport.abort()
+        self._end()
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer in place of the application, unless it has begun to, and end the connection."""

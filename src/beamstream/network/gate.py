@@ -1,5 +1,6 @@
 """Gate: in front of every application, it admits what a rule names, from clients whose scope allows it."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,9 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _SLASHES = re.compile("//+")
 _NO_PATH = re.compile(r"(^|/)\.\.?(/|$)|[\\\x00-\x1f\x7f]")
 _DIGITS = 15  # of a length
+_LOOK = 3.0  # s between two looks whether a websocket is still allowed
+_ENDED = {"type": "websocket.close", "code": 1008, "reason": "the key or the session has ended"}
+_PATIENCE = 5.0  # s that the end of a websocket takes at most
 
 
 class Refused(Exception):
@@ -109,23 +113,40 @@ class Gate:
             return
         if scope["type"] == "http" and any(name == b"transfer-encoding" for name, _ in scope["headers"]):
             receive, send = self._counted(rule.body, scope, receive, send)
+        if scope["type"] == "websocket":
+            await self._while_allowed(rule, scope, receive, send)
+            return
         with suppress(ClientDisconnect):  # it went, or was refused, in the middle of its body
             await self._app(scope, receive, send)
+
+    async def _while_allowed(self, rule: Rule, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Pass a websocket on, and end it when the key or the session ends that opened it."""
+        app = asyncio.ensure_future(self._app(scope, receive, send))
+        try:
+            while not (await asyncio.wait({app}, timeout=_LOOK))[0]:
+                if not self._allows(rule, scope):
+                    break
+        finally:
+            if ended := not app.done():
+                app.cancel()
+                await asyncio.wait({app}, timeout=_PATIENCE)
+        if not ended:
+            app.result()
+            return
+        with suppress(TimeoutError, OSError):  # who takes nothing does not learn why
+            async with asyncio.timeout(_PATIENCE):
+                await send(_ENDED)
 
     def _admit(self, scope: "Scope") -> Rule:
         """Return the rule that lets a request through, and write into its scope what the client may."""
         method = scope.get("method", WEBSOCKET)
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers, query = _parts(scope)
         self._check_host(scope, headers)
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         named = [] if _NO_PATH.search(scope["path"]) else self._named(scope["path"], query)
         rule = next((rule for methods, rule in named if method in methods), None)
-        elsewhere = foreign(headers)
-        if elsewhere and method not in _SAFE and not (rule and rule.from_elsewhere):
+        if foreign(headers) and method not in _SAFE and not (rule and rule.from_elsewhere):
             raise Refused(403, f"{self._name}: a page from {headers['origin']} asked for it; only our own pages may")
-        cookies = "" if elsewhere else headers.get("cookie", "")
-        session = self._sessions(cookies, scope) if self._sessions is not None and cookies else None
-        scopes = self._scopes(rule, self._given(headers, query), session)
+        scopes = self._scopes(rule, scope, headers, query)
         scope[GRANTED] = scopes if scopes is not None else frozenset()
         if rule is None:
             methods = {each for methods, _ in named for each in methods} - {WEBSOCKET}
@@ -157,7 +178,17 @@ class Gate:
         found = ((methods, rule) for methods, pattern, rule in self._rules if pattern.match(path))
         return [(methods, rule) for methods, rule in found if not rule.query or rule.query in query]
 
-    def _scopes(self, rule: Rule | None, given: str | None, session: frozenset[str] | None) -> frozenset[str] | None:
+    def _allows(self, rule: Rule, scope: "Scope") -> bool:
+        """Return whether a request that was let through would be let through now."""
+        try:
+            scopes = self._scopes(rule, scope, *_parts(scope))
+        except Refused:
+            return False
+        return scopes is None or rule.scope in scopes
+
+    def _scopes(
+        self, rule: Rule | None, scope: "Scope", headers: Mapping[str, str], query: Mapping[str, str]
+    ) -> frozenset[str] | None:
         """Return what a client may; None where that does not matter.
 
         Raises
@@ -167,6 +198,8 @@ class Gate:
         """
         if rule is not None and rule.scope is None:
             return None
+        given, cookies = self._given(headers, query), "" if foreign(headers) else headers.get("cookie", "")
+        session = self._sessions(cookies, scope) if self._sessions is not None and cookies else None
         scopes = session if given is None else self._keys.check(given)
         if scopes is not None:
             return scopes
@@ -230,6 +263,12 @@ class Gate:
         encoded = [(name.encode(), value.encode()) for name, value in headers]
         await send({"type": f"{kind}.start", "status": status, "headers": encoded})
         await send({"type": f"{kind}.body", "body": body, "more_body": False})
+
+
+def _parts(scope: "Scope") -> tuple[dict[str, str], dict[str, str]]:
+    """Return the headers of a request, and the parameters in its address."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    return headers, dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
 
 def _too_large(name: str, what: str, most: int) -> str:

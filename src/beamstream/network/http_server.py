@@ -12,6 +12,7 @@ import uvicorn
 
 from beamstream.network.connection import Connection, Connections
 from beamstream.network.limits import Limits
+from beamstream.network.tls_listener import TlsListener
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -86,6 +87,7 @@ class HttpServer(uvicorn.Server):
         logging.getLogger("uvicorn.error").addFilter(_refusals)
         self.server_state = self._connections = Connections(limits)
         self._threads, self._on_start, self._on_stop = threads, on_start, on_stop
+        self._listeners: list[TlsListener] = []
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -97,7 +99,10 @@ class HttpServer(uvicorn.Server):
         if self._threads is not None:
             pool = ThreadPoolExecutor(self._threads, thread_name_prefix="request")
             asyncio.get_running_loop().set_default_executor(pool)
-        await super().startup(sockets=sockets)
+        context = self.config.ssl
+        await super().startup(sockets=sockets if context is None else [])
+        if context is not None and self.started:
+            self._listeners = [TlsListener(sock, context, self._connection, _BACKLOG) for sock in sockets or ()]
         if self.started and self._on_start is not None:
             await asyncio.to_thread(self._on_start)
 
@@ -111,4 +116,9 @@ class HttpServer(uvicorn.Server):
         """Call `on_stop`, then end."""
         if self._on_stop is not None:
             await asyncio.to_thread(self._on_stop)
+        for listener in self._listeners:
+            await listener.close()
         await super().shutdown(sockets=sockets)
+
+    def _connection(self) -> Connection:
+        return Connection(self.config, self._connections, self.lifespan.state)
