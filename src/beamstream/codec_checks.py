@@ -33,6 +33,9 @@ _MOST_TOKENS = 16  # of an lz4 block that are walked: noise breaks its rules wit
 # bits, zstd 128 KiB in four bytes; a JPEG takes a bit for 8 × 8 pixels of each of up to three colours.
 _RATIOS = {"lz4": 255, "bslz4": 255, "zlib": 1032, "jpeg": 1536}
 _BLOSC_RATIOS = (256, 256, 256, 1032, 1 << 15)  # blosclz, lz4, snappy, zlib, zstd
+_MOST_BLOSCLZ = 8 << 20
+"""Bytes of one stream of blosclz: with 8421505 codes of 255 the length of a run wraps around, and C-Blosc 1.21.6 and
+C-Blosc2 3.3 write far beyond their memory (Blosc/c-blosc2#801). Blosc's own blocks are smaller."""
 _MOST_FOR_NOTHING = 64 << 20  # bytes that a Blosc2 chunk of one value, which has no data, may stand for
 
 
@@ -199,6 +202,8 @@ def _blosc(payload: Bytes, expected: Expected) -> None:
         if _is_one_value(payload, nbytes, itemsize):
             return
     if not flags & _BLOSC_MEMCPYED:
+        if not compressor and min(block, cbytes) > _MOST_BLOSCLZ:
+            raise ValueError(f"blosclz blocks of {block} bytes, at most {_MOST_BLOSCLZ} are decoded")
         _expect_enough(nbytes, cbytes, _BLOSC_RATIOS[compressor])
         _walk_places(payload, header, -(-nbytes // block))
     elif cbytes != nbytes + header:
