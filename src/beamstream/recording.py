@@ -229,7 +229,7 @@ class Recording:
     def frame(self, frame: Frame, missing: int | None) -> None:
         """Put a frame in the ring, and accept it if it was asked for."""
         ledger, losses, unique_id = self.ledger, self._losses, frame.unique_id
-        self._times.add((unique_id, frame.timestamp, frame.received))
+        self._times.add((unique_id, frame.stamped, frame.received))
         window = None if self._window is None else self._accepting()
         error = None
         if missing == 0 and unique_id > losses.newest:

@@ -17,6 +17,7 @@ from beamstream.exits import OpenObjects
 from beamstream.frames import Frame, Geometry
 from beamstream.ledger import UniqueIds
 from beamstream.sources.base import Listener
+from beamstream.sources.camera_clock import CameraClock
 from beamstream.sources.ntndarray import Decoder, timestamp_of
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class PvaSource:
         self._present = present
         self._request = f"record[queueSize={queue_size}]field({_FIELDS})"
         self._decoder = Decoder(source=self.uri)
+        self._clock = CameraClock(self.name)
         self._forget()
         self._address = 0
         self._held: Any = None  # the last value array: while it is held, its address is not used again
@@ -128,6 +130,7 @@ class PvaSource:
         """
         self._listener = listener
         self.counters = PvaCounters()
+        self._clock.begin()
         self._forget()
         self._begun.clear()
         self._stopping = threading.Event()
@@ -317,13 +320,13 @@ class PvaSource:
 
     def _deliver_present(self, pv: Any, received: float, listener: Listener) -> None:
         with contextlib.suppress(BeamstreamError):  # nothing that can be shown
-            frame = self._decoder(pv, received)
+            frame = self._clock.dated_old(self._decoder(pv, received))
             listener.frame(replace(frame, received=min(received, frame.timestamp)), 0)
 
     def _decoded(self, pv: Any, received: float, listener: Listener) -> Frame | None:
         """Return the frame; None if it is none, which is delivered as that."""
         try:
-            return self._decoder(pv, received)
+            return self._clock.dated(self._decoder(pv, received))
         except BeamstreamError as e:
             self._count_malformed(e, listener)
             return None
@@ -334,7 +337,7 @@ class PvaSource:
 
     def _deliver(self, frame: Frame, listener: Listener) -> None:
         self.counters.frames += 1
-        self._stamp = frame.timestamp if frame.timestamp != frame.received else 0.0
+        self._stamp = frame.stamped if frame.stamped != frame.received else 0.0
         missing = self._ids.see(frame.unique_id)
         if not self._counts:
             self._counts = missing is not None and self._current is not None
