@@ -358,7 +358,7 @@ def packed(**fields) -> pva.NtNdArray:
         (packed(values=PIXELS), MalformedFrame, "zlib with pixels in ushortValue"),
         (packed(number=None), MalformedFrame, "codec.parameters None"),
         (packed(number=11), MalformedFrame, "codec.parameters 11"),
-        (packed(codec="rle"), CodecError, "'rle' is not known, known are blosc, bslz4, jpeg, lz4, zlib"),
+        (packed(codec="rle"), CodecError, "'rle' is not known, known are blosc, bslz4, jpeg, lz4, lz4hdf5, zlib"),
     ],
 )  # fmt: skip
 def test_a_frame_that_contradicts_itself_says_how(wire, pv, error, says):

@@ -118,7 +118,6 @@ class Decoder:
         name = "" if codec.strip().lower() == "none" else codec.strip()
         if not name:
             return Geometry(shape, values.dtype.str, color_mode)
-        name = codecs.OTHER_NAMES.get(name, name)
         if name not in codecs.NAMES:
             raise CodecError(
                 f"{self._source}: codec {_quoted(codec)} is not known, known are {', '.join(sorted(codecs.NAMES))}; "
