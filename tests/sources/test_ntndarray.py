@@ -313,7 +313,7 @@ def test_lz4_in_the_framing_of_hdf5_has_a_name_of_its_own(wire):
     packed = encode(image, "lz4")
     framed = np.frombuffer(struct.pack(">QII", image.nbytes, image.nbytes, packed.size) + packed.tobytes(), np.uint8)
     frame = wire.send(build(framed, (37, 29), codec="lz4hdf5", number=6, uncompressedSize=image.nbytes))
-    assert frame.geometry == Geometry((29, 37), "<u2", ColorMode.MONO, "lz4")
+    assert frame.geometry == Geometry((29, 37), "<u2", ColorMode.MONO, "lz4hdf5")
     assert np.array_equal(frame.image, image)
 
 
