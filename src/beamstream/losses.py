@@ -30,10 +30,13 @@ class Losses:
     ----------
     newest : int
         The newest number; less than any before the first.
+    malformed : int
+        Frames that came since the last gap and contradict themselves; counted by the caller.
     """
 
     def __init__(self, name: str, ledger: Ledger, times: FrameTimes, on_loss: OnLoss) -> None:
         self.newest = _NONE
+        self.malformed = 0
         self._name, self._ledger, self._times, self._on_loss = name, ledger, times, on_loss
         self._stands_still = False
 
@@ -86,9 +89,10 @@ class Losses:
 
     def _gap(self, window: Window, unique_id: int, missing: int, after: int) -> FrameLoss | None:
         expected, most = self._times.possible_before_newest(window.frame_time)
+        came, self.malformed = self.malformed, 0
         if missing <= most:
             window.lost += missing
-            return self.miss(after, missing, Place.TRANSPORT)
+            return self.miss(after, missing, Place.HEADER if came >= missing else Place.TRANSPORT)
         lost = min(missing, round(expected))
         window.lost += lost
         self._ledger.lose(after, lost, Place.COUNT)

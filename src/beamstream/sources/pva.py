@@ -116,7 +116,7 @@ class PvaSource:
         try:
             return self._decoder(pv, time.time()).geometry
         except (SourceError, CodecError) as e:
-            if isinstance(e, MalformedFrame) and not _size_of_value(pv):
+            if isinstance(e, MalformedFrame) and _is_blank(pv):
                 return None
             raise type(e)(f"{self.name}: {e}") from None
 
@@ -352,9 +352,10 @@ def _value_of(pv: Any) -> NDArray[Any] | None:
     return array if isinstance(array, np.ndarray) else None
 
 
-def _size_of_value(pv: Any) -> int:
+def _is_blank(pv: Any) -> bool:
+    """Whether a server has never had a frame: no pixels, and no dimensions that ask for some."""
     array = _value_of(pv)
-    return 0 if array is None else array.size
+    return (array is None or not array.size) and not any(d["size"] for d in pv["dimension"])
 
 
 def _close_all(sources: list[PvaSource]) -> None:
