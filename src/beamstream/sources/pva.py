@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 _FIELDS = "value,codec,compressedSize,uncompressedSize,dimension,uniqueId,dataTimeStamp,timeStamp,attribute"
 _SUBSCRIBER = "beamstream"
 _LOOK = 0.05  # s
+_REPEATS = 3  # images in a row under one number: it is none
 _GRACE = 0.1  # s, for callbacks that are under way at exit
 
 
@@ -154,6 +155,8 @@ class PvaSource:
         self._current, self._stamp = unique_id, timestamp  # the last frame's
         self._counts = False  # whether the server was seen to number its frames
         self._stands = False  # whether it was seen not to
+        self._repeats, self._repeat_stamp = 0, timestamp  # images in a row under the last number, and the newest's time
+        self._most_repeats = _REPEATS
         self._undecided: tuple[int, Frame] | None = None  # the address of an image without a number of its own yet
 
     def _begins(self, timeout: float) -> bool:
@@ -236,7 +239,7 @@ class PvaSource:
         new_id, new_image = unique_id != self._current, address != self._address
         if new_id and new_image:
             self._address, self._held = address, array  # also of a malformed one: its pixels belong to no other id
-            self._stands = False
+            self._stands, self._repeats = False, 0
             if self._undecided is not None:
                 self._settle_undecided(self._undecided[0], address, listener)
             if (frame := self._decoded(pv, received, listener)) is not None:
@@ -258,7 +261,7 @@ class PvaSource:
         """
         stamp = timestamp_of(pv)
         again = stamp == self._stamp and stamp != 0.0 and self._undecided is None
-        if not self._stands and (self._counts or again):
+        if not self._stands and (again or (self._counts and not self._stopped_counting(pv, stamp))):
             self._count_repeated(listener)
             return
         frame = self._decoded(pv, received, listener)
@@ -273,6 +276,17 @@ class PvaSource:
             self._stands, self._undecided = True, None
             self._deliver(before, listener)
             self._deliver(frame, listener)
+
+    def _stopped_counting(self, pv: Any, stamp: float) -> bool:
+        """Whether a server that numbered its frames has ceased to: new images under one number, again and again."""
+        if stamp == self._repeat_stamp and (stamp or np.array_equal(_value_of(pv), self._held)):
+            return False
+        self._repeat_stamp = stamp
+        self._repeats += 1
+        if self._repeats < self._most_repeats:
+            return False
+        self._stands, self._most_repeats = True, 1
+        return True
 
     def _deliver_undecided(self) -> None:
         """Deliver an image whose number has not followed it: there is none. In the watcher's thread."""
