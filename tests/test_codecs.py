@@ -116,9 +116,10 @@ def test_a_few_bytes_cannot_claim_a_large_frame():
         "blosc": [struct.pack("<BBBBIIII", 2, 1, 0x11, 1, 23000 * 23000, 23000 * 23000, 100, 20) + bytes(80)],
         "jpeg": [large_jpeg(23000, 23000)],
     }
+    says = r"can decode to .* at most|end after 20000 bytes|at a distance of 0|cut off"
     for codec, payloads in claims.items():
         for payload in payloads:
-            with pytest.raises(CodecError, match=r"can decode to .* at most|end after 20000 bytes|at a distance of 0|cut off"):
+            with pytest.raises(CodecError, match=says):
                 codecs.check(payload, codec, 23000 * 23000)
 
 
@@ -229,10 +230,10 @@ def test_a_chain_of_many_blocks_is_walked_to_its_end_wherever_it_is_wrong(codec)
         for size in (0x7FFFFFFF, 0xFFFFFFFF, len(whole), 0xFFFFFF00):
             lying = bytearray(whole)
             lying[places[wrong] : places[wrong] + 4] = size.to_bytes(4, "big")
-            with pytest.raises(CodecError, match="cut off|would end at|can decode"):
+            with pytest.raises(CodecError, match=r"cut off|would end at|can decode"):
                 codecs.check(bytes(lying), codec, image.nbytes, itemsize=2, shape=image.shape)
     for cut in (places[200] + 2, places[-1], places[-1] + 3, len(whole) - 1):
-        with pytest.raises(CodecError, match="cut off|would end at"):
+        with pytest.raises(CodecError, match=r"cut off|would end at"):
             codecs.check(whole[:cut], codec, image.nbytes, itemsize=2, shape=image.shape)
     codecs.check(whole, codec, image.nbytes, itemsize=2, shape=image.shape)
 

@@ -151,8 +151,7 @@ def test_lz4hdf5_frames_are_read_by_a_stock_h5py_that_has_no_plug_in(tmp_path):
     with Hdf5Sink(tmp_path / "run.h5", geometry) as sink:
         sink.write([_frame(encode(image, "lz4hdf5"), geometry, n) for n, image in enumerate(images)])
     program = (
-        "import h5py, sys\n"
-        "with h5py.File(sys.argv[1]) as f: sys.stdout.buffer.write(f['entry/data/data'][:].tobytes())"
+        "import h5py, sys\nwith h5py.File(sys.argv[1]) as f: sys.stdout.buffer.write(f['entry/data/data'][:].tobytes())"
     )
     done = subprocess.run([sys.executable, "-c", program, sink.path], capture_output=True, timeout=60, check=True)
     assert done.stdout == np.stack(images).tobytes()

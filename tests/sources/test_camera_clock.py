@@ -71,9 +71,7 @@ def test_a_clock_that_is_minutes_or_a_time_zone_off_is_the_cameras(stamped, list
 
 
 @pytest.mark.parametrize("jump", [-2 * DAY, 2 * DAY])
-def test_a_clock_that_jumps_is_not_believed_from_there_on_even_when_it_is_right_again(
-    stamped, listener, caplog, jump
-):
+def test_a_clock_that_jumps_is_not_believed_from_there_on_even_when_it_is_right_again(stamped, listener, caplog, jump):
     now = time.time()
     stamps = [now - 0.2, now - 0.1, now + jump, now + jump + 0.1, time.time(), time.time()]
     stamped(stamps)
@@ -83,15 +81,19 @@ def test_a_clock_that_jumps_is_not_believed_from_there_on_even_when_it_is_right_
     assert len(caplog.records) == 1
 
 
-def test_a_camera_that_stamps_nothing_is_dated_by_arrival_without_a_word(server, follow, listener, wait_for, caplog):
+@pytest.mark.parametrize("stamp", [None, 0.0, 631_152_000.0])
+def test_a_camera_that_stamps_nothing_is_dated_by_arrival_and_that_is_said_once(
+    server, follow, listener, wait_for, caplog, stamp
+):
     server.post([(0, None)])
     follow(server.pv)
-    server.post([(1, None)])
-    wait_for(lambda: listener.frames, timeout=20, what="a frame")
-    (frame,) = listener.frames
-    assert (frame.timestamp, frame.clock) == (frame.received, "arrival")
-    assert "camera_timestamp" not in frame.attributes
-    assert not caplog.records
+    for n in (1, 2):
+        server.post([(n, stamp)])
+        wait_for(lambda n=n: len(listener.frames) >= n, timeout=20, what="a frame")
+    for frame in listener.frames:
+        assert (frame.timestamp, frame.clock) == (frame.received, "arrival")
+        assert "camera_timestamp" not in frame.attributes
+    assert [record.message.partition(";")[0] for record in caplog.records] == ["cam: the camera stamps no time"]
 
 
 @pytest.mark.parametrize(("stamp", "believed"), [(UPTIME, False), (time.time() - 30 * DAY, True)])

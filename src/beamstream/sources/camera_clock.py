@@ -28,11 +28,12 @@ class CameraClock:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._believed = True
+        self.begin()
 
     def begin(self) -> None:
         """Believe the camera again, until it shows otherwise."""
         self._believed = True
+        self._named_unset = False
 
     def dated(self, frame: Frame) -> Frame:
         """Return a frame that has just come, dated by the clock that is to be believed."""
@@ -47,6 +48,13 @@ class CameraClock:
             )
         if self._believed and stamp != received:
             return frame
+        if stamp == received and not self._named_unset:
+            self._named_unset = True
+            logger.warning(
+                "%s: the camera stamps no time; its frames are dated by their arrival; have its driver or its server "
+                "fill in dataTimeStamp",
+                self._name,
+            )
         return _by_arrival(frame)
 
     def dated_old(self, frame: Frame) -> Frame:
