@@ -18,8 +18,8 @@ def chain_end(payload: NDArray[Any], begin: int, number: int) -> int:
     for _ in range(number):
         if at + 4 > payload.size:
             return -1
-        size = np.int64(0)
+        size = 0
         for k in range(4):
-            size = size << 8 | np.int64(payload[at + k])
-        at += 4 + size
+            size = size * 256 + np.int64(payload[at + k])
+        at += 4 + int(size)
     return at

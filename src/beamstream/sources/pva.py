@@ -279,7 +279,8 @@ class PvaSource:
 
     def _stopped_counting(self, pv: Any, stamp: float) -> bool:
         """Whether a server that numbered its frames has ceased to: new images under one number, again and again."""
-        if stamp == self._repeat_stamp and (stamp or np.array_equal(_value_of(pv), self._held)):
+        image: Any = _value_of(pv)
+        if stamp == self._repeat_stamp and (stamp or np.array_equal(image, self._held)):
             return False
         self._repeat_stamp = stamp
         self._repeats += 1
