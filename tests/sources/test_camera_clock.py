@@ -93,7 +93,7 @@ def test_a_camera_that_stamps_nothing_is_dated_by_arrival_and_that_is_said_once(
     for frame in listener.frames:
         assert (frame.timestamp, frame.clock) == (frame.received, "arrival")
         assert "camera_timestamp" not in frame.attributes
-    assert [record.message.partition(";")[0] for record in caplog.records] == ["cam: the camera stamps no time"]
+    assert [record.message.partition(";")[0] for record in caplog.records] == ["cam: the camera stamps no valid time"]
 
 
 @pytest.mark.parametrize(("stamp", "believed"), [(UPTIME, False), (time.time() - 30 * DAY, True)])
