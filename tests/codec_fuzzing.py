@@ -54,10 +54,14 @@ def whole(codec: str, image: np.ndarray, random: np.random.Generator) -> bytes:
             return hdf5_chunk(image, **hdf5plugin.Bitshuffle(nelems=64, cname="lz4"))
         case "bslz4", 1:
             return hdf5_chunk(image, **hdf5plugin.Bitshuffle(cname="lz4"))
-        case "lz4", 0:
+        case "bslz4", 2:  # blocks enough for the compiled walk
+            return hdf5_chunk(image, **hdf5plugin.Bitshuffle(nelems=16, cname="lz4"))
+        case "lz4" | "lz4hdf5", 0:
             return hdf5_chunk(image, **hdf5plugin.LZ4(nbytes=1024))
-        case "lz4", 1:
+        case "lz4" | "lz4hdf5", 1:
             return hdf5_chunk(image, **hdf5plugin.LZ4())
+        case "lz4hdf5", 2:  # blocks enough for the compiled walk
+            return hdf5_chunk(image, **hdf5plugin.LZ4(nbytes=64))
         case "blosc", 0:
             return bytes(imagecodecs.blosc2_encode(image.tobytes(), typesize=image.itemsize, compressor="zstd"))
         case "blosc", _:

@@ -3,8 +3,9 @@
 ``python pva_camera.py PV``; then a command a line, JSON, each answered by a line:
 
 * ``{"post": [[unique_id, timestamp]]}`` posts frames, all pixels of the n-th one ``n % 250`` (null: not stamped);
+  with ``"wrong": {field: value}`` these fields say something else, of the fields below;
 * ``{"run": {"period": s, "delay": s, "clock": s}}`` lets it run by itself: a frame is stamped when its exposure begins,
-  by a clock that is off by so much (null: not stamped), and comes `delay` later.
+  by a clock that is off by so much (null: not stamped), and comes `delay` later; with ``"numbers"``, one of `NUMBERS`.
 """
 
 import json
@@ -13,11 +14,40 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 SHAPE = (48, 64)
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "too few": ({"dimension": [64, 47]}, r"dimensions \[64, 47\] ask for 3008 values, 3072 are there"),
+    "none": ({"dimension": []}, r"3072 values in ubyteValue, but dimensions are \[\]"),
+    "zero": ({"dimension": [64, 0]}, r"dimensions are \[64, 0\]"),
+    "negative": ({"dimension": [-64, 48]}, r"dimensions are \[-64, 48\]"),
+    "no pixels": ({"number": 0}, "ask for 3072 values, 0 are there"),
+    "codec": ({"codec": ["lz4", 5]}, "codec lz4: 3072 bytes asked for, the 3072 compressed bytes do not hold that"),
+    "pixel type": ({"codec": ["lz4", 3]}, "48 × 64 int32 lz4 is 12288 bytes, uncompressedSize is 3072"),
+    "no pixel type": ({"codec": ["lz4", 11]}, "codec.parameters 11; it must be pvData's number"),
+    "uncompressed": ({"codec": ["lz4", 5], "uncompressedSize": 9}, "is 3072 bytes, uncompressedSize is 9"),
+    "compressed": ({"codec": ["lz4", 5], "compressedSize": 4000}, "compressedSize is 4000, 3072 bytes are there"),
+    "not bytes": ({"codec": ["lz4", 6], "field": "ushortValue"}, "codec lz4 with pixels in ushortValue"),
+    "unknown": ({"codec": ["bszstd", 5]}, "codec 'bszstd' is not known, known are"),
+    "colours": ({"ColorMode": 2}, r"ColorMode 2 \(rgb1\) and dimensions \[64, 48\] contradict each other"),
+}
+"""What the header of a frame may say of itself that is not so: fields, and what is said of it, a pattern."""
+
+
+NUMBERS: dict[str, Callable[[int], int]] = {
+    "one by one": lambda n: n,
+    "0": lambda n: 0,
+    "7": lambda n: 7,
+    "by 2": lambda n: 2 * n,
+    "anew each 10": lambda n: n % 10,
+    "back": lambda n: 100_000 - n,
+    "over the end": lambda n: (2**32 - 60 + n) % 2**32 - 2**31,  # of an int32
+}
+"""How a camera numbers its n-th frame."""
 
 
 class PvaCamera:
@@ -32,13 +62,13 @@ class PvaCamera:
         self._answer()
         return self
 
-    def post(self, frames: list[tuple[int, float | None]]) -> None:
-        """Post frames, unique_id and time stamp of each."""
-        self._do({"post": frames})
+    def post(self, frames: list[tuple[int, float | None]], wrong: dict[str, Any] | None = None) -> None:
+        """Post frames, unique_id and time stamp of each; their headers say something `WRONG`."""
+        self._do({"post": frames, "wrong": wrong or {}})
 
-    def run(self, period: float, delay: float, clock: float | None = 0.0) -> None:
+    def run(self, period: float, delay: float, clock: float | None = 0.0, numbers: str = "one by one") -> None:
         """Let it run by itself."""
-        self._do({"run": {"period": period, "delay": delay, "clock": clock}})
+        self._do({"run": {"period": period, "delay": delay, "clock": clock, "numbers": numbers}})
 
     def _do(self, command: dict[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -71,20 +101,28 @@ class _Server:
         self._pva: Any = pvaccess
         self._pv, self._posted = pv, 0
         self._server = self._pva.PvaServer()
-        self._server.addRecord(pv, self._frame(0, None), None)
+        self._server.addRecord(pv, self._frame(0, None, {}), None)
         self._server.start()
 
-    def post(self, unique_id: int, timestamp: float | None) -> None:
+    def post(self, unique_id: int, timestamp: float | None, wrong: dict[str, Any] | None = None) -> None:
         self._posted += 1
-        self._server.update(self._pv, self._frame(unique_id, timestamp))
+        self._server.update(self._pv, self._frame(unique_id, timestamp, wrong or {}))
 
-    def _frame(self, unique_id: int, timestamp: float | None) -> Any:
+    def _frame(self, unique_id: int, timestamp: float | None, wrong: dict[str, Any]) -> Any:
         import numpy as np
 
-        frame = self._pva.NtNdArray()
-        frame["value"] = {"ubyteValue": np.full(SHAPE[0] * SHAPE[1], self._posted % 250, "u1")}
-        frame["dimension"] = [self._pva.PvDimension(n, 0, n, 1, False) for n in reversed(SHAPE)]
-        frame["compressedSize"] = frame["uncompressedSize"] = SHAPE[0] * SHAPE[1]
+        pva, frame = self._pva, self._pva.NtNdArray()
+        size, field = SHAPE[0] * SHAPE[1], wrong.get("field", "ubyteValue")
+        dtype = {"ubyteValue": "u1", "ushortValue": "u2"}[field]
+        frame["value"] = {field: np.full(wrong.get("number", size), self._posted % 250, dtype)}
+        sizes = wrong.get("dimension", list(reversed(SHAPE)))
+        frame["dimension"] = [pva.PvDimension(n, 0, n, 1, False) for n in sizes]
+        frame["compressedSize"] = wrong.get("compressedSize", size)
+        frame["uncompressedSize"] = wrong.get("uncompressedSize", size)
+        if "codec" in wrong:
+            frame["codec"] = pva.PvCodec(wrong["codec"][0], pva.PvInt(wrong["codec"][1]))
+        if "ColorMode" in wrong:
+            frame["attribute"] = [pva.NtAttribute("ColorMode", pva.PvInt(wrong["ColorMode"]))]
         frame["uniqueId"] = unique_id
         if timestamp is not None:
             seconds = int(timestamp // 1)
@@ -95,7 +133,7 @@ class _Server:
             }
         return frame
 
-    def run(self, period: float, delay: float, clock: float | None) -> None:
+    def run(self, period: float, delay: float, clock: float | None, numbers: str) -> None:
         under_way: deque[tuple[int, float]] = deque()
         due, unique_id = time.time(), 0
         while True:
@@ -104,7 +142,7 @@ class _Server:
             under_way.append((unique_id, time.time()))
             while under_way and under_way[0][1] <= time.time() - delay:
                 number, begun = under_way.popleft()
-                self.post(number, None if clock is None else begun + clock)
+                self.post(NUMBERS[numbers](number), None if clock is None else begun + clock)
 
 
 def _answer() -> None:
@@ -119,7 +157,7 @@ def main(pv: str) -> None:
     for line in sys.stdin:
         command = json.loads(line)
         for unique_id, timestamp in command.get("post", ()):
-            server.post(unique_id, timestamp)
+            server.post(unique_id, timestamp, command["wrong"])
         if "run" in command:
             threading.Thread(target=server.run, kwargs=command["run"], daemon=True).start()
         _answer()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from beamstream import codecs
 from beamstream.errors import CodecError
+from beamstream.sim.encode import encode
 
 PIXELS = ["|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8"]
 SHAPES = [(1,), (7,), (9,), (64, 64), (13, 17), (201, 311), (3, 40, 50)]
@@ -50,12 +51,17 @@ ENCODERS: dict[str, tuple[str, Callable[[np.ndarray], bytes]]] = {
     "lz4": ("lz4", lambda image: imagecodecs.lz4_encode(image.tobytes())),
     "lz4 of HDF5": ("lz4", lambda image: hdf5_chunk(image, **hdf5plugin.LZ4())),
     "lz4 of HDF5, small blocks": ("lz4", lambda image: hdf5_chunk(image, **hdf5plugin.LZ4(nbytes=1024))),
+    "lz4hdf5": ("lz4hdf5", lambda image: hdf5_chunk(image, **hdf5plugin.LZ4())),
+    "lz4hdf5, small blocks": ("lz4hdf5", lambda image: hdf5_chunk(image, **hdf5plugin.LZ4(nbytes=512))),
+    "lz4hdf5, simulated": ("lz4hdf5", lambda image: encode(image, "lz4hdf5").tobytes()),
     "zlib": ("zlib", lambda image: zlib.compress(image.tobytes())),
     "blosc lz4, no shuffle": ("blosc", blosc("lz4", 0)),
     "blosc lz4, bytes shuffled": ("blosc", blosc("lz4", 1)),
     "blosc blosclz, bits shuffled": ("blosc", blosc("blosclz", 2)),
     "blosc zstd, bits shuffled": ("blosc", blosc("zstd", 2)),
     "blosc zlib, bytes shuffled": ("blosc", blosc("zlib", 1)),
+    "blosc lz4hc, bytes shuffled": ("blosc", blosc("lz4hc", 1)),
+    "blosc snappy, bytes shuffled": ("blosc", blosc("snappy", 1)),
     "blosc version 2": (
         "blosc",
         lambda image: imagecodecs.blosc2_encode(image.tobytes(), typesize=image.itemsize, compressor="zstd"),
@@ -104,14 +110,16 @@ def test_a_few_bytes_cannot_claim_a_large_frame():
     header = struct.pack(">QI", 23000 * 23000, 1 << 30)
     claims = {
         "lz4": [imagecodecs.lz4_encode(bytes(20000)), header + struct.pack(">I", 40) + bytes(40)],
+        "lz4hdf5": [header + struct.pack(">I", 40) + bytes(40), header],
         "bslz4": [header + struct.pack(">I", 40) + bytes(40)],
         "zlib": [zlib.compress(bytes(2000))],
         "blosc": [struct.pack("<BBBBIIII", 2, 1, 0x11, 1, 23000 * 23000, 23000 * 23000, 100, 20) + bytes(80)],
         "jpeg": [large_jpeg(23000, 23000)],
     }
+    says = r"can decode to .* at most|end after 20000 bytes|at a distance of 0|cut off"
     for codec, payloads in claims.items():
         for payload in payloads:
-            with pytest.raises(CodecError, match=r"can decode to .* at most|end after 20000 bytes|at a distance of 0"):
+            with pytest.raises(CodecError, match=says):
                 codecs.check(payload, codec, 23000 * 23000)
 
 
@@ -122,7 +130,7 @@ def large_jpeg(n_rows: int, n_cols: int) -> bytes:
 
 
 def test_names_are_what_decode_knows():
-    assert frozenset({"blosc", "lz4", "bslz4", "zlib", "jpeg"}) == codecs.NAMES
+    assert frozenset({"blosc", "lz4", "lz4hdf5", "bslz4", "zlib", "jpeg"}) == codecs.NAMES
 
 
 def test_fewer_than_eight_elements_are_not_taken_for_an_hdf5_header():
@@ -176,7 +184,7 @@ def test_a_jpeg_of_another_size_or_cut_off_is_refused(dtype, shape, cut, says):
 
 
 def test_an_unknown_codec_is_named_with_those_that_are_known():
-    with pytest.raises(CodecError, match=r"'zstd'.*blosc, bslz4, jpeg, lz4, zlib"):
+    with pytest.raises(CodecError, match=r"'zstd'.*blosc, bslz4, jpeg, lz4, lz4hdf5, zlib"):
         codecs.decode("zstd", np.zeros(10, np.uint8), np.dtype("u1"), (10,))
 
 
@@ -198,6 +206,36 @@ def test_bytes_that_are_cut_off_or_too_many_are_refused(how):
     if how != "zlib":  # it knows its own end
         with pytest.raises(CodecError):
             codecs.decode(ENCODERS[how][0], np.append(whole, np.zeros(9, np.uint8)), image.dtype, image.shape)
+
+
+def test_lz4hdf5_without_its_header_or_with_that_of_another_frame_is_refused():
+    image = picture((40, 51), "<u2")
+    for payload in (imagecodecs.lz4_encode(image.tobytes()), hdf5_chunk(image[:39], **hdf5plugin.LZ4())):
+        with pytest.raises(CodecError, match=r"codec lz4hdf5: .*their header claims \d+ bytes"):
+            codecs.decode("lz4hdf5", np.frombuffer(payload, np.uint8), image.dtype, image.shape)
+
+
+@pytest.mark.parametrize("codec", ["lz4hdf5", "bslz4"])
+def test_a_chain_of_many_blocks_is_walked_to_its_end_wherever_it_is_wrong(codec):
+    """Compiled code walks it: every block of a chain may lie about where the next one begins."""
+    image = picture((512, 512), "<u2")
+    how = {"lz4hdf5": hdf5plugin.LZ4(nbytes=1024), "bslz4": hdf5plugin.Bitshuffle(nelems=512, cname="lz4")}[codec]
+    whole = hdf5_chunk(image, **how)
+    places, at = [], 12
+    for _ in range(image.nbytes // 1024):
+        places.append(at)
+        at += 4 + int.from_bytes(whole[at : at + 4], "big")
+    assert at == len(whole)
+    for wrong in (0, 1, 255, 256, 300, len(places) - 1):
+        for size in (0x7FFFFFFF, 0xFFFFFFFF, len(whole), 0xFFFFFF00):
+            lying = bytearray(whole)
+            lying[places[wrong] : places[wrong] + 4] = size.to_bytes(4, "big")
+            with pytest.raises(CodecError, match=r"cut off|would end at|can decode"):
+                codecs.check(bytes(lying), codec, image.nbytes, itemsize=2, shape=image.shape)
+    for cut in (places[200] + 2, places[-1], places[-1] + 3, len(whole) - 1):
+        with pytest.raises(CodecError, match=r"cut off|would end at"):
+            codecs.check(whole[:cut], codec, image.nbytes, itemsize=2, shape=image.shape)
+    codecs.check(whole, codec, image.nbytes, itemsize=2, shape=image.shape)
 
 
 def test_a_damaged_zlib_checksum_is_refused():

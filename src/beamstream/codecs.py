@@ -73,7 +73,7 @@ def decode(codec: str, payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, .
         One of `NAMES`.
     payload : ndarray of uint8, 1-D
         The compressed bytes, nothing before and nothing behind; only read. For ``lz4`` and ``bslz4`` the
-        12 bytes that HDF5's filters put in front are recognised and skipped.
+        12 bytes that HDF5's filters put in front are recognised and skipped; ``lz4hdf5`` has them.
     dtype : dtype
         Of the pixels.
     shape : tuple of int
@@ -232,6 +232,7 @@ def _jpeg(payload: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArr
 _DECODERS: dict[str, Callable[[Bytes, np.dtype[Any], tuple[int, ...]], NDArray[Any]]] = {
     "blosc": _blosc,
     "lz4": _lz4,
+    "lz4hdf5": _lz4,
     "bslz4": _bslz4,
     "zlib": _zlib,
     "jpeg": _jpeg,
@@ -239,5 +240,3 @@ _DECODERS: dict[str, Callable[[Bytes, np.dtype[Any], tuple[int, ...]], NDArray[A
 
 NAMES: frozenset[str] = frozenset(_DECODERS)
 """Codecs that `decode` knows, as NTNDArray's ``codec.name`` spells them."""
-OTHER_NAMES = {"lz4hdf5": "lz4"}
-"""What areaDetector also calls them: lz4 in the framing of HDF5's filter."""

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from beamstream import codecs
 
 NO_ATTRIBUTES: Mapping[str, Any] = MappingProxyType({})
+ARRIVAL = "arrival"
+"""`Frame.clock` of a frame that is dated by when it came."""
+CAMERA_TIMESTAMP = "camera_timestamp"
+"""The attribute that keeps what the detector stamped (s) where its clock cannot be believed."""
 
 
 class ColorMode(StrEnum):
@@ -93,13 +97,13 @@ class Frame:
     unique_id : int
         The detector's own count.
     timestamp : float
-        The detector's, s since 1970-01-01 UTC.
+        The detector's, s since 1970-01-01 UTC; ours where it has none that can be believed.
     received : float
         Ours, s since 1970-01-01 UTC.
     source : str
         Where it came from, a URI.
     clock : str
-        Which clock made `timestamp`: ``"system"`` until a source knows better.
+        Which clock made `timestamp`: ``"system"`` until a source knows better, ``"arrival"`` where it is `received`.
     attributes : Mapping
         The detector's attributes by name; values that JSON can carry.
     ring_index : int
@@ -115,6 +119,12 @@ class Frame:
     clock: str = "system"
     attributes: Mapping[str, Any] = field(default_factory=lambda: NO_ATTRIBUTES)
     ring_index: int = -1
+
+    @property
+    def stamped(self) -> float:
+        """When it was taken by the detector's own clock, s, right or wrong; for steps from frame to frame."""
+        stamp = self.attributes.get(CAMERA_TIMESTAMP)
+        return stamp if isinstance(stamp, float) else self.timestamp
 
     @property
     def image(self) -> NDArray[Any]:

@@ -73,6 +73,7 @@ class Recording:
         self._last_accepted: int | None = None  # ring index
         self._times = FrameTimes()
         self._losses = Losses(name, self.ledger, self._times, on_loss)
+        self._malformed: tuple[float, BeamstreamError] | None = None  # the last one, and when: s of time.monotonic
         ring.prepare(geometry)
         sink.ring = ring.token
         self._writer = RecordingWriter(
@@ -229,7 +230,7 @@ class Recording:
     def frame(self, frame: Frame, missing: int | None) -> None:
         """Put a frame in the ring, and accept it if it was asked for."""
         ledger, losses, unique_id = self.ledger, self._losses, frame.unique_id
-        self._times.add((unique_id, frame.timestamp, frame.received))
+        self._times.add((unique_id, frame.stamped, frame.received))
         window = None if self._window is None else self._accepting()
         error = None
         if missing == 0 and unique_id > losses.newest:
@@ -258,7 +259,12 @@ class Recording:
 
     def malformed(self, error: BeamstreamError) -> None:
         """Count an update that is no frame, and log the first."""
+        self._losses.malformed += 1
+        self._count_malformed(error)
+
+    def _count_malformed(self, error: BeamstreamError) -> None:
         self.ledger.malformed += 1
+        self._malformed = time.monotonic(), error
         if self.ledger.malformed == 1 and not isinstance(error, MalformedMessage):  # its source names each kind
             logger.warning("%s: %s", self.name, error)
         if self._on_loss == "fail" and not self._complete():
@@ -320,7 +326,7 @@ class Recording:
             if loss is not None:
                 self.fail(loss)
         if isinstance(error, MalformedFrame):
-            self.malformed(error)
+            self._count_malformed(error)
         return None
 
     # in the writer's thread
@@ -369,7 +375,7 @@ class Recording:
                 if self._window is not None:
                     self._window.accepted -= 1
                     self._window.lost += 1
-            self.malformed(frame.error)
+            self._count_malformed(frame.error)
 
     def _watch(self, window: Window) -> None:
         """End or fail a window whose detector has been silent for too long."""
@@ -379,13 +385,20 @@ class Recording:
         if window.over() or (silent >= window.deadline and window.all_counted):
             self._end_without(window)
         elif silent >= window.deadline:
-            total = "" if window.number is None else f" of {window.number}"
-            self.fail(
-                SilentSource(
-                    f"{self.name}: no frame for {silent:.1f} s (deadline {window.deadline:g} s); "
-                    f"{window.accepted}{total} recorded; is the camera acquiring, does its server answer?"
-                )
-            )
+            self.fail(self._silence(window, silent))
+
+    def _silence(self, window: Window, silent: float) -> SilentSource:
+        total = "" if window.number is None else f" of {window.number}"
+        last = self._malformed
+        if last is not None and last[0] > window.heard:
+            what = f"no valid frame for {silent:.1f} s"
+            why = f"what comes instead contradicts itself: {last[1]}"
+        else:
+            what = f"no frame for {silent:.1f} s"
+            why = "is the camera acquiring, does its server answer?"
+        return SilentSource(
+            f"{self.name}: {what} (deadline {window.deadline:g} s); {window.accepted}{total} recorded; {why}"
+        )
 
     def _end_without(self, window: Window) -> None:
         """Wait no longer for what the detector made and was never received."""

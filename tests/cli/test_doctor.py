@@ -2,10 +2,12 @@
 
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli_commands import Done
+from pva_camera import WRONG, PvaCamera
 
 
 def findings(done: Done, area: str) -> list[dict]:
@@ -124,3 +126,40 @@ def test_what_callbacks_lack_is_found_before_a_run(beamstream, tmp_path):
     (pipeline,) = findings(done, "pipeline")
     assert pipeline["level"] == "fail"
     assert "processors.json" in pipeline["text"]
+
+
+@pytest.fixture
+def stranger(tmp_path) -> Iterator[PvaCamera]:
+    """Describe a camera that is none of ours in the configuration."""
+    (tmp_path / "beamstream.toml").write_text(
+        '[archive]\ndirectory = "archive"\nport = 0\n[devices.camera]\nkind = "pva_detector"\npv = "DOC:CAM:Image"\n'
+    )
+    with PvaCamera("DOC:CAM:Image") as camera:
+        yield camera
+
+
+def test_a_camera_that_contradicts_itself_is_a_failure_with_what_to_correct(beamstream, stranger):
+    wrong, _ = WRONG["pixel type"]
+    stranger.post([(1, None)], wrong)
+    done = beamstream("doctor", "--json")
+    assert done.status == 1
+    (finding,) = findings(done, "camera")
+    assert "int32 lz4 is 12288 bytes, uncompressedSize is 3072" in finding["text"]
+    assert finding["advice"].startswith("correct dimension, codec.parameters or uncompressedSize")
+    assert "EPICS_PVA_ADDR_LIST" not in finding["advice"]
+
+
+def test_a_camera_whose_clock_counts_from_power_on_is_named_with_what_follows(beamstream, stranger):
+    stranger.run(0.05, 0.0, -1_700_000_000.0)
+    done = beamstream("doctor", "--json")
+    texts = [finding["text"] for finding in findings(done, "camera")]
+    assert any("its clock is 19676 days behind ours: frames are dated by their arrival" in text for text in texts)
+    assert levels(done, "camera") == ["ok", "ok", "warn"]
+
+
+def test_a_camera_that_does_not_number_its_frames_is_named_with_what_follows(beamstream, stranger):
+    stranger.run(0.05, 0.0, numbers="0")
+    done = beamstream("doctor", "--json")
+    (_, seen, numbers) = findings(done, "camera")
+    assert "lost" not in seen["text"]
+    assert (numbers["level"], "what is lost nobody can tell" in numbers["text"]) == ("warn", True)

@@ -67,6 +67,21 @@ def test_a_clock_that_is_another_one_holds_up_no_scan(engine, docs, late, clock)
     assert cam.ledger.account.discarded < 40  # in three points
 
 
+def test_a_run_of_a_camera_that_counts_from_power_on_goes_by_our_clock(engine, docs, late):
+    cam = late(0.05, 4711.0 - time.time())
+    before = time.time()
+    engine(record([cam], num=10, flush_period=0.1))
+    with h5py.File(cam.path) as file:
+        times, received = file["entry/data/timestamp"][:], file["entry/data/received"][:]
+    assert before <= times[0] <= times[-1] <= time.time()
+    assert (times == received).all()
+    engine(bp.count([cam], 2))
+    for event in docs.of("event"):
+        assert before <= event["time"] <= time.time()
+        assert all(before <= at for key, at in event["timestamps"].items() if "_stats_" in key)
+    assert cam.ledger.account.trigger_rule == "count"
+
+
 def test_a_clock_that_is_a_second_slow_costs_a_second_a_point_and_no_more(engine, docs, late):
     cam = late(0.05, -1.0)
     assert (_scanned(engine, cam, 2) >= 0).all()

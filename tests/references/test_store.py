@@ -1,6 +1,7 @@
 """Darks and flats as files: what is kept is found again, whatever else lies there."""
 
 import json
+import os
 import re
 import time
 from dataclasses import replace
@@ -25,7 +26,7 @@ def test_what_is_kept_comes_back_as_it_was(reference, store):
     colour = Geometry((3, 5, 3), "|u1", ColorMode.RGB1, "jpeg")
     for original in (
         reference(),
-        reference(kind="dark", exposure=None, run="", origin="/data/düster.npy", number=1, taken=0.5),
+        reference(kind="dark", exposure=None, run="", origin="/data/düster.npy", number=1, taken=1_000_000_000.5),
         reference(geometry=colour, detector="13SIM1:Pva1:Image"),
     ):
         kept = store.keep(original)
@@ -134,9 +135,9 @@ def test_one_that_is_too_old_says_so_in_human_words(reference, store, age, max_a
 def test_the_list_is_newest_first_and_can_be_narrowed(reference, store):
     for detector in ("a", "b"):
         for kind in ("dark", "flat"):
-            for taken in (5.0, 7.25, 7.5):
+            for taken in (1e9, 1e9 + 2.25, 1e9 + 2.5):
                 store.keep(reference(kind=kind, detector=detector, taken=taken))
-    assert [about.taken for about in store.list()] == [7.5] * 4 + [7.25] * 4 + [5.0] * 4
+    assert [about.taken - 1e9 for about in store.list()] == [2.5] * 4 + [2.25] * 4 + [0.0] * 4
     assert {about.kind for about in store.list("dark")} == {"dark"}
     assert {about.detector for about in store.list(detector="b")} == {"b"}
     (newest, *_) = store.list("flat", "b")
@@ -194,3 +195,14 @@ def test_a_stored_reference_is_described_as_a_sink_would(reference, store):
     assert std.parameters == {"dataset": "/entry/data/std", "chunk_shape": [1, 3, 5], "swmr": False}
     with pytest.raises(ValueError, match="keep"):
         stored(replace(kept, path=None))
+
+
+@pytest.mark.parametrize("wrong", [4711.5, 631_152_000.0 + 60, 4_000_000_000.0], ids=["uptime", "EPICS", "to come"])
+def test_a_time_that_no_clock_can_have_meant_is_that_of_the_file(reference, store, wrong):
+    kept = store.keep(reference(taken=wrong))
+    found = store.find("flat", "cam", GEOMETRY, exposure=0.1, max_age=HOUR)
+    assert found.path == kept.path
+    assert found.taken == store.list()[0].taken == kept.path.stat().st_mtime
+    os.utime(kept.path, (time.time() - 3 * HOUR,) * 2)
+    with pytest.raises(StaleReference, match="3 hours"):
+        store.find("flat", "cam", GEOMETRY, exposure=0.1, max_age=HOUR)

@@ -14,6 +14,7 @@ import pytest
 
 from beamstream.errors import CodecError
 from beamstream.frames import ColorMode, Frame, Geometry
+from beamstream.sim.encode import encode
 from beamstream.sinks.hdf5 import Hdf5Sink
 
 SHAPES = {"whole blocks": (128, 256), "odd": (61, 67), "tiny": (3, 5), "with a colour axis": (48, 64, 3)}
@@ -142,6 +143,22 @@ def test_jpeg_frames_are_stored_as_pixels_and_the_dataset_says_so(tmp_path):
         assert np.array_equal(dataset[0], imagecodecs.jpeg8_decode(packed))
         assert "jpeg" in dataset.attrs["note"]
         assert (dataset.attrs["received_codec"], dataset.attrs["stored_codec"]) == ("jpeg", "")
+
+
+def test_lz4hdf5_frames_are_read_by_a_stock_h5py_that_has_no_plug_in(tmp_path):
+    geometry = Geometry((64, 80), "<u2", codec="lz4hdf5")
+    images = [_pixels((64, 80), "<u2", number) for number in range(3)]
+    with Hdf5Sink(tmp_path / "run.h5", geometry) as sink:
+        sink.write([_frame(encode(image, "lz4hdf5"), geometry, n) for n, image in enumerate(images)])
+    program = (
+        "import h5py, sys\nwith h5py.File(sys.argv[1]) as f: sys.stdout.buffer.write(f['entry/data/data'][:].tobytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", program, sink.path], capture_output=True, timeout=60, check=True)
+    assert done.stdout == np.stack(images).tobytes()
+    with h5py.File(sink.path) as file:
+        attributes = file["entry/data/data"].attrs
+        assert "lz4hdf5" in attributes["note"]
+        assert (attributes["received_codec"], attributes["stored_codec"]) == ("lz4hdf5", "")
 
 
 def test_a_frame_that_cannot_be_decoded_leaves_the_others_readable(tmp_path):

@@ -27,6 +27,7 @@ _COLOUR = [
 _CODECS = [
     Geometry((33, 47), "<u2", codec="bslz4"),
     Geometry((32, 48), "<i4", codec="lz4"),
+    Geometry((32, 48), "<u2", codec="lz4hdf5"),
     Geometry((32, 48), "<f8", codec="blosc"),
     Geometry((32, 48), "<u2", codec="zlib"),
     Geometry((32, 48), "|u1", codec="jpeg"),

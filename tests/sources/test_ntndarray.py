@@ -313,7 +313,7 @@ def test_lz4_in_the_framing_of_hdf5_has_a_name_of_its_own(wire):
     packed = encode(image, "lz4")
     framed = np.frombuffer(struct.pack(">QII", image.nbytes, image.nbytes, packed.size) + packed.tobytes(), np.uint8)
     frame = wire.send(build(framed, (37, 29), codec="lz4hdf5", number=6, uncompressedSize=image.nbytes))
-    assert frame.geometry == Geometry((29, 37), "<u2", ColorMode.MONO, "lz4")
+    assert frame.geometry == Geometry((29, 37), "<u2", ColorMode.MONO, "lz4hdf5")
     assert np.array_equal(frame.image, image)
 
 
@@ -358,7 +358,7 @@ def packed(**fields) -> pva.NtNdArray:
         (packed(values=PIXELS), MalformedFrame, "zlib with pixels in ushortValue"),
         (packed(number=None), MalformedFrame, "codec.parameters None"),
         (packed(number=11), MalformedFrame, "codec.parameters 11"),
-        (packed(codec="rle"), CodecError, "'rle' is not known, known are blosc, bslz4, jpeg, lz4, zlib"),
+        (packed(codec="rle"), CodecError, "'rle' is not known, known are blosc, bslz4, jpeg, lz4, lz4hdf5, zlib"),
     ],
 )  # fmt: skip
 def test_a_frame_that_contradicts_itself_says_how(wire, pv, error, says):

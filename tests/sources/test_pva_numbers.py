@@ -1,12 +1,13 @@
 """What a server's numbers say: frames change places, a counter comes to its end, or nobody numbers them."""
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from pva_camera import PvaCamera
 
-NOW = 1_790_000_000.0  # s since 1970
+NOW = float(int(time.time()) - 600)  # s since 1970
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +72,29 @@ def test_a_single_frame_under_the_number_of_the_last_one_is_delivered_though_no_
         wait_for(lambda n=n: len(listener.frames) >= n, timeout=20, what=f"frame {n}")
     assert listener.ids == [1, 1, 1]
     assert [f.timestamp for f in listener.frames] == [NOW + 1, NOW + 2, NOW + 3]
+
+
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_a_server_that_ceases_to_number_its_frames_is_recorded_on(server, follow, listener, wait_for, timestamps):
+    server.post([(5, NOW if timestamps else None)])
+    source = follow(server.pv)
+    for n in range(1, 11):  # it counted once, and stands from there on
+        server.post([(6, NOW + n if timestamps else None)])
+        wait_for(lambda n=n: source.counters.updates > n, timeout=20, what=f"update {n}")
+    wait_for(lambda: len(listener.frames) >= 8, timeout=20, what="8 frames")
+    assert (listener.repeats, listener.missing) == (2, [0] + [None] * 7)
+    for n in range(11, 14):  # as one whose number is that of its acquisition
+        server.post([(7, NOW + n if timestamps else None)])
+        wait_for(lambda n=n: source.counters.updates > n, timeout=20, what=f"update {n}")
+    wait_for(lambda: len(listener.frames) >= 11, timeout=20, what="11 frames")
+    assert listener.repeats == 2
+
+
+def test_a_frame_that_is_posted_again_and_again_is_none(server, follow, listener, wait_for):
+    server.post([(5, NOW)])
+    source = follow(server.pv)
+    for n, (number, stamp) in enumerate([(6, NOW + 1)] * 6 + [(7, NOW + 2)], 1):
+        server.post([(number, stamp)])
+        wait_for(lambda n=n: source.counters.updates > n, timeout=20, what=f"update {n}")
+    assert listener.ids == [6, 7]
+    assert listener.repeats == 5

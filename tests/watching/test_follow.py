@@ -119,6 +119,20 @@ def test_what_nobody_acquired_between_two_runs_is_not_lost(session, follow):
     assert eye.status["lost"] == 7
 
 
+def test_what_is_lost_of_frames_that_nobody_numbers_is_unknown(session, follow):
+    camera = session()
+    camera.put(3)
+    eye = follow(StreamSpec("camera"))
+    eye.poll()
+    for _ in range(3):
+        camera.put(1, skip=-1)
+    eye.poll()
+    assert eye.status["lost"] is None
+    camera.put(2, skip=4)
+    eye.poll()
+    assert eye.status["lost"] == 4
+
+
 def test_old_frames_are_shown_and_said_to_be_old(session, follow):
     session().put(3, age=60.0)
     eye = follow(StreamSpec("camera"))

@@ -189,7 +189,9 @@ def _show(result: dict[str, Any]) -> None:
     if result["error"]:
         complain(result["error"])
     elif not result["whole"] and result["exit_status"] == "success":
-        err().print("beamstream: not every frame came; the ledger says which are missing", style="yellow")
+        known = "not every frame came; the ledger says which are missing"
+        unknown = "nobody can tell whether every frame came; what the log says of its numbers tells why"
+        err().print(f"beamstream: {known if result['lost'] else unknown}", style="yellow")
 
 
 def _served(archive: Path) -> str:

@@ -26,7 +26,7 @@ Isolated = Annotated[
 Shape = Annotated[str, typer.Option(help="Rows x columns.")]
 Dtype = Annotated[str, typer.Option(help="uint8, int16, uint16, float32 …")]
 Colour = Annotated[str, typer.Option(help="mono, bayer, rgb1, rgb2 or rgb3.")]
-Codec = Annotated[str, typer.Option(help="none, blosc, lz4, bslz4, zlib or jpeg.")]
+Codec = Annotated[str, typer.Option(help="none, blosc, lz4, lz4hdf5, bslz4, zlib or jpeg.")]
 Fps = Annotated[float, typer.Option(min=0, help="Frames a second; 0: as fast as it goes.")]
 Free = Annotated[bool, typer.Option("--free-running", help="Acquire from the start; otherwise wait for cam1:Acquire.")]
 Scene = Annotated[

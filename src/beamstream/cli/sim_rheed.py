@@ -44,7 +44,7 @@ def rheed(
     dtype: Annotated[str, typer.Option(help="uint8 or uint16.")] = "uint8",
     fps: Annotated[float | None, typer.Option(min=0, help="Frames a second: 120, and 30 of a film.")] = None,
     prefix: Annotated[str, typer.Option(help="Image at PREFIX:Pva1:Image, control at PREFIX:cam1:.")] = "SIM:RHEED",
-    codec: Annotated[str, typer.Option(help="none, blosc, lz4, bslz4 or zlib.")] = "none",
+    codec: Annotated[str, typer.Option(help="none, blosc, lz4, lz4hdf5, bslz4 or zlib.")] = "none",
     free_running: Annotated[
         bool, typer.Option("--free-running", help="Acquire from the start; otherwise wait for cam1:Acquire.")
     ] = False,

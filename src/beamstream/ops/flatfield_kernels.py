@@ -7,31 +7,14 @@ Every array is 1-D, contiguous, aligned, of the machine's byte order. Pixels and
 compiles anew for each combination of types, and a frame may be either.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.compiled import compiled
+
 Array = NDArray[Any]
-Loop = TypeVar("Loop", bound=Callable[..., Any])
-
-
-def compiled(**options: Any) -> Callable[[Loop], Loop]:
-    """Compile a loop at its first call for each combination of types; it runs without the GIL.
-
-    The machine code is kept beside the source or in the user's cache directory, for the next process; where
-    neither can be written, every process compiles again.
-    """
-
-    def compile_later(loop: Loop) -> Loop:
-        try:
-            return cast(Loop, numba.njit(nogil=True, cache=True, **options)(loop))
-        except RuntimeError:  # "no locator available": there is nowhere to keep it
-            return cast(Loop, numba.njit(nogil=True, **options)(loop))
-
-    return compile_later
 
 
 @compiled()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream.ops.flatfield_kernels import compiled
+from beamstream.compiled import compiled
 
 Array = NDArray[Any]
 

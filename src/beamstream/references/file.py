@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _ARRAYS = ("mean", "std")
 _GROUP = "/entry/data"
+_DAY = 86400.0  # s
+_YEAR_2000 = 946_684_800.0  # s since 1970-01-01 UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +170,21 @@ def _header(path: Path, group: Any) -> ReferenceHeader:
         detector=str(about["detector"]),
         geometry=geometry,
         exposure=float(about["exposure"]) if "exposure" in about else None,
-        taken=float(about["taken"]),
+        taken=_taken(float(about["taken"]), path),
         run=str(about["run"]),
         origin=str(about["origin"]),
         path=path,
     )
+
+
+def _taken(stamped: float, path: Path) -> float:
+    """Return when it was taken; when it was kept where it stands there by a clock that nobody can believe.
+
+    Such times are in files that were made when the frames of any camera were dated by its own clock: seconds since it
+    was switched on, or a date to come.
+    """
+    kept = path.stat().st_mtime
+    return stamped if _YEAR_2000 <= stamped <= kept + _DAY else kept
 
 
 def _check_array(dataset: "h5py.Dataset", geometry: Geometry) -> None:

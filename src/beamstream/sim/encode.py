@@ -1,5 +1,6 @@
 """Compress pictures as areaDetector's codec plug-in does, byte for byte on the wire."""
 
+import struct
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -53,6 +54,24 @@ def _lz4(image: Any) -> Any:
     return imagecodecs.lz4_encode(image, header=False)
 
 
+def _lz4hdf5(image: Any) -> Any:
+    """Return what HDF5's lz4 filter makes: size and block size, then each block behind its own size.
+
+    A block that does not get smaller is stored as it is. ADCore takes blocks of 1 GiB at most, detectors small ones.
+    """
+    import imagecodecs
+
+    plain, block = memoryview(image.reshape(-1)).cast("B"), 1 << 16
+    parts: list[Any] = [struct.pack(">QI", len(plain), block)]
+    compress: Any = imagecodecs.lz4_encode
+    for start in range(0, len(plain), block):
+        part = plain[start : start + block]
+        packed = compress(part, header=False)
+        packed = packed if len(packed) < len(part) else part
+        parts += (len(packed).to_bytes(4, "big"), packed)
+    return b"".join(parts)
+
+
 def _bslz4(image: Any) -> Any:
     """Return what bitshuffle's ``bshuf_compress_lz4`` makes.
 
@@ -90,6 +109,7 @@ CODECS: dict[str, Callable[[NDArray[Any]], Any]] = {
     "jpeg": _jpeg,
     "blosc": _blosc,
     "lz4": _lz4,
+    "lz4hdf5": _lz4hdf5,
     "bslz4": _bslz4,
     "zlib": _zlib,
 }

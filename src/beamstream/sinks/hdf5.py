@@ -35,8 +35,8 @@ class Hdf5Sink(OneRun):
     `frames_kept` counts them.
 
     Compressed frames stay compressed, and h5py with hdf5plugin decodes them (``blosc``, ``lz4``, ``bslz4``,
-    ``zlib``). HDF5 has no filter for ``jpeg``: these frames are decoded and stored as pixels, as an attribute
-    of the dataset notes.
+    ``zlib``). Those of ``jpeg`` and ``lz4hdf5`` are decoded and stored as pixels, as an attribute of the dataset
+    notes: HDF5 has no filter for the one, and plain h5py reads the other.
 
     Parameters
     ----------

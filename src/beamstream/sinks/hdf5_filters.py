@@ -31,9 +31,9 @@ _FILTERS: dict[str, tuple[int, tuple[int, ...]]] = {
 
 
 def stored_codec(codec: str) -> str:
-    """Return the codec under which frames of this codec are stored; ``""`` where HDF5 has no filter for it.
+    """Return the codec under which frames of this codec are stored; ``""`` where they are stored as pixels.
 
-    HDF5 readers cannot decode ``jpeg``: such frames are decoded first and stored as pixels.
+    No HDF5 reader decodes ``jpeg``. Frames of ``lz4hdf5`` are pixels too: plain h5py opens them, without hdf5plugin.
     """
     return codec if codec in _FILTERS else ""
 

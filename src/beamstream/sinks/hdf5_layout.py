@@ -197,7 +197,7 @@ def _describe(pixels: "h5py.Dataset", geometry: Geometry) -> None:
     pixels.attrs["received_codec"] = geometry.codec
     pixels.attrs["stored_codec"] = hdf5_filters.stored_codec(geometry.codec)
     if geometry.codec and not hdf5_filters.stored_codec(geometry.codec):
-        pixels.attrs["note"] = f"received as {geometry.codec}, which HDF5 has no filter for; stored as decoded pixels"
+        pixels.attrs["note"] = f"received as {geometry.codec}; stored as decoded pixels, which need no filter"
 
 
 def storable(value: Any) -> Any:

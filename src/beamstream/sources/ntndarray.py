@@ -22,6 +22,7 @@ _DTYPES = {  # by pvData's ScalarType, which is what codec.parameters holds; pva
     5: "|u1", 6: "<u2", 7: "<u4", 8: "<u8",
     9: "<f4", 10: "<f8",
 }  # fmt: skip
+_ND_DTYPES = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")  # NDDataType_t: ADCore issue 562
 _EPICS_EPOCH = 631152000  # s, 1990-01-01: areaDetector's way to send a time stamp that nobody set
 _LATEST = 253_402_300_799  # s, the end of the year 9999: there are no dates beyond
 _LONGEST = 64  # values of an array attribute; longer ones are data, not a remark
@@ -118,7 +119,6 @@ class Decoder:
         name = "" if codec.strip().lower() == "none" else codec.strip()
         if not name:
             return Geometry(shape, values.dtype.str, color_mode)
-        name = codecs.OTHER_NAMES.get(name, name)
         if name not in codecs.NAMES:
             raise CodecError(
                 f"{self._source}: codec {_quoted(codec)} is not known, known are {', '.join(sorted(codecs.NAMES))}; "
@@ -175,6 +175,7 @@ class Decoder:
             raise MalformedFrame(
                 f"{self._source}: {geometry} is {geometry.nbytes} bytes, uncompressedSize is {uncompressed}; "
                 f"correct dimension, codec.parameters or uncompressedSize at the server"
+                f"{_counted_otherwise(pv, geometry, uncompressed)}"
             )
         if not (0 <= compressed <= values.size and values.size):
             raise MalformedFrame(
@@ -227,6 +228,17 @@ def _scalar_type(pv: PvObject) -> int | str | None:
     parameters = pv["codec"]["parameters"]  # (value, type) of a variant union
     value = parameters[0].get("value") if isinstance(parameters, tuple) else parameters
     return value if value is None or isinstance(value, int) else str(value)
+
+
+def _counted_otherwise(pv: PvObject, geometry: Geometry, nbytes: int) -> str:
+    """Return a hint where the pixel type fits as areaDetector counts types, which pvData counts otherwise."""
+    number = _scalar_type(pv)
+    if not isinstance(number, int) or not 0 <= number < len(_ND_DTYPES):
+        return ""
+    dtype = np.dtype(_ND_DTYPES[number])
+    if prod(geometry.shape) * dtype.itemsize != nbytes:
+        return ""
+    return f" (codec.parameters {number} is {dtype.name} to an NDPluginPvxs of before 2026: update ADCore)"
 
 
 def _quoted(value: object) -> str:

@@ -17,6 +17,7 @@ from beamstream.exits import OpenObjects
 from beamstream.frames import Frame, Geometry
 from beamstream.ledger import UniqueIds
 from beamstream.sources.base import Listener
+from beamstream.sources.camera_clock import CameraClock
 from beamstream.sources.ntndarray import Decoder, timestamp_of
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 _FIELDS = "value,codec,compressedSize,uncompressedSize,dimension,uniqueId,dataTimeStamp,timeStamp,attribute"
 _SUBSCRIBER = "beamstream"
 _LOOK = 0.05  # s
+_REPEATS = 3  # images in a row under one number: it is none
 _GRACE = 0.1  # s, for callbacks that are under way at exit
 
 
@@ -69,6 +71,7 @@ class PvaSource:
         self._present = present
         self._request = f"record[queueSize={queue_size}]field({_FIELDS})"
         self._decoder = Decoder(source=self.uri)
+        self._clock = CameraClock(self.name)
         self._forget()
         self._address = 0
         self._held: Any = None  # the last value array: while it is held, its address is not used again
@@ -114,7 +117,7 @@ class PvaSource:
         try:
             return self._decoder(pv, time.time()).geometry
         except (SourceError, CodecError) as e:
-            if isinstance(e, MalformedFrame) and not _size_of_value(pv):
+            if isinstance(e, MalformedFrame) and _is_blank(pv):
                 return None
             raise type(e)(f"{self.name}: {e}") from None
 
@@ -128,6 +131,7 @@ class PvaSource:
         """
         self._listener = listener
         self.counters = PvaCounters()
+        self._clock.begin()
         self._forget()
         self._begun.clear()
         self._stopping = threading.Event()
@@ -151,6 +155,8 @@ class PvaSource:
         self._current, self._stamp = unique_id, timestamp  # the last frame's
         self._counts = False  # whether the server was seen to number its frames
         self._stands = False  # whether it was seen not to
+        self._repeats, self._repeat_stamp = 0, timestamp  # images in a row under the last number, and the newest's time
+        self._most_repeats = _REPEATS
         self._undecided: tuple[int, Frame] | None = None  # the address of an image without a number of its own yet
 
     def _begins(self, timeout: float) -> bool:
@@ -233,7 +239,7 @@ class PvaSource:
         new_id, new_image = unique_id != self._current, address != self._address
         if new_id and new_image:
             self._address, self._held = address, array  # also of a malformed one: its pixels belong to no other id
-            self._stands = False
+            self._stands, self._repeats = False, 0
             if self._undecided is not None:
                 self._settle_undecided(self._undecided[0], address, listener)
             if (frame := self._decoded(pv, received, listener)) is not None:
@@ -255,7 +261,7 @@ class PvaSource:
         """
         stamp = timestamp_of(pv)
         again = stamp == self._stamp and stamp != 0.0 and self._undecided is None
-        if not self._stands and (self._counts or again):
+        if not self._stands and (again or (self._counts and not self._stopped_counting(pv, stamp))):
             self._count_repeated(listener)
             return
         frame = self._decoded(pv, received, listener)
@@ -270,6 +276,18 @@ class PvaSource:
             self._stands, self._undecided = True, None
             self._deliver(before, listener)
             self._deliver(frame, listener)
+
+    def _stopped_counting(self, pv: Any, stamp: float) -> bool:
+        """Whether a server that numbered its frames has ceased to: new images under one number, again and again."""
+        image: Any = _value_of(pv)
+        if stamp == self._repeat_stamp and (stamp or np.array_equal(image, self._held)):
+            return False
+        self._repeat_stamp = stamp
+        self._repeats += 1
+        if self._repeats < self._most_repeats:
+            return False
+        self._stands, self._most_repeats = True, 1
+        return True
 
     def _deliver_undecided(self) -> None:
         """Deliver an image whose number has not followed it: there is none. In the watcher's thread."""
@@ -317,13 +335,13 @@ class PvaSource:
 
     def _deliver_present(self, pv: Any, received: float, listener: Listener) -> None:
         with contextlib.suppress(BeamstreamError):  # nothing that can be shown
-            frame = self._decoder(pv, received)
+            frame = self._clock.dated_old(self._decoder(pv, received))
             listener.frame(replace(frame, received=min(received, frame.timestamp)), 0)
 
     def _decoded(self, pv: Any, received: float, listener: Listener) -> Frame | None:
         """Return the frame; None if it is none, which is delivered as that."""
         try:
-            return self._decoder(pv, received)
+            return self._clock.dated(self._decoder(pv, received))
         except BeamstreamError as e:
             self._count_malformed(e, listener)
             return None
@@ -334,7 +352,7 @@ class PvaSource:
 
     def _deliver(self, frame: Frame, listener: Listener) -> None:
         self.counters.frames += 1
-        self._stamp = frame.timestamp if frame.timestamp != frame.received else 0.0
+        self._stamp = frame.stamped if frame.stamped != frame.received else 0.0
         missing = self._ids.see(frame.unique_id)
         if not self._counts:
             self._counts = missing is not None and self._current is not None
@@ -349,9 +367,10 @@ def _value_of(pv: Any) -> NDArray[Any] | None:
     return array if isinstance(array, np.ndarray) else None
 
 
-def _size_of_value(pv: Any) -> int:
+def _is_blank(pv: Any) -> bool:
+    """Whether a server has never had a frame: no pixels, and no dimensions that ask for some."""
     array = _value_of(pv)
-    return 0 if array is None else array.size
+    return (array is None or not array.size) and not any(d["size"] for d in pv["dimension"])
 
 
 def _close_all(sources: list[PvaSource]) -> None:

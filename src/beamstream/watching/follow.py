@@ -115,7 +115,8 @@ class Follow:
 
         ``connected``: whether frames come, or could. ``rate``: frames/s that arrive, over the last 2 s. ``delay``: of
         the newest from its timestamp until it was received, s, or None. ``age``: since then, s, or None. ``lost``:
-        frames that the detector counted and the ring never had, since this looks; not those of a pause. ``start``,
+        frames that the detector counted and the ring never had, since this looks; not those of a pause; None where it
+        does not number them. ``start``,
         ``stop``, ``capacity``: of the ring. ``from``: ``"session"``, ``"tap"`` or ``""``. ``owner``: whose ring, a
         process id. ``words``: what is waited for; empty while frames come.
         """

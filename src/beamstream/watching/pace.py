@@ -20,8 +20,9 @@ class Pace:
         Frames/s.
     delay : float or None
         Of the newest frame, from its timestamp until it was received, s.
-    lost : int
-        Frames that the detector counted and the ring never had, since this watches; not those of a pause.
+    lost : int or None
+        Frames that the detector counted and the ring never had, since this watches; not those of a pause. None where
+        it does not number them.
     capacity : int
         Frames that the ring holds.
     """
@@ -29,7 +30,7 @@ class Pace:
     def __init__(self) -> None:
         self.rate = 0.0
         self.delay: float | None = None
-        self.lost = 0
+        self.lost: int | None = 0
         self.capacity = 0
         self._owner: int | None = None
         self._seen: tuple[int, int, float] | None = None  # index, unique_id, received
@@ -54,7 +55,9 @@ class Pace:
         if since is not None:
             counted, came = unique_id - since[1], stop - 1 - since[0]
             if counted > 0:  # late frames take back what was lost before them
-                self.lost = max(0, self.lost + counted - came)
+                self.lost = max(0, (self.lost or 0) + counted - came)
+            elif counted == 0 < came:  # nobody numbers them
+                self.lost = None
         self._seen = stop - 1, unique_id, received
 
     def _last_before_these(self, view: RingView, start: int) -> tuple[int, int] | None:

@@ -38,7 +38,7 @@ class Account:
         if self._last is None:
             return False
         number, timestamp = self._last
-        return frame.timestamp < timestamp or (frame.timestamp == timestamp and frame.unique_id <= number)
+        return frame.stamped < timestamp or (frame.stamped == timestamp and frame.unique_id <= number)
 
     def see(self, frame: Frame) -> None:
         """Take note of a frame."""
@@ -49,7 +49,7 @@ class Account:
             self.numbered = False
         else:
             self.restarts += 1
-        self._last = frame.unique_id, frame.timestamp
+        self._last = frame.unique_id, frame.stamped
         self.received += 1
 
 

@@ -16,11 +16,12 @@ from beamstream.config import (
     VideoConfig,
     WebcamConfig,
 )
-from beamstream.errors import BeamstreamError, CodecError, SourceError
-from beamstream.frames import Frame
+from beamstream.errors import BeamstreamError, CodecError, NotConnected, SourceError
+from beamstream.frames import ARRIVAL, CAMERA_TIMESTAMP, Frame
 from beamstream.sources.base import Source
 
 _LOOK = 1.5  # s that frames are counted
+_DAY = 86400.0  # s
 _PATIENCE = 3.0  # s for a PV to answer
 
 
@@ -33,6 +34,9 @@ class _Count:
     lost: int = 0
     repeated_updates: int = 0
     bad: int = 0
+    unnumbered: int = 0
+    error: Exception | None = None
+    clock_off: float = 0.0  # s that it is behind ours
     first: float = 0.0
     last: float = 0.0
 
@@ -42,17 +46,21 @@ class _Count:
         self.frames += 1
         self.nbytes += frame.payload.nbytes
         self.lost += missing or 0
+        self.unnumbered += missing is None
+        if CAMERA_TIMESTAMP in frame.attributes and frame.clock == ARRIVAL:
+            self.clock_off = frame.received - frame.stamped
 
     def repeated(self) -> None:
         self.repeated_updates += 1
 
     def malformed(self, error: BeamstreamError) -> None:
-        self.bad += 1
+        self.failed(error)
 
     def connection(self, up: bool) -> None: ...
 
     def failed(self, error: Exception) -> None:
         self.bad += 1
+        self.error = error
 
     @property
     def rate(self) -> float:
@@ -115,7 +123,7 @@ def _detector(name: str, device: DetectorConfig, rates: dict[str, float]) -> Ite
         threading.Event().wait(_LOOK)
     except (SourceError, CodecError) as error:
         text, _, advice = str(error).partition("; ")
-        if isinstance(device, PvaDetectorConfig):
+        if isinstance(device, PvaDetectorConfig) and isinstance(error, NotConnected):
             advice += f"; EPICS_PVA_ADDR_LIST is {os.environ.get('EPICS_PVA_ADDR_LIST', 'not set')}"
         yield fail(name, text, advice)
         return
@@ -124,22 +132,45 @@ def _detector(name: str, device: DetectorConfig, rates: dict[str, float]) -> Ite
     rates[name] = count.data_rate
     control = device.control if isinstance(device, PvaDetectorConfig) else None
     yield _seen(name, control, count)
+    yield from _oddities(name, count)
     if control:
         yield _records(name, control, {"Acquire": "control", "DetectorState_RBV": "", "ImageMode": ""})
 
 
 def _seen(name: str, control: str | None, count: _Count) -> Finding:
-    if count.lost or count.bad:
+    if count.error is not None:
+        text, _, advice = str(count.error).partition("; ")
+        return fail(name, f"{count.frames} frames in {_LOOK} s, {count.bad} malformed: {text}", advice)
+    if count.lost:
         return warn(
             name,
-            f"{count.frames} frames in {_LOOK} s, {count.lost} lost, {count.bad} malformed",
+            f"{count.frames} frames in {_LOOK} s, {count.lost} lost",
             "look at the network and at the load of this machine; raise [recording] queue_size",
         )
     if count.frames > 1:
-        return ok(name, f"{count.rate:.1f} frames/s, {count.data_rate / 1e6:.1f} MB/s, none lost in {_LOOK} s")
+        lost = "" if count.unnumbered else f", none lost in {_LOOK} s"
+        return ok(name, f"{count.rate:.1f} frames/s, {count.data_rate / 1e6:.1f} MB/s{lost}")
     if control:
         return ok(name, f"no new frame in {_LOOK} s: it waits for {control}Acquire")
     return warn(name, f"{count.frames} new frames in {_LOOK} s", "is the detector acquiring? nothing here starts it")
+
+
+def _oddities(name: str, count: _Count) -> Iterator[Finding]:
+    """Name what is recorded all the same, and not as it could be."""
+    if count.unnumbered:
+        yield warn(
+            name,
+            f"the numbers of {count.unnumbered} of {count.frames} frames do not go on: what is lost nobody can tell",
+            "have the server count uniqueId up by one a frame; runs of it are never whole",
+        )
+    if count.clock_off:
+        days = abs(count.clock_off) / _DAY
+        yield warn(
+            name,
+            f"its clock is {days:.0f} days {'behind' if count.clock_off > 0 else 'ahead of'} ours: frames are dated by "
+            "their arrival",
+            "set the camera's clock, or the time stamp that its driver takes",
+        )
 
 
 def _records(name: str, prefix: str, records: dict[str, str]) -> Finding:

@@ -64,7 +64,7 @@ const bad = ({ tone }) => (tone === "good" ? "" : tone);
 /** What a stream says of itself: that of spectra knows no states. */
 function complete(status) {
   if (status.state) return status;
-  const lost = (status.lost ?? 0) + (status.overruns ?? 0);
+  const lost = status.lost === null ? null : (status.lost ?? 0) + (status.overruns ?? 0);
   if (status.trouble) return { ...status, lost, state: "red", words: status.trouble };
   const patience = Math.max(3, status.rate > 0 ? 5 / status.rate : 0);
   if (status.age !== null && status.age <= patience) return { ...status, lost, state: "live", words: "live" };

@@ -53,7 +53,8 @@ class Readings(QFrame):
             self.stream.setText("")
             return
         lost = status["lost"]
-        numbers = f"{status['rate']:.1f} fps come · {drawn:.1f} shown{_delay(status)} · {lost} lost"
+        loss = "losses unknown" if lost is None else f"{lost} lost"
+        numbers = f"{status['rate']:.1f} fps come · {drawn:.1f} shown{_delay(status)} · {loss}"
         self.stream.setText(numbers)
         parts.give_role(self.stream, "bad" if lost else "muted")
 
