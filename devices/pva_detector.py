@@ -1,5 +1,6 @@
 """A detector that streams NTNDArrays over PVAccess, as bluesky wants it: step and fly, recorded on the way."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from event_model import DataKey
@@ -7,6 +8,7 @@ from ophyd import Component as Cpt
 
 from beamstream.errors import NotAnImage
 from beamstream.frames import Geometry
+from beamstream.sources.ntndarray import DIMENSION
 from beamstream.sources.pva import PvaSource
 from beamstream.window import Window
 from devices.camera_control import CameraControl
@@ -72,6 +74,18 @@ class PvaDetector(StreamDetector):
                 "acquire one frame with it, then try again"
             )
         return geometry
+
+    @property
+    def _frame_attributes(self) -> Mapping[str, Any]:
+        source: Any = self._source
+        return source.attributes
+
+    def describe_collect(self) -> dict[str, DataKey]:
+        """Describe the arrays that stream datums refer to, and which part of the sensor an image is, where known."""
+        keys: Any = super().describe_collect()
+        if DIMENSION in self._frame_attributes and keys:
+            keys[f"{self.name}_image"][DIMENSION] = self._frame_attributes[DIMENSION]
+        return keys
 
     def _prepare(self, timeout: float) -> None:
         if self.control is not None:

@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from event_model import ComposeStreamResourceBundle, DataKey, compose_stream_resource
 from event_model.documents import EventDescriptor
 
 from beamstream.sinks.base import Stored, StoredArray
 
+_DTYPES = {"S": "string", "b": "boolean"}  # of data keys, by numpy's kind
 
 class SinkDocuments:
     """Compose the documents of one sink, each row once.
@@ -102,15 +104,15 @@ class SinkDocuments:
 
 
 def _data_key(array: StoredArray, source: str) -> DataKey:
-    """Return the data key; pixels are an array, one number a frame is a number."""
+    """Return the data key; pixels are an array, one number a frame is a number, or a text."""
     key: dict[str, Any] = {
         "source": source,
-        "dtype": "array" if array.shape else "number",
+        "dtype": "array" if array.shape else _DTYPES.get(np.dtype(array.dtype_numpy).kind, "number"),
         "shape": list(array.shape),
         "dtype_numpy": array.dtype_numpy,
         "external": "STREAM:",
     }
-    for about in ("units", "color_mode"):
+    for about in ("units", "color_mode", "attribute"):
         if getattr(array, about):
             key[about] = getattr(array, about)
     if array.dims:

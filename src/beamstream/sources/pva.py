@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from beamstream.errors import BeamstreamError, CodecError, MalformedFrame, NotAnImage, NotConnected, SourceError
 from beamstream.exits import OpenObjects
-from beamstream.frames import Frame, Geometry
+from beamstream.frames import NO_ATTRIBUTES, Frame, Geometry
 from beamstream.ledger import UniqueIds
 from beamstream.sources.base import Listener
 from beamstream.sources.ntndarray import Decoder, timestamp_of
@@ -65,6 +66,8 @@ class PvaSource:
         self.pv = pv
         self.name = name or pv
         self.counters = PvaCounters()
+        self.attributes: Mapping[str, Any] = NO_ATTRIBUTES
+        """Of the frame that the server had when it was connected last."""
         self._listener: Listener | None = None
         self._present = present
         self._request = f"record[queueSize={queue_size}]field({_FIELDS})"
@@ -112,11 +115,13 @@ class PvaSource:
                 f"reach it? ({e})"
             ) from None
         try:
-            return self._decoder(pv, time.time()).geometry
+            frame = self._decoder(pv, time.time())
         except (SourceError, CodecError) as e:
             if isinstance(e, MalformedFrame) and not _size_of_value(pv):
                 return None
             raise type(e)(f"{self.name}: {e}") from None
+        self.attributes = frame.attributes
+        return frame.geometry
 
     def start(self, listener: Listener, timeout: float) -> None:
         """Begin to deliver to `listener`; return when the server's present frame has been seen.
@@ -141,6 +146,7 @@ class PvaSource:
 
     def _forget(self) -> None:
         """Know nothing of how the server counts."""
+        self._decoder.forget()
         self._first = True
         self._id_first = False  # whether the server was seen to post an id before its image
         self._follow_from(None, 0.0)
