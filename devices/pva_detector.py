@@ -7,8 +7,8 @@ from event_model import DataKey
 from ophyd import Component as Cpt
 
 from beamstream.errors import NotAnImage
+from beamstream.frame_attributes import DIMENSION, sensor_part
 from beamstream.frames import Geometry
-from beamstream.sources.ntndarray import DIMENSION
 from beamstream.sources.pva import PvaSource
 from beamstream.window import Window
 from devices.camera_control import CameraControl
@@ -83,8 +83,8 @@ class PvaDetector(StreamDetector):
     def describe_collect(self) -> dict[str, DataKey]:
         """Describe the arrays that stream datums refer to, and which part of the sensor an image is, where known."""
         keys: Any = super().describe_collect()
-        if DIMENSION in self._frame_attributes and keys:
-            keys[f"{self.name}_image"][DIMENSION] = self._frame_attributes[DIMENSION]
+        if keys and (part := sensor_part(self._frame_attributes)):
+            keys[f"{self.name}_image"][DIMENSION] = part
         return keys
 
     def _prepare(self, timeout: float) -> None:

@@ -7,6 +7,23 @@ from typing import Any
 import numpy as np
 import orjson
 
+DIMENSION = "dimension"
+"""The attribute that says which part of the sensor an image is, see `sensor_part`."""
+
+_PART = ("offset", "binning", "reverse", "full_size")
+
+
+def sensor_part(attributes: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return which part of the sensor an image is, as its attributes say; nothing where they do not.
+
+    ``offset``, ``binning``, ``reverse`` (whether it is mirrored), ``full_size``: a value for each axis, slowest first.
+    """
+    part = attributes.get(DIMENSION)
+    if not isinstance(part, Mapping) or part.keys() != set(_PART):
+        return {}
+    whole = all(isinstance(part[key], list) and all(isinstance(n, int) for n in part[key]) for key in _PART)
+    return dict(part) if whole else {}
+
 
 class SomeAttributes(dict[str, Any]):
     """The attributes of a frame without those that a ring has no room for."""

@@ -22,24 +22,38 @@ _MOST_COLUMNS = 256
 _LONGEST_NAME = 64  # characters of a column's
 _TEXT_STEP, _LONGEST_TEXT = 32, 256  # bytes
 _KINDS: dict[type, str] = {bool: "|b1", int: "<i8", float: "<f8"}
-_BLANKS: dict[str, Any] = {"b": False, "i": 0, "f": np.nan, "S": b""}  # what a column has where there is no value for it
+_BLANKS: dict[str, Any] = {
+    "b": False,
+    "i": 0,
+    "f": np.nan,
+    "S": b"",
+}  # what a column has where there is no value for it
 _TYPES: dict[str, type] = {"b": bool, "i": int, "f": float, "S": str}
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-_NOT_OURS = {"data", "image", "spectrum", "time", "about", "attributes", "changes", "changes_at", "recorded_to"}
+_TAKEN = {"data", "image", "spectrum", "time", "beam", "polarization", "frequency", "frequency_mhz", "about"}
+_TAKEN |= {"changes", "changes_at", "attribute_changes", "recorded_to"}
 _MISSING = type("Missing", (), {})()
 
 
-def attribute_columns(attributes: Mapping[str, Any], taken: Collection[str] = ()) -> tuple[Column, ...]:
-    """Return the columns for the attributes of a frame: its numbers and short texts.
+def attribute_columns(
+    attributes: Mapping[str, Any], taken: Collection[str] = (), kinds: str = "bifS"
+) -> tuple[Column, ...]:
+    """Return the columns for the attributes of a frame: its numbers and short texts, as far as numpy has these `kinds`.
 
     Names of columns are letters, digits, ``_`` and ``-``, whatever those of the attributes are, and none of `taken` or
     of what every file has. Text has room for twice its length, as UTF-8, 256 bytes at most.
     """
-    used = {name.casefold() for name in (*taken, *_NOT_OURS, RING_INDEX.name, *(c.name for c in SCALARS))}
+    used = {name.casefold() for name in (*taken, *_TAKEN, RING_INDEX.name, *(c.name for c in SCALARS))}
     columns: list[Column] = []
     for attribute, value in attributes.items():
         dtype = _dtype(value)
-        if attribute == COLOR_MODE or not dtype or "\0" in attribute or len(columns) == _MOST_COLUMNS:
+        if (
+            attribute == COLOR_MODE
+            or not dtype
+            or dtype[1] not in kinds
+            or "\0" in attribute
+            or len(columns) == _MOST_COLUMNS
+        ):
             continue
         begin = name = re.sub(r"[^A-Za-z0-9_-]", "_", attribute)[:_LONGEST_NAME] or "_"
         number = 1
@@ -184,7 +198,10 @@ class AttributePacker:
         if attribute not in self._logged and len(self._logged) < _MOST_COLUMNS:
             self._logged.add(attribute)
             logger.warning(
-                "%s: the attribute %.80r %s, in mid-run: it is kept beside the columns, as a change", self._name, attribute, what
+                "%s: the attribute %.80r %s, in mid-run: it is kept beside the columns, as a change",
+                self._name,
+                attribute,
+                what,
             )
 
 

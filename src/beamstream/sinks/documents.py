@@ -12,6 +12,7 @@ from beamstream.sinks.base import Stored, StoredArray
 
 _DTYPES = {"S": "string", "b": "boolean"}  # of data keys, by numpy's kind
 
+
 class SinkDocuments:
     """Compose the documents of one sink, each row once.
 
@@ -112,9 +113,11 @@ def _data_key(array: StoredArray, source: str) -> DataKey:
         "dtype_numpy": array.dtype_numpy,
         "external": "STREAM:",
     }
-    for about in ("units", "color_mode", "attribute"):
+    for about in ("units", "color_mode"):
         if getattr(array, about):
             key[about] = getattr(array, about)
+    if array.attribute is not None:
+        key["attribute"] = array.attribute
     if array.dims:
         key["dims"] = list(array.dims)
     return key  # pyright: ignore[reportReturnType]

@@ -14,6 +14,7 @@ from beamstream.sinks.direct import PlacedWriter
 from beamstream.sinks.disk import explained
 from beamstream.sinks.hdf5_attributes import GROUP, AttributeWriter
 from beamstream.sinks.hdf5_filters import keeps_bytes
+from beamstream.sinks.hdf5_growing import GrowingDataset
 from beamstream.sinks.hdf5_layout import NEXUS, SCALARS, Layout, create_file, stored_arrays
 from beamstream.sinks.hdf5_pixels import Pixels, pixels_for
 from beamstream.sinks.hdf5_unshared import close_unshared, open_unshared
@@ -106,6 +107,7 @@ class Hdf5Sink(OneRun):
     def _create_beside(self, file: Any) -> None:
         if self._beside is not None:
             file[self._layout.scalars].attrs[GROUP] = self._beside.group
+            file[self._layout.pixels].attrs.update(self._beside.dimension)
             self._beside.create(file)
 
     def _start(self, file: Any) -> None:
@@ -116,7 +118,7 @@ class Hdf5Sink(OneRun):
         data = file[self._layout.pixels]
         self._ids, self._data = file.id, data.id
         columns = (*self._layout.fields(self.ring), *self._layout.columns)
-        self._scalars = [file[self._layout.where(column.name)].id for column in columns]
+        self._scalars = [GrowingDataset(file[self._layout.where(column.name)]) for column in columns]
         if self._beside is not None:
             self._beside.open(file)
         self._complete = h5py.h5a.open(file[self._layout.root].id, b"complete")
@@ -141,14 +143,11 @@ class Hdf5Sink(OneRun):
         pieces += [(dataset, self.kept, n) for n, dataset in zip(self._numbers(frames), self._scalars, strict=True)]
         before = self._ids.get_filesize()
         for dataset, start, values in pieces:
-            dataset.set_extent((start + len(values),))
+            dataset.id.set_extent((start + len(values),))
         self._writer.reserve(before, self._ids.get_filesize())
+        spaces = {count: h5py.h5s.create_simple((count,)) for count in {len(values) for _, _, values in pieces}}
         for dataset, start, values in pieces:
-            memory = h5py.h5s.create_simple((len(values),))
-            place = dataset.get_space()
-            place.select_hyperslab((start,), (len(values),))
-            dataset.write(memory, place, values, dataset.get_type() if values.dtype.kind == "S" else None)
-            dataset.flush()
+            dataset.write(spaces[len(values)], start, values)
 
     def _numbers(self, frames: Sequence[Frame]) -> Iterator[NDArray[Any]]:
         """Yield what is kept of some frames beside their pixels: the ring's index before what makes them count."""
@@ -159,10 +158,8 @@ class Hdf5Sink(OneRun):
 
     def _take_back(self) -> None:
         """Take frames that do not count off the datasets, so that all are of one length again."""
-        for dataset, shape in [
-            (self._data, self.geometry.shape),
-            *((scalar, ()) for scalar in (*self._scalars, *(self._beside.columns if self._beside else ()))),
-        ]:
+        columns = [*self._scalars, *(self._beside.datasets if self._beside is not None else ())]
+        for dataset, shape in [(self._data, self.geometry.shape), *((column.id, ()) for column in columns)]:
             with contextlib.suppress(Exception):  # the disk is full or gone: readers take the shortest
                 dataset.set_extent((self.kept, *shape))
                 dataset.flush()

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstream.errors import SinkError
-from beamstream.frame_attributes import from_json
+from beamstream.frame_attributes import from_json, sensor_part
 from beamstream.frames import Frame
 from beamstream.sinks.attribute_columns import AttributePacker, attribute_columns
 from beamstream.sinks.base import StoredArray
+from beamstream.sinks.hdf5_growing import GrowingDataset
 from beamstream.sinks.hdf5_layout import Column, create_growing
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ GROUP = "frame_attributes"
 _KEY = "attr_"  # begins their names in documents, where they must not be those of a detector's own readings
 _ATTRIBUTE = "attribute"  # of a dataset: the name of what it holds, as the detector wrote it
 _CHANGES, _CHANGE_OF = "changes", "changes_at"
-_CHUNK_BYTES = 1 << 15
+_CHUNK_BYTES = 1 << 14
 _BLOCK = 1024  # rows that are read at once
 _PIECE = 1 << 16  # bytes
 
@@ -49,12 +50,15 @@ class AttributeWriter:
     ----------
     arrays : dict of str to StoredArray
         The columns, as documents name them.
+    dimension : dict
+        Which part of the sensor the image of that first frame is.
     """
 
     def __init__(self, attributes: Mapping[str, Any], columns: Sequence[Column], name: str, group: str) -> None:
         elsewhere = {column.source for column in columns}
         own = {key: value for key, value in attributes.items() if key not in elsewhere}
         self.group = group
+        self.dimension = sensor_part(own)
         self._packer = AttributePacker(own, attribute_columns(own), name, elsewhere)
         self.arrays = {f"{_KEY}{column.name}": self._stored(column) for column in self._packer.columns}
         self._changes = self._stored(Column(_CHANGES, "|u1"))
@@ -76,21 +80,25 @@ class AttributeWriter:
 
     def open(self, file: "h5py.File") -> None:
         """Take hold of the datasets, to write to them."""
-        self.columns: list[Any] = [self._id(file, array) for array in self.arrays.values()]
-        self._change_ids = [self._id(file, array) for array in (self._changes, self._change_of)]
+        self._columns = [self._growing(file, array) for array in self.arrays.values()]
+        self._lines, self._places = (self._growing(file, array) for array in (self._changes, self._change_of))
 
-    def _id(self, file: Any, array: StoredArray) -> Any:
-        return file[array.parameters["dataset"]].id
+    def _growing(self, file: Any, array: StoredArray) -> GrowingDataset:
+        return GrowingDataset(file[array.parameters["dataset"]])
 
-    def pieces(self, frames: Sequence[Frame], first: int) -> Iterator[tuple[Any, int, NDArray[Any]]]:
+    @property
+    def datasets(self) -> list[GrowingDataset]:
+        """Those that have a value a row."""
+        return [self._places, *self._columns]
+
+    def pieces(self, frames: Sequence[Frame], first: int) -> Iterator[tuple[GrowingDataset, int, NDArray[Any]]]:
         """Yield what is to be written: dataset, from where on, values; in this order, before the frames count."""
         packed = self._packer.pack(frames, first)
-        changes, change_of = self._change_ids
         if packed.changes:
-            yield changes, self._end, np.frombuffer(packed.changes, np.uint8)
+            yield self._lines, self._end, np.frombuffer(packed.changes, np.uint8)
             self._end += len(packed.changes)
-        yield change_of, first, packed.change_of
-        for dataset, values in zip(self.columns, packed.arrays, strict=True):
+        yield self._places, first, packed.change_of
+        for dataset, values in zip(self._columns, packed.arrays, strict=True):
             yield dataset, first, values
 
 
@@ -106,9 +114,7 @@ class AttributeReader:
 
     def __init__(self, file: Any, group: str) -> None:
         datasets: Any = file[group]
-        self._columns = {
-            str(data.attrs[_ATTRIBUTE]): data for data in datasets.values() if _ATTRIBUTE in data.attrs
-        }
+        self._columns = {str(data.attrs[_ATTRIBUTE]): data for data in datasets.values() if _ATTRIBUTE in data.attrs}
         self._changes, self._change_of = datasets[_CHANGES], datasets[_CHANGE_OF]
         self._path = file.filename
         self._first, self._rows = 0, list[dict[str, Any]]()

@@ -30,12 +30,12 @@ class Column:
     name: str
     dtype_numpy: str
     units: str = ""
-    attribute: str = ""
+    attribute: str | None = None
 
     @property
     def source(self) -> str:
         """The name of the attribute."""
-        return self.attribute or self.name
+        return self.name if self.attribute is None else self.attribute
 
 
 SCALARS = (Column("unique_id", "<i8"), Column("timestamp", "<f8", "s"), Column("received", "<f8", "s"))

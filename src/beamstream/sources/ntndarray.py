@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from beamstream import codecs
 from beamstream.errors import CodecError, MalformedFrame, NotAnImage
+from beamstream.frame_attributes import DIMENSION
 from beamstream.frames import ColorMode, Frame, Geometry
 
 logger = logging.getLogger(__name__)
-
-DIMENSION = "dimension"
-"""The item of `Frame.attributes` that says which part of the sensor an image is."""
 
 _pva: Any = pvaccess  # compiled, without type information
 PvObject = Any  # pvaccess.PvObject
@@ -152,7 +150,7 @@ class Decoder:
         return self._odd_values(listed)
 
     def _odd_values(self, listed: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return what `_named_values` does, of attributes that are not only numbers and short texts with a name each."""
+        """Return what `_named_values` does, of attributes that are more than numbers and texts, or share a name."""
         found: dict[str, Any] = {}
         for attribute in listed:
             value = attribute["value"]
@@ -314,7 +312,9 @@ def _are_plain(found: dict[str, Any]) -> bool:
     """Return whether all values are numbers and texts that are not too long."""
     for value in found.values():
         kind = type(value)
-        if kind is not float and kind is not int and (kind is not str or len(value) > _LONGEST_TEXT) and kind is not bool:
+        if kind is str and len(value) <= _LONGEST_TEXT:
+            continue
+        if kind is not float and kind is not int and kind is not bool:
             return False
     return True
 

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _FIELDS = "value,codec,compressedSize,uncompressedSize,dimension,uniqueId,dataTimeStamp,timeStamp,attribute"
 _SUBSCRIBER = "beamstream"
+_MOST_QUEUED, _QUEUE_BYTES = 500, 16 * 2**20  # of small frames, which come at thousands a second
 _LOOK = 0.05  # s
 _GRACE = 0.1  # s, for callbacks that are under way at exit
 
@@ -57,7 +58,8 @@ class PvaSource:
     name : str
         Who speaks in errors; the detector's name.
     queue_size : int
-        Updates that the client library keeps while Python is busy. The default of pvAccess, 2, loses frames.
+        Updates that the client library keeps while Python is busy. The default of pvAccess, 2, loses frames. Of small
+        frames it keeps more: up to 500, as far as they take 16 MB.
     present : bool
         Deliver the frame that the server already had as well, as received when it was taken: for eyes only.
     """
@@ -70,7 +72,8 @@ class PvaSource:
         """Of the frame that the server had when it was connected last."""
         self._listener: Listener | None = None
         self._present = present
-        self._request = f"record[queueSize={queue_size}]field({_FIELDS})"
+        self._queue_size = queue_size
+        self._frame_bytes = 0
         self._decoder = Decoder(source=self.uri)
         self._forget()
         self._address = 0
@@ -120,7 +123,7 @@ class PvaSource:
             if isinstance(e, MalformedFrame) and not _size_of_value(pv):
                 return None
             raise type(e)(f"{self.name}: {e}") from None
-        self.attributes = frame.attributes
+        self.attributes, self._frame_bytes = frame.attributes, frame.geometry.nbytes
         return frame.geometry
 
     def start(self, listener: Listener, timeout: float) -> None:
@@ -161,7 +164,8 @@ class PvaSource:
 
     def _begins(self, timeout: float) -> bool:
         """Start the monitor; return whether its first update came. Seen once not to, after another one's end."""
-        self._channel.startMonitor(self._request)
+        small = min(_MOST_QUEUED, _QUEUE_BYTES // self._frame_bytes) if self._frame_bytes else 0
+        self._channel.startMonitor(f"record[queueSize={max(self._queue_size, small)}]field({_FIELDS})")
         if self._begun.wait(timeout):
             return True
         self._channel.stopMonitor()
