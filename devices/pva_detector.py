@@ -1,11 +1,13 @@
 """A detector that streams NTNDArrays over PVAccess, as bluesky wants it: step and fly, recorded on the way."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from event_model import DataKey
 from ophyd import Component as Cpt
 
 from beamstream.errors import NotAnImage
+from beamstream.frame_attributes import DIMENSION, sensor_part
 from beamstream.frames import Geometry
 from beamstream.sources.pva import PvaSource
 from beamstream.window import Window
@@ -72,6 +74,18 @@ class PvaDetector(StreamDetector):
                 "acquire one frame with it, then try again"
             )
         return geometry
+
+    @property
+    def _frame_attributes(self) -> Mapping[str, Any]:
+        source: Any = self._source
+        return source.attributes
+
+    def describe_collect(self) -> dict[str, DataKey]:
+        """Describe the arrays that stream datums refer to, and which part of the sensor an image is, where known."""
+        keys: Any = super().describe_collect()
+        if keys and (part := sensor_part(self._frame_attributes)):
+            keys[f"{self.name}_image"][DIMENSION] = part
+        return keys
 
     def _prepare(self, timeout: float) -> None:
         if self.control is not None:

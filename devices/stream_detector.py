@@ -4,7 +4,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,13 @@ class StreamDetector(Device):
         raise NotImplementedError
 
     def _sink(self, path: Path, geometry: Geometry) -> Hdf5Sink:
-        return Hdf5Sink(path, geometry, name=self.name, attributes={"source": self._source.uri, **self._scale})
+        about = {"source": self._source.uri, **self._scale}
+        return Hdf5Sink(path, geometry, name=self.name, attributes=about, frame_attributes=self._frame_attributes)
+
+    @property
+    def _frame_attributes(self) -> Mapping[str, Any] | None:
+        """Attributes as frames have them; None where they have none."""
+        return None
 
     def _prepare(self, timeout: float) -> None:
         """Do what has to be done before frames are followed."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class CountingSource:
         unique_id of frames that are not delivered.
     value : callable
         What each pixel is, by unique_id.
+    attributes_of : callable
+        What else a frame carries, by unique_id.
     """
 
     uri, connected = "test://counting", True
@@ -37,9 +39,11 @@ class CountingSource:
         period: float = 0.004,
         left_out: Collection[int] = (),
         value: Callable[[int], float] = lambda number: number,
+        attributes_of: Callable[[int], Mapping[str, Any]] = lambda _: {},
     ) -> None:
         self.geometry, self.period = geometry, period
         self._left_out, self._value = left_out, value
+        self.attributes_of = attributes_of
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -58,7 +62,9 @@ class CountingSource:
             if number not in self._left_out:
                 image = np.full(self.geometry.shape, self._value(number), self.geometry.dtype)
                 now = time.time()
-                listener.frame(Frame(image, self.geometry, number, now, now, self.uri), ids.see(number))
+                attributes = self.attributes_of(number)
+                frame = Frame(image, self.geometry, number, now, now, self.uri, attributes=attributes)
+                listener.frame(frame, ids.see(number))
 
     def stop(self) -> None:
         self._stop.set()
@@ -73,6 +79,11 @@ class CountingDetector(StreamDetector):
     """Records from a `CountingSource`, with statistics."""
 
     stats = Cpt(FrameStatistics, kind="normal")
+
+    @property
+    def _frame_attributes(self) -> Mapping[str, Any]:
+        source: Any = self._source
+        return source.attributes_of(1)
 
     def _geometry(self, timeout: float) -> Geometry:
         geometry = self._source.connect(timeout)

@@ -3,7 +3,8 @@
 ``python pva_camera.py PV``; then a command a line, JSON, each answered by a line:
 
 * ``{"post": [[unique_id, timestamp]]}`` posts frames, all pixels of the n-th one ``n % 250`` (null: not stamped);
-  with ``"wrong": {field: value}`` these fields say something else, of the fields below;
+  with ``"attributes": [[name, value]]``, ``"dimension": [[offset, full size, binning, reverse]]``, the fastest axis
+  first, and ``"wrong": {field: value}``, of the fields below, where these are not as they are by themselves;
 * ``{"run": {"period": s, "delay": s, "clock": s}}`` lets it run by itself: a frame is stamped when its exposure begins,
   by a clock that is off by so much (null: not stamped), and comes `delay` later; with ``"numbers"``, one of `NUMBERS`.
 """
@@ -14,9 +15,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 SHAPE = (48, 64)
@@ -62,9 +63,16 @@ class PvaCamera:
         self._answer()
         return self
 
-    def post(self, frames: list[tuple[int, float | None]], wrong: dict[str, Any] | None = None) -> None:
-        """Post frames, unique_id and time stamp of each; their headers say something `WRONG`."""
-        self._do({"post": frames, "wrong": wrong or {}})
+    def post(
+        self,
+        frames: list[tuple[int, float | None]],
+        attributes: Mapping[str, Any] | list[tuple[str, Any]] = MappingProxyType({}),
+        dimension: list[tuple[int, int, int, bool]] | None = None,
+        wrong: dict[str, Any] | None = None,
+    ) -> None:
+        """Post frames, unique_id and time stamp of each, all with the same attributes; with `wrong` fields in their headers."""
+        listed = list(attributes.items()) if isinstance(attributes, Mapping) else attributes
+        self._do({"post": frames, "attributes": listed, "dimension": dimension, "wrong": wrong or {}})
 
     def run(self, period: float, delay: float, clock: float | None = 0.0, numbers: str = "one by one") -> None:
         """Let it run by itself."""
@@ -104,9 +112,28 @@ class _Server:
         self._server.addRecord(pv, self._frame(0, None, {}), None)
         self._server.start()
 
-    def post(self, unique_id: int, timestamp: float | None, wrong: dict[str, Any] | None = None) -> None:
+    def post(self, unique_id: int, timestamp: float | None, command: dict[str, Any] | None = None) -> None:
         self._posted += 1
-        self._server.update(self._pv, self._frame(unique_id, timestamp, wrong or {}))
+        command = command or {}
+        frame = self._frame(unique_id, timestamp, command.get("wrong", {}))
+        listed, dimension = command.get("attributes"), command.get("dimension")
+        if listed:
+            frame["attribute"] = [self._pva.NtAttribute(name, self._value(value)) for name, value in listed]
+        if dimension is not None:
+            sizes = reversed(SHAPE)
+            frame["dimension"] = [self._pva.PvDimension(n, *about) for n, about in zip(sizes, dimension, strict=True)]
+        self._server.update(self._pv, frame)
+
+    def _value(self, value: Any) -> Any:
+        """Return a value as PVAccess has it; ``{"UByte": 7}`` for other types than JSON's own."""
+        pva = self._pva
+        if isinstance(value, dict):
+            ((kind, value),) = value.items()
+            return getattr(pva, f"Pv{kind}")(value)
+        if isinstance(value, list):
+            return pva.PvObject({"value": [pva.DOUBLE]}, {"value": value})
+        kinds = {bool: pva.PvBoolean, int: pva.PvLong, float: pva.PvDouble, str: pva.PvString}
+        return kinds[type(value)](value)
 
     def _frame(self, unique_id: int, timestamp: float | None, wrong: dict[str, Any]) -> Any:
         import numpy as np
@@ -157,7 +184,7 @@ def main(pv: str) -> None:
     for line in sys.stdin:
         command = json.loads(line)
         for unique_id, timestamp in command.get("post", ()):
-            server.post(unique_id, timestamp, command["wrong"])
+            server.post(unique_id, timestamp, command)
         if "run" in command:
             threading.Thread(target=server.run, kwargs=command["run"], daemon=True).start()
         _answer()

@@ -10,9 +10,11 @@ from typing import Any, Self
 import numpy as np
 
 from beamstream.errors import CodecError, RingError, RingOverrun, SinkError
+from beamstream.frame_attributes import SomeAttributes
 from beamstream.frames import NO_ATTRIBUTES, ColorMode, Frame, Geometry
 from beamstream.readers import RingView
 from beamstream.sinks.disk import explained
+from beamstream.sinks.hdf5_attributes import GROUP, AttributeReader
 from beamstream.sinks.hdf5_layout import RING_INDEX, SCALARS
 from beamstream.sinks.hdf5_reading import row_reader
 
@@ -70,6 +72,7 @@ class RecordedFrames:
             self._indices: Any = group.get(RING_INDEX.name)
             known = {column.name for column in (*SCALARS, RING_INDEX)} | {dataset.rpartition("/")[2]}
             self._columns = {key: data for key, data in group.items() if key not in known and _grows(data)}
+            self._attributes = AttributeReader(self._file, str(group.attrs[GROUP])) if GROUP in group.attrs else None
             mode = ColorMode(str(self._data.attrs.get("color_mode", "mono")))
             self.geometry = Geometry(self._data.shape[1:], self._data.dtype.str, mode)
             self.source = str(group.attrs.get("source", self.path.as_uri()))
@@ -150,18 +153,29 @@ class RecordedFrames:
         """Return the frames of rows ``start:stop``, up to the first that does not decode."""
         ids, timestamps, received = (dataset[start:stop].tolist() for dataset in self._scalars)
         indices = [-1] * (stop - start) if self._indices is None else _rows(self._indices, start, stop)
-        numbers = {key: _rows(data, start, stop) for key, data in self._columns.items()}
         frames = []
         for i in range(stop - start):
             frame = Frame(self._buffers[i], self.geometry, ids[i], timestamps[i], received[i], self.source)
-            attributes = {key: values[i] for key, values in numbers.items()} or NO_ATTRIBUTES
-            frame = replace(frame, attributes=attributes, ring_index=indices[i])
             try:
-                frames.append(self._filled(frame, start + i, end))
+                frames.append(self._filled(replace(frame, ring_index=indices[i]), start + i, end))
             except CodecError:
                 if not frames:
                     raise
                 break  # the next batch begins with it
+        return self._with_attributes(frames, start)
+
+    def _with_attributes(self, frames: list[Frame], start: int) -> list[Frame]:
+        """Return the frames of rows with the attributes that the file has, where the ring did not have all."""
+        stop = start + len(frames)
+        some = [frame.attributes is NO_ATTRIBUTES or isinstance(frame.attributes, SomeAttributes) for frame in frames]
+        if not any(some) or not (self._columns or self._attributes):
+            return frames
+        numbers = {key: _rows(data, start, stop) for key, data in self._columns.items()}
+        beside = [{} for _ in frames] if self._attributes is None else self._attributes.read(start, stop)
+        for i, incomplete in enumerate(some):
+            if incomplete:
+                attributes = {**beside[i], **{key: values[i] for key, values in numbers.items()}}
+                frames[i] = replace(frames[i], attributes=attributes)
         return frames
 
     def _filled(self, frame: Frame, row: int, end: int) -> Frame:

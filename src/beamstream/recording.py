@@ -245,7 +245,7 @@ class Recording:
                 if window is None:
                     ledger.discarded += 1
                 else:
-                    self._accept(window, index, unique_id)
+                    self._accept(window, index, frame)
         except Exception as e:
             error = self._drop(window, unique_id, e) or error
         ledger.received += 1  # last, beside its column: an account that is read meanwhile adds up
@@ -296,11 +296,11 @@ class Recording:
                 window.first = None
             return window if window.number is None or window.number > window.accepted else None
 
-    def _accept(self, window: Window, index: int, unique_id: int) -> None:
+    def _accept(self, window: Window, index: int, frame: Frame) -> None:
         with self._lock:
             window.accepted += 1
             self._last_accepted = index
-            self._writer.put(index, unique_id)
+            self._writer.put(index, frame.unique_id, frame.attributes)
 
     def _refuse(self, window: Window | None, frame: Frame) -> GeometryChanged | None:
         """Account for a frame of another geometry; return why the run fails, if it was asked for."""

@@ -4,8 +4,9 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from beamstream.errors import BeamstreamError
 from beamstream.ledger import Ledger, Place
@@ -18,6 +19,7 @@ _LONGEST_BATCH = 1.0  # s; of a slow disk, progress is known after each
 _WORTH_A_TRIP = 8 * 2**20  # bytes: writing less costs as much CPU time
 _COLLECT = 0.05  # s that a frame waits for others at most
 _LONGEST_WAIT = 1.0  # s between two calls of `poll`
+_Accepted = tuple[int, int, Mapping[str, Any]]  # ring index, unique_id, attributes
 
 
 class RecordingWriter:
@@ -60,7 +62,7 @@ class RecordingWriter:
     ) -> None:
         self._ring, self._ledger, self._lock = ring, ledger, lock
         self._complete, self._poll, self._failed, self._undecoded = complete, poll, failed, undecoded
-        self._pending: deque[tuple[int, int]] = deque()  # (ring index, unique_id), oldest first
+        self._pending: deque[_Accepted] = deque()  # oldest first
         self._written = 0
         self._unsynced: deque[tuple[int, int]] = deque()  # (kept, last unique_id) of batches, the first one is synced
         self._before = -1  # unique_id before the first one
@@ -83,9 +85,9 @@ class RecordingWriter:
         """Frames that wait for the disk."""
         return len(self._pending)
 
-    def put(self, index: int, unique_id: int) -> None:
-        """Have a frame of the ring written; called with the lock held."""
-        self._pending.append((index, unique_id))
+    def put(self, index: int, unique_id: int, attributes: Mapping[str, Any]) -> None:
+        """Have a frame of the ring written, with its attributes; called with the lock held."""
+        self._pending.append((index, unique_id, attributes))
         waiting = len(self._pending)
         if waiting == 1:
             self._ring.guard = index
@@ -147,7 +149,7 @@ class RecordingWriter:
                 return
             pause = self._poll()
 
-    def _next_batch(self, pause: float) -> list[tuple[int, int]]:
+    def _next_batch(self, pause: float) -> list[_Accepted]:
         """Wait for frames, an end, or the moment to poll."""
         if not self._pending and not self._closing:
             self._lock.wait(min(max(pause, 0.1), _LONGEST_WAIT))
@@ -161,10 +163,10 @@ class RecordingWriter:
         """Whether enough frames wait, or no more are to come."""
         return len(self._pending) >= self._enough or self._closing or self._complete()
 
-    def _write(self, batch: list[tuple[int, int]]) -> None:
+    def _write(self, batch: list[_Accepted]) -> None:
         began = time.monotonic()
         try:
-            kept = self._sink.write([self._ring.frame(index) for index, _ in batch])
+            kept = self._sink.write([self._ring.frame(index, attributes) for index, _, attributes in batch])
         except Exception as e:
             self._fail(e)
             return
@@ -181,7 +183,7 @@ class RecordingWriter:
             self._ring.guard = self._pending[0][0] if self._pending else None
             self._lock.notify_all()
 
-    def _note_unsynced(self, kept: int, batch: Sequence[tuple[int, int]]) -> None:
+    def _note_unsynced(self, kept: int, batch: Sequence[_Accepted]) -> None:
         if not self._unsynced:
             self._before = batch[0][1] - 1
         self._unsynced.append((kept, batch[-1][1]))

@@ -3,10 +3,10 @@
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from beamstream.errors import RingOverrun
@@ -171,9 +171,12 @@ class Ring:
                 return segment
         raise RingOverrun(f"frame {index} is not in the ring")
 
-    def frame(self, index: int) -> Frame:
-        """Return one frame as a view; `holds` returns afterwards whether it was still whole."""
-        return self._of(index).frame(index)
+    def frame(self, index: int, attributes: Mapping[str, Any] | None = None) -> Frame:
+        """Return one frame as a view; `holds` returns afterwards whether it was still whole.
+
+        With `attributes`, those of the frame: whoever has them saves reading them, and a ring may have no room for all.
+        """
+        return self._of(index).frame(index, attributes)
 
     def read(self, index: int, compute: Callable[[Frame], T]) -> T:
         """Return what a function makes of a frame, see `beamstream.readers.FrameStore.read`."""

@@ -18,30 +18,34 @@ load-acquire of one variable in this order, ARM's model says that everything bef
 import errno
 import fcntl
 import json
+import logging
 import mmap
 import os
 import platform
 import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
-import orjson
 
 from beamstream.errors import MalformedFrame, NotARing, RingError, RingOverrun, UntrustedFile
 from beamstream.forks import close_unshared, open_unshared
+from beamstream.frame_attributes import SomeAttributes, from_json, to_json
 from beamstream.frames import Frame, Geometry
 from beamstream.locks import is_held
 from beamstream.own_files import open_own
 from beamstream.slot_memory import PAGE, Slots, Touching, pages, slot_bytes
 
+logger = logging.getLogger(__name__)
+
 SHM = Path("/dev/shm")
 PREFIX = f"beamstream-{os.environ.get('BEAMSTREAM_RINGS', os.getuid())}-"
 """What the names of our segments begin with; instruments of one user can be kept apart by that variable."""
 ATTRIBUTE_BYTES = 960
+"""Room for the attributes of a frame as JSON; a recorder gets them all, other readers those that fit."""
 _OTHERS = frozenset(map(int, re.findall(r"\d+", os.environ.get("BEAMSTREAM_RING_OWNERS", ""))))
 """Users whose rings count as ours: where a container shares /dev/shm and has other users."""
 
@@ -56,6 +60,7 @@ _MOST_HEADER = PAGE - (_HEADER + 1) * _WORD  # bytes
 _SEQUENCE, _UNIQUE_ID, _TIMESTAMP, _RECEIVED, _PAYLOAD_BYTES, _ATTRIBUTES_BYTES, _ATTRIBUTES = range(7)
 RECORD_BYTES = _ATTRIBUTES * _WORD + ATTRIBUTE_BYTES
 """Memory of a slot beside its pixels."""
+_SOME = 1 << 32  # in the word with the length of the attributes: there are others, which had no room
 _TABLE, _RECORD = PAGE // _WORD, RECORD_BYTES // _WORD  # words: where the table begins, length of a record
 _MOST_INDEX = 1 << 53  # none that is read can be beyond: 285 years of a million frames/s
 _STREAMED = 1 << 18  # bytes; the C library streams only longer copies past the cache
@@ -105,8 +110,9 @@ class Segment:
         self._bytes = np.frombuffer(self._buffer, np.uint8)
         self._dtype = np.dtype(self.geometry.dtype)
         self._last_attributes: object = None
-        self._encoded = b""
+        self._encoded, self._some = b"", 0
         self.attributes_dropped = 0
+        """Frames whose attributes have no room, or not all of them."""
         self._reserved = slots.reserved
         self._extended: dict[int, int] = {}  # bytes that are reserved of slots which had a larger frame
         self._touching = Touching(self._bytes, slots, path.name) if writable else None
@@ -221,7 +227,7 @@ class Segment:
         slot, nbytes = index % self.capacity, payload.nbytes
         if nbytes > self._reserved:
             self._extend(slot, frame)
-        attributes = self._encode(frame)
+        attributes = self._encode(frame) if frame.attributes else b""
         words, record = self._words, _TABLE + slot * _RECORD
         words[record] = 0
         if nbytes > _STREAMED or not _ORDERED:
@@ -232,8 +238,9 @@ class Segment:
         self._reals[record + _TIMESTAMP] = frame.timestamp
         self._reals[record + _RECEIVED] = frame.received
         words[record + _PAYLOAD_BYTES] = nbytes
-        words[record + _ATTRIBUTES_BYTES] = len(attributes)
+        words[record + _ATTRIBUTES_BYTES] = 0
         if attributes:
+            words[record + _ATTRIBUTES_BYTES] = len(attributes) | self._some
             begin = (record + _ATTRIBUTES) * _WORD
             self._buffer[begin : begin + len(attributes)] = attributes
         if not _ORDERED:
@@ -265,15 +272,35 @@ class Segment:
 
     def _encode(self, frame: Frame) -> bytes:
         """Return the attributes as JSON; mostly they are the last frame's."""
-        if not frame.attributes:
-            return b""
-        if frame.attributes != self._last_attributes:
-            encoded = _as_json(dict(frame.attributes))
-            if len(encoded) > ATTRIBUTE_BYTES:
-                self.attributes_dropped += 1
-                return b""
-            self._last_attributes, self._encoded = frame.attributes, encoded
+        attributes = frame.attributes
+        if attributes is not self._last_attributes and attributes != self._last_attributes:
+            encoded = to_json(dict(attributes))
+            self._some = 0 if len(encoded) <= ATTRIBUTE_BYTES else _SOME
+            self._encoded = self._encode_some(frame, attributes) if self._some else encoded
+            self._last_attributes = attributes
+        if self._some:
+            self.attributes_dropped += 1
         return self._encoded
+
+    def _encode_some(self, frame: Frame, attributes: Mapping[str, Any]) -> bytes:
+        """Return those of the attributes that have room."""
+        room, some = ATTRIBUTE_BYTES - 2, {}
+        for name, value in attributes.items():
+            nbytes = len(to_json({name: value})) - 1  # without one of the brackets: for the comma
+            if nbytes <= room:
+                some[name], room = value, room - nbytes
+        if not self.attributes_dropped:
+            left_out = [name for name in attributes if name not in some]
+            logger.warning(
+                "%s: the attributes of frame %s are longer than the %s bytes that a ring has for them: viewers do not "
+                "get %.200s; recordings do",
+                frame.source or self.path.name,
+                frame.unique_id,
+                ATTRIBUTE_BYTES,
+                ", ".join(left_out),
+            )
+        encoded = to_json(some)
+        return encoded if len(encoded) <= ATTRIBUTE_BYTES else b"{}"  # NaN beside letters that json writes longer
 
     def holds(self, index: int) -> bool:
         """Return whether this frame is complete and not being overwritten, now: after all that was read before."""
@@ -293,17 +320,17 @@ class Segment:
         """Return what stands in a frame's slot as the time of its arrival."""
         return self._reals[_TABLE + index % self.capacity * _RECORD + _RECEIVED]
 
-    def frame(self, index: int) -> Frame:
-        """Return a frame whose payload is a read-only view of the slot.
+    def frame(self, index: int, attributes: Mapping[str, Any] | None = None) -> Frame:
+        """Return a frame whose payload is a read-only view of the slot; with its `attributes`, where these are known.
 
         Raises
         ------
         RingOverrun
             It is not there (any more).
         """
-        return self.read(index, _itself)
+        return self.read(index, _itself, attributes)
 
-    def read(self, index: int, compute: Callable[[Frame], T]) -> T:
+    def read(self, index: int, compute: Callable[[Frame], T], attributes: Mapping[str, Any] | None = None) -> T:
         """Return what a function makes of a frame that was untouched all the while.
 
         What the function raises is its own error only while the frame is there: pixels that are half of one, half of
@@ -315,7 +342,7 @@ class Segment:
             The frame is not in the ring, or was overwritten meanwhile.
         """
         try:
-            result = compute(self._frame(index))
+            result = compute(self._frame(index, attributes))
         except Exception as error:
             if isinstance(error, RingOverrun) or self.holds(index):
                 raise
@@ -324,16 +351,16 @@ class Segment:
             raise RingOverrun(f"frame {index} was overwritten while it was read")
         return result
 
-    def _frame(self, index: int) -> Frame:
+    def _frame(self, index: int, attributes: Mapping[str, Any] | None) -> Frame:
         if not self.holds(index):
             raise RingOverrun(f"frame {index} is not in the ring")
         slot, words = index % self.capacity, self._words
         record = _TABLE + slot * _RECORD
-        nbytes, n_attributes = words[record + _PAYLOAD_BYTES], words[record + _ATTRIBUTES_BYTES]
-        if nbytes > self._stride or n_attributes > ATTRIBUTE_BYTES:
-            raise RingError(f"ring {self.path.name}: frame {index} has {nbytes} bytes, {n_attributes} of attributes")
-        begin = (record + _ATTRIBUTES) * _WORD
-        attributes = _from_json(self._buffer[begin : begin + n_attributes]) if n_attributes else {}
+        nbytes = words[record + _PAYLOAD_BYTES]
+        if nbytes > self._stride:
+            raise RingError(f"ring {self.path.name}: frame {index} has {nbytes} bytes")
+        if attributes is None:
+            attributes = self._attributes(record, index)
         shape, dtype = ((nbytes,), np.uint8) if self.geometry.codec else (self.geometry.shape, self._dtype)
         payload = np.ndarray(shape, dtype, self._pixels, self._slots_at + slot * self._stride)
         unique_id, timestamp, received = (
@@ -344,6 +371,15 @@ class Segment:
         return Frame(
             payload, self.geometry, unique_id, timestamp, received, self.source, attributes=attributes, ring_index=index
         )
+
+    def _attributes(self, record: int, index: int) -> dict[str, Any]:
+        """Return the attributes that a record holds."""
+        some, nbytes = divmod(self._words[record + _ATTRIBUTES_BYTES], _SOME)
+        if nbytes > ATTRIBUTE_BYTES or some > 1:
+            raise RingError(f"ring {self.path.name}: frame {index} has {nbytes} bytes of attributes")
+        begin = (record + _ATTRIBUTES) * _WORD
+        attributes = from_json(self._buffer[begin : begin + nbytes]) if nbytes else {}
+        return SomeAttributes(attributes) if some else attributes
 
     def end(self) -> None:
         """Mark this epoch as closed; no further frame comes into this segment. The writer's."""
@@ -381,21 +417,6 @@ def _itself(frame: Frame) -> Frame:
 def table_end(capacity: int) -> int:
     """Return where the slots of a segment begin, bytes."""
     return pages(PAGE + capacity * RECORD_BYTES)
-
-
-def _as_json(attributes: dict[str, Any]) -> bytes:
-    try:
-        encoded = orjson.dumps(attributes)  # ten times as fast as json
-    except TypeError:
-        return json.dumps(attributes).encode()
-    return json.dumps(attributes).encode() if b"null" in encoded else encoded  # NaN would become null
-
-
-def _from_json(encoded: bytes) -> dict[str, Any]:
-    try:
-        return orjson.loads(encoded)
-    except orjson.JSONDecodeError:  # NaN
-        return json.loads(encoded)
 
 
 def ring_files(start: str, end: str = "") -> list[Path]:

@@ -28,6 +28,12 @@ from plans.record import record
 SHAPE = Geometry((16, 24), "<u2")
 
 
+def attributes_of(number: int) -> dict[str, Any]:
+    """Return what a frame carries: what does not change, what does, and what is not on every frame."""
+    own: dict[str, Any] = {"Sample": "GaAs", "Temperature": 20 + number / 2, "Pulse": number}
+    return own | ({"Note": [number]} if number % 4 == 0 else {})
+
+
 def fly(cam: CountingDetector) -> MsgGenerator[None]:
     """Fly as bluesky does: documents of the frames come at the end."""
     yield from bps.mv(cam.num_images, 100_000)
@@ -66,7 +72,7 @@ def when_recorded(cam: CountingDetector, number: int, action: Callable[[], None]
 
 def main() -> None:
     directory, how = Path(sys.argv[1]), sys.argv[2]
-    source = CountingSource(SHAPE, period=0.003, left_out=range(15, 22))
+    source = CountingSource(SHAPE, period=0.003, left_out=range(15, 22), attributes_of=attributes_of)
     cam = CountingDetector("", source, name="cam", directory=directory / "recordings", ring_memory=2**20)
     engine = RunEngine({}, context_managers=[])
     engine.preprocessors.append(ledger_wrapper)

@@ -10,13 +10,16 @@ import event_model
 import h5py
 import numpy as np
 import pytest
+from recording_session import attributes_of
 
 from beamstream.archive.announced import RECORDINGS
 from beamstream.archive.documents import decode
 from beamstream.archive.recovered_ledger import StoredIds, ledger_of
 from beamstream.archive.recovery import recover
 from beamstream.callbacks.journal import Journal, encode
+from beamstream.frames import Frame
 from beamstream.ledger import COLUMNS, from_event
+from beamstream.recorded import RecordedFrames
 from beamstream.segment import PREFIX, sweep
 from beamstream.sinks.superblock import clear_consistency_flags
 from plans.recordings import KEY
@@ -36,6 +39,13 @@ def killed(directory: Path, how: str) -> tuple[int, int]:
     (path,) = (directory / "recordings").rglob("*.h5")
     with h5py.File(path, "r", swmr=True) as file:
         return int((directory / "reported").read_text()), len(file["entry/data/unique_id"])
+
+
+def frames_of(directory: Path) -> list[Frame]:
+    """Return the recorded frames, without their pixels."""
+    (path,) = (directory / "recordings").rglob("*.h5")
+    with RecordedFrames(path) as recorded:
+        return [frame for batch in recorded.read(0, len(recorded)) for frame in batch]
 
 
 def documents(path: Path) -> list[tuple[str, dict]]:
@@ -61,8 +71,11 @@ def test_frames_reported_before_any_document_was_made_of_them_are_recovered(tmp_
     reported, stored = killed(tmp_path, how)
     (result,) = recover(tmp_path / "journal")
     found = documents(result.path)
-    for key in ("cam_image", "cam_unique_id", "cam_timestamp", "cam_received"):
+    attributes = ("cam_attr_Sample", "cam_attr_Temperature", "cam_attr_Pulse")
+    for key in ("cam_image", "cam_unique_id", "cam_timestamp", "cam_received", *attributes):
         assert named_rows(found, key) == list(range(stored)), key
+    assert len(frames_of(tmp_path)) == stored
+    assert all(frame.attributes == attributes_of(frame.unique_id) for frame in frames_of(tmp_path))
     assert stored >= reported > 0
     assert (result.outcome, result.notes) == ("closed", ())
     streams = {"record": "primary", "fly": "primary", "fly, staged inside": "primary"}

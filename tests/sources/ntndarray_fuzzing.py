@@ -16,6 +16,7 @@ import numpy as np
 import pvaccess
 
 from beamstream.errors import BeamstreamError, CodecError
+from beamstream.frame_attributes import from_json, to_json
 from beamstream.sim.encode import encode
 from beamstream.sources.ntndarray import Decoder
 
@@ -143,7 +144,7 @@ def decode(decoder: Decoder, pv: Any) -> bool:
         assert frame.image.shape == geometry.shape
     except CodecError:
         pass
-    json.dumps(dict(frame.attributes), allow_nan=False)
+    from_json(to_json(frame.attributes))
     return True
 
 

@@ -1,6 +1,6 @@
 """NTNDArray to Frame, over a real PVAccess server and monitor."""
 
-import json
+import math
 import struct
 import time
 
@@ -10,6 +10,7 @@ import pytest
 
 from beamstream import codecs
 from beamstream.errors import BeamstreamError, CodecError, MalformedFrame, NotAnImage
+from beamstream.frame_attributes import from_json, sensor_part, to_json
 from beamstream.frames import ColorMode, Geometry
 from beamstream.sim.encode import encode
 from beamstream.sources.ntndarray import Decoder, decode, structure_geometry
@@ -50,7 +51,8 @@ def build(values, sizes, *, unique_id=1, codec="", number=None, attributes=None,
     pv["compressedSize"] = values.nbytes
     pv["uncompressedSize"] = values.nbytes
     pv["dataTimeStamp"] = stamp(WHEN)
-    pv["attribute"] = [pva.NtAttribute(name, value) for name, value in (attributes or {}).items()]
+    listed = attributes.items() if isinstance(attributes, dict) else attributes or ()
+    pv["attribute"] = [pva.NtAttribute(name, value) for name, value in listed]
     if codec:
         pv["codec"] = pva.PvCodec(codec, pva.PvInt(number)) if number is not None else {"name": codec}
     for name, value in fields.items():
@@ -239,7 +241,7 @@ def array_attribute(kind, values) -> pva.PvObject:
     return pva.PvObject({"value": [kind]}, {"value": values})
 
 
-def test_attributes_arrive_as_plain_values_and_what_json_cannot_carry_stays_behind(wire):
+def test_attributes_arrive_as_plain_values_and_what_is_too_long_is_left_out_and_named(wire, caplog):
     sent = {
         "ColorMode": pva.PvInt(0),
         "Gain": pva.PvDouble(1.5),
@@ -250,15 +252,45 @@ def test_attributes_arrive_as_plain_values_and_what_json_cannot_carry_stays_behi
         "Names": array_attribute(pva.STRING, ["a", "b"]),
         "Temperature": pva.PvDouble(float("nan")),
         "Pressure": array_attribute(pva.DOUBLE, [1.0, float("inf")]),
-        "Waveform": array_attribute(pva.DOUBLE, list(range(1000))),
+        "Waveform": array_attribute(pva.DOUBLE, list(range(10_000))),
+        "Story": pva.PvString("x" * 100_000),
         "Structure": pva.PvObject({"value": {"index": pva.INT}}, {"value": {"index": 2}}),
     }
     attributes = wire.send(build(np.zeros(6, "<u2"), (3, 2), attributes=sent)).attributes
-    assert attributes == {
+    assert math.isnan(attributes["Temperature"])
+    assert {key: value for key, value in attributes.items() if key != "Temperature"} == {
         "ColorMode": 0, "Gain": 1.5, "Model": "Sim", "Cooled": True, "Counter": 2**63,
-        "Position": [1.0, 2.5], "Names": ["a", "b"],
+        "Position": [1.0, 2.5], "Names": ["a", "b"], "Pressure": [1.0, math.inf], "Structure": {"index": 2},
     }  # fmt: skip
-    assert json.loads(json.dumps(attributes, allow_nan=False)) == attributes
+    assert from_json(to_json(attributes))["Pressure"] == [1.0, math.inf]
+    assert [record.args[1:] for record in caplog.records] == [
+        ("Waveform", "it has more than 4096 values"),
+        ("Story", "it has more than 65536 characters"),
+    ]
+
+
+def test_attributes_of_one_name_are_all_kept_and_equal_ones_are_one_mapping(wire):
+    wire.decoder = Decoder("pva://camera")
+    sent = [("Gain", pva.PvDouble(1.5)), ("Gain", pva.PvDouble(2.5)), ("", pva.PvInt(3))]
+    frames = [wire.send(build(np.zeros(6, "<u2"), (3, 2), unique_id=n, attributes=sent)) for n in (1, 2)]
+    assert frames[0].attributes == {"Gain": 1.5, "Gain_2": 2.5, "": 3}
+    assert frames[0].attributes is frames[1].attributes
+
+
+def test_a_region_of_the_sensor_its_binning_and_its_mirroring_are_an_attribute_slowest_axis_first(wire):
+    wire.decoder = Decoder("pva://camera")
+    pixels = np.zeros(6, "<u2")
+    whole = wire.send(build(pixels, (3, 2)))
+    part = [pva.PvDimension(3, 10, 2048, 4, True), pva.PvDimension(2, 20, 1024, 1, False)]
+    region, again = (wire.send(build(pixels, (3, 2), unique_id=n, dimension=part)) for n in (2, 3))
+    assert whole.attributes == {}
+    assert region.attributes["dimension"] == {
+        "offset": [20, 10], "binning": [1, 4], "reverse": [False, True], "full_size": [1024, 2048],
+    }  # fmt: skip
+    assert region.geometry is whole.geometry
+    assert sensor_part(region.attributes) == sensor_part(again.attributes) == region.attributes["dimension"]
+    named = wire.send(build(pixels, (3, 2), dimension=part, attributes={"dimension": pva.PvInt(7)}))
+    assert (named.attributes["dimension_2"], sensor_part(named.attributes)["offset"]) == (7, [20, 10])
 
 
 def test_a_decoder_makes_one_geometry_for_equal_frames_and_a_new_one_at_each_change(wire):

@@ -46,12 +46,13 @@ def array_data_key(path: Path, dataset: str, source: str) -> dict[str, Any]:
         array = file[dataset]
         key = {
             "source": source,
-            "dtype": "array" if array.shape[1:] else "number",
+            "dtype": "array" if array.shape[1:] else {"S": "string", "b": "boolean"}.get(array.dtype.kind, "number"),
             "shape": list(array.shape[1:]),
             "dtype_numpy": array.dtype.str,
             "external": "STREAM:",
         }
-        about = {name: str(array.attrs[name]) for name in ("units", "color_mode") if name in array.attrs}
+        names = ("units", "color_mode", "attribute")
+        about = {name: str(array.attrs[name]) for name in names if name in array.attrs}
     return key | about
 
 

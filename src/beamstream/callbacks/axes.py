@@ -41,13 +41,19 @@ def treatment_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]
 
 
 def columns_of(descriptor: Mapping[str, Any], data_key: str) -> tuple[Column, ...]:
-    """Return which numbers are in the file beside the frames, other than those that every file has."""
+    """Return which numbers are in the file beside the frames, other than those that every file has, and attributes."""
     name = object_name(descriptor, data_key)
     known = {column.name for column in SCALARS}
     found = []
     for key in descriptor.get("object_keys", {}).get(name, ()):
         about, short = descriptor["data_keys"][key], key.removeprefix(f"{name}_")
-        if "external" in about and not about["shape"] and key != short and short not in known:
+        if (
+            "external" in about
+            and "attribute" not in about
+            and not about["shape"]
+            and key != short
+            and short not in known
+        ):
             found.append(Column(short, about.get("dtype_numpy", "<f8"), about.get("units", "")))
     return tuple(found)
 

@@ -153,10 +153,10 @@ class RecorderWork(FrameWork):
         if not chosen:
             return
         if kept.stream is None:
-            kept.stream = self._open(source, kept, chosen[0].geometry)
+            kept.stream = self._open(source, kept, chosen[0])
         kept.stream.write(chosen)
 
-    def _open(self, source: Source, kept: "_Kept", geometry: Geometry) -> DerivedStream:
+    def _open(self, source: Source, kept: "_Kept", first: Frame) -> DerivedStream:
         of = self._of
         path = self.place(source)
         self.paths.append(path)
@@ -170,7 +170,7 @@ class RecorderWork(FrameWork):
         }
         with explained(of.name, "make the directory of", path):
             make_directories(path.parent)
-        sink = of.format.make(path, self._wanted(source, geometry, attributes))
+        sink = of.format.make(path, self._wanted(source, first, attributes))
         return DerivedStream(self.start, source, of.format.name.replace("-", "_"), sink, about, self._emit)
 
     def about(self, source: Source, op: Op | None) -> dict[str, Any]:
@@ -183,15 +183,17 @@ class RecorderWork(FrameWork):
             about["window"] = list(of.window)
         return about if op is None else about | described(op)
 
-    def _wanted(self, source: Source, geometry: Geometry, attributes: Mapping[str, Any]) -> Wanted:
+    def _wanted(self, source: Source, first: Frame, attributes: Mapping[str, Any]) -> Wanted:
         """Return what is to be kept; also where the values of spectra lie, unless an op made something else of them."""
+        geometry = first.geometry
         axes, region = axes_of(source.descriptor, source.data_key), self._of.region
         if axes is not None:
             whole = np.broadcast_to(False, source.descriptor["data_keys"][source.data_key]["shape"])
             index = tuple(slice(None) for _ in whole.shape) if region is None else _place(whole, region, "")
             axes = axes.cut(index) if whole[index].shape == geometry.shape else None
         of, columns = self._of, self.columns(source)
-        return Wanted(geometry, source.name, of.prefix, attributes, axes, columns, of.window, of.fps)
+        film = {"window": of.window, "fps": of.fps}
+        return Wanted(geometry, source.name, of.prefix, attributes, axes, columns, first.attributes, **film)
 
     def columns(self, source: Source) -> tuple[Column, ...]:
         """Return which attributes of the frames of a source are kept."""

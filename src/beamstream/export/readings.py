@@ -81,7 +81,13 @@ class RowReadings:
         for row, frame in enumerate(frames, first):
             read = self._rows.get(row, {})
             numbers = {column.name: float(read.get(column.name, nan)) for column in self.columns}
-            yield replace(frame, attributes={**frame.attributes, **numbers})
+            own = {_beside(key, numbers): value for key, value in frame.attributes.items()}
+            yield replace(frame, attributes={**own, **numbers})
+
+
+def _beside(attribute: str, numbers: Mapping[str, float]) -> str:
+    """Return the name of a frame's attribute beside what was read."""
+    return f"attr_{attribute}" if attribute in numbers else attribute
 
 
 def _is_number(key: str, about: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from math import isfinite
 from typing import Any
 
 from beamstream.live.feed import Feed
@@ -126,4 +127,4 @@ def _exposure(newest: Newest | None) -> float | None:
     """Return how long a frame was exposed, s, where it says so."""
     said = newest.frame.attributes if newest is not None else {}
     found = (said.get(name) for name in _EXPOSURES)
-    return next((float(value) for value in found if isinstance(value, int | float)), None)
+    return next((float(value) for value in found if isinstance(value, int | float) and isfinite(value)), None)

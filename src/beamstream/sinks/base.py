@@ -30,6 +30,8 @@ class StoredArray:
         Of this array, where the format has one for each; otherwise the sink's counts.
     dims : tuple of str
         What the axes of the part that belongs to one frame are, where they have names.
+    attribute : str, optional
+        The attribute of the frames that it holds, as the detector names it.
     """
 
     dtype_numpy: str
@@ -40,6 +42,7 @@ class StoredArray:
     first: int = 0
     uri: str = ""
     dims: tuple[str, ...] = ()
+    attribute: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ import contextlib
 import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from beamstream.errors import SinkError
 from beamstream.frames import Frame, Geometry
 from beamstream.sinks import hdf5_spectra
+from beamstream.sinks.attribute_lines import AttributeLines
 from beamstream.sinks.axes import Axes, times
 from beamstream.sinks.burst import BurstWriter
 from beamstream.sinks.hdf5_layout import Column
@@ -35,7 +37,8 @@ class CsvSink(OneRun):
     a table is filtered by these columns. Images have one line each, and a column a pixel: ``row_column``.
 
     Numbers have as many digits as bring them back bit by bit. A killed writer may leave the beginning of a line behind
-    the last whole one. ``attributes`` have no place in this format, and are not kept.
+    the last whole one. ``attributes`` have no place in this format, and are not kept. Attributes of frames are columns;
+    what fits none is in ``<path>.attributes.jsonl``, see `beamstream.sinks.attribute_lines.AttributeLines`.
 
     Parameters
     ----------
@@ -52,6 +55,8 @@ class CsvSink(OneRun):
     columns : sequence of Column
         What else is kept of each frame, from its attributes, between ``unique_id`` and the values; not what belongs
         to spectra alone (`beamstream.sinks.hdf5_spectra.COLUMNS`).
+    frame_attributes : Mapping, optional
+        Attributes of a frame like those that will come; with them, also with none, all that frames have are kept.
     """
 
     mimetype = MIMETYPE
@@ -65,11 +70,13 @@ class CsvSink(OneRun):
         attributes: Mapping[str, Any] | None = None,
         axes: Axes | None = None,
         columns: Sequence[Column] = (),
+        frame_attributes: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(path, geometry, name=name, attributes=attributes)
         self._axes = axes
         of_spectra = {column.name for column in hdf5_spectra.COLUMNS}
         self._columns = [column.name for column in columns if column.name not in of_spectra]
+        self._beside = AttributeLines(self.path, frame_attributes, name, columns)
         self._dtype = np.dtype(geometry.dtype).newbyteorder("=")
 
     def _open(self) -> None:
@@ -100,6 +107,7 @@ class CsvSink(OneRun):
     def _header(self) -> Iterator[str]:
         yield from ("time", "unique_id")
         yield from (f'"{name}"' if "," in name else name for name in self._columns)
+        yield from (column.name for column in self._beside.columns)
         if self._axes is not None:
             yield from _several(self._axes, self.geometry.shape)
             yield from (f"{frequency!r} MHz" for frequency in self._axes.frequency.tolist())
@@ -109,8 +117,10 @@ class CsvSink(OneRun):
     def _append(self, frames: Sequence[Frame]) -> None:
         stamps = np.datetime_as_string(times(frames), unit="us", timezone="UTC")
         lines: list[bytes] = []
-        for frame, stamp in zip(frames, stamps, strict=True):
+        beside = [list(map(_cell, array.tolist())) for array in self._beside.append(frames, self.kept).values()]
+        for number, (frame, stamp) in enumerate(zip(frames, stamps, strict=True)):
             also = [str(frame.attributes.get(name, "")) for name in self._columns]
+            also += [values[number] for values in beside]
             begin = ",".join([str(stamp), str(frame.unique_id), *also, ""]).encode()
             for label, row in zip(self._labels, self._rows(frame), strict=True):
                 lines += (begin, label, row, b"\n")
@@ -136,8 +146,20 @@ class CsvSink(OneRun):
         with contextlib.suppress(OSError):
             self._writer.truncate(self._kept_end)
 
+    def _changed(self, start: int, stop: int) -> Iterable[Path]:
+        return self._beside.files()
+
     def _close(self, *, complete: bool) -> None:
         self._writer.close()
+        self._beside.close()
+
+
+def _cell(value: Any) -> str:
+    """Return a value of an attribute as a cell of a table: text in quotes where it has to be, one line always."""
+    if not isinstance(value, bytes):
+        return str(value)
+    text = value.decode(errors="replace")
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 
 
 def _labels(axes: Axes | None, shape: tuple[int, ...]) -> Iterator[bytes]:

@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from event_model import ComposeStreamResourceBundle, DataKey, compose_stream_resource
 from event_model.documents import EventDescriptor
 
 from beamstream.sinks.base import Stored, StoredArray
+
+_DTYPES = {"S": "string", "b": "boolean"}  # of data keys, by numpy's kind
 
 
 class SinkDocuments:
@@ -102,10 +105,10 @@ class SinkDocuments:
 
 
 def _data_key(array: StoredArray, source: str) -> DataKey:
-    """Return the data key; pixels are an array, one number a frame is a number."""
+    """Return the data key; pixels are an array, one number a frame is a number, or a text."""
     key: dict[str, Any] = {
         "source": source,
-        "dtype": "array" if array.shape else "number",
+        "dtype": "array" if array.shape else _DTYPES.get(np.dtype(array.dtype_numpy).kind, "number"),
         "shape": list(array.shape),
         "dtype_numpy": array.dtype_numpy,
         "external": "STREAM:",
@@ -113,6 +116,8 @@ def _data_key(array: StoredArray, source: str) -> DataKey:
     for about in ("units", "color_mode"):
         if getattr(array, about):
             key[about] = getattr(array, about)
+    if array.attribute is not None:
+        key["attribute"] = array.attribute
     if array.dims:
         key["dims"] = list(array.dims)
     return key  # pyright: ignore[reportReturnType]

@@ -32,7 +32,7 @@ class DxchangeSink(Hdf5Sink):
 
     Parameters
     ----------
-    path, geometry, name, attributes, direct
+    path, geometry, name, attributes, direct, frame_attributes
         As for `Hdf5Sink`; `attributes` are put at ``/measurement/instrument/detector``.
     dark, white : array_like, optional
         Counts, of the frames' shape, or several of them along a new first axis.
@@ -60,6 +60,7 @@ class DxchangeSink(Hdf5Sink):
         white: ArrayLike | None = None,
         exposure: float | None = None,
         angles: bool = False,
+        frame_attributes: Mapping[str, Any] | None = None,
     ) -> None:
         references = {"data_dark": dark, "data_white": white}
         self._references = {
@@ -67,8 +68,12 @@ class DxchangeSink(Hdf5Sink):
         }
         self._exposure = exposure
         self._angles = angles
-        layout = Layout("/exchange/data", "/measurement/frames", "/exchange", self._furnish, identified=False)
-        super().__init__(path, geometry, name=name, attributes=attributes, direct=direct, layout=layout)
+        beside = "/measurement/instrument/NDAttributes"
+        layout = Layout(
+            "/exchange/data", "/measurement/frames", "/exchange", self._furnish, identified=False, attributes=beside
+        )
+        about = {"name": name, "attributes": attributes, "frame_attributes": frame_attributes}
+        super().__init__(path, geometry, direct=direct, layout=layout, **about)
 
     def set_angles(self, degrees: ArrayLike) -> None:
         """Set at which angle each frame was taken; the last call before closing counts.

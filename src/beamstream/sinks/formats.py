@@ -29,6 +29,8 @@ class Wanted:
         Of spectra; for formats that have a place for them.
     columns : tuple of Column
         Numbers of each frame beside its unique_id and times, from its attributes; for formats that have a place.
+    frame_attributes : Mapping, optional
+        Attributes of the first frame; with them, all that frames have are kept, those that are no columns as well.
     window : tuple of float, optional
         Values that become black and white; for films.
     fps : float, optional
@@ -41,8 +43,13 @@ class Wanted:
     attributes: Mapping[str, Any] = field(default_factory=lambda: NO_ATTRIBUTES)
     axes: Axes | None = None
     columns: tuple[Column, ...] = ()
+    frame_attributes: Mapping[str, Any] | None = None
     window: tuple[float, float] | None = None
     fps: float | None = None
+
+
+def _about(of: Wanted) -> dict[str, Any]:
+    return {"name": of.name, "attributes": of.attributes, "frame_attributes": of.frame_attributes}
 
 
 Make = Callable[[Path, Wanted], Sink]
@@ -90,7 +97,7 @@ def _ome(path: Path, of: Wanted) -> Sink:
 def _hdf5(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.hdf5 import Hdf5Sink
 
-    return Hdf5Sink(path, of.geometry, name=of.name, attributes=of.attributes, layout=_layout(of))
+    return Hdf5Sink(path, of.geometry, layout=_layout(of), **_about(of))
 
 
 def _layout(of: Wanted) -> Layout:
@@ -105,37 +112,37 @@ def _layout(of: Wanted) -> Layout:
 def _dxchange(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.dxchange import DxchangeSink
 
-    return DxchangeSink(path, of.geometry, name=of.name, attributes=of.attributes)
+    return DxchangeSink(path, of.geometry, **_about(of))
 
 
 def _zarr(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.zarr import ZarrSink
 
-    return ZarrSink(path, of.geometry, name=of.name, attributes=of.attributes, axes=of.axes, columns=of.columns)
+    return ZarrSink(path, of.geometry, axes=of.axes, columns=of.columns, **_about(of))
 
 
 def _npy(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.npy import NpySink
 
-    return NpySink(path, of.geometry, name=of.name, attributes=of.attributes)
+    return NpySink(path, of.geometry, **_about(of))
 
 
 def _npz(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.npz import NpzSink
 
-    return NpzSink(path, of.geometry, name=of.name, attributes=of.attributes, axes=of.axes, columns=of.columns)
+    return NpzSink(path, of.geometry, axes=of.axes, columns=of.columns, **_about(of))
 
 
 def _csv(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.csv import CsvSink
 
-    return CsvSink(path, of.geometry, name=of.name, attributes=of.attributes, axes=of.axes, columns=of.columns)
+    return CsvSink(path, of.geometry, axes=of.axes, columns=of.columns, **_about(of))
 
 
 def _film(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.video import VideoSink
 
-    return VideoSink(path, of.geometry, name=of.name, attributes=of.attributes, window=of.window, fps=of.fps)
+    return VideoSink(path, of.geometry, window=of.window, fps=of.fps, **_about(of))
 
 
 _ALL = (

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from beamstream.frames import Frame, Geometry
 from beamstream.sinks.direct import PlacedWriter
 from beamstream.sinks.disk import explained
+from beamstream.sinks.hdf5_attributes import GROUP, AttributeWriter
 from beamstream.sinks.hdf5_filters import keeps_bytes
+from beamstream.sinks.hdf5_growing import GrowingDataset
 from beamstream.sinks.hdf5_layout import NEXUS, SCALARS, Layout, create_file, stored_arrays
 from beamstream.sinks.hdf5_pixels import Pixels, pixels_for
 from beamstream.sinks.hdf5_unshared import close_unshared, open_unshared
@@ -52,6 +54,10 @@ class Hdf5Sink(OneRun):
         Whether pixels go around the page cache (O_DIRECT); by default where it works and pays.
     layout : Layout
         Where the file keeps what, for other conventions than NeXus.
+    frame_attributes : Mapping, optional
+        Attributes of a frame like those that will come. With it, also an empty one, all that frames have are kept: its
+        numbers and short texts as columns, see `beamstream.sinks.hdf5_attributes.AttributeWriter`, the others beside
+        them. Without it, only those that are columns of the layout.
 
     Attributes
     ----------
@@ -72,20 +78,24 @@ class Hdf5Sink(OneRun):
         attributes: Mapping[str, Any] | None = None,
         direct: bool | None = None,
         layout: Layout = NEXUS,
+        frame_attributes: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(path, geometry, name=name, attributes=attributes)
         self.arrays = stored_arrays(geometry, layout)
         self._direct = direct
         self._layout = layout
+        self._beside: AttributeWriter | None = None
+        if frame_attributes is not None:
+            self._beside = AttributeWriter(frame_attributes, layout.columns, name, layout.attributes)
+            self.arrays |= self._beside.arrays
 
     def _keeps_bytes(self, frame: Frame) -> bool:
         return keeps_bytes(frame)
 
     def _open(self) -> None:
         """Create the file, with everything in it but the frames."""
-        file = open_unshared(
-            lambda: create_file(self.path, self.name, self.geometry, self._attributes, self._layout, self.ring)
-        )
+        about = (self.name, self.geometry, self._attributes, self._layout, self.ring, self._create_beside)
+        file = open_unshared(lambda: create_file(self.path, *about))
         try:
             self._start(file)
         except BaseException:
@@ -93,6 +103,12 @@ class Hdf5Sink(OneRun):
             self.path.unlink()
             raise
         self._file = file
+
+    def _create_beside(self, file: Any) -> None:
+        if self._beside is not None:
+            file[self._layout.scalars].attrs[GROUP] = self._beside.group
+            file[self._layout.pixels].attrs.update(self._beside.dimension)
+            self._beside.create(file)
 
     def _start(self, file: Any) -> None:
         """Let readers in, and reserve the room on the disk that HDF5's metadata needs while there is some."""
@@ -102,7 +118,9 @@ class Hdf5Sink(OneRun):
         data = file[self._layout.pixels]
         self._ids, self._data = file.id, data.id
         columns = (*self._layout.fields(self.ring), *self._layout.columns)
-        self._scalars = [file[self._layout.where(column.name)].id for column in columns]
+        self._scalars = [GrowingDataset(file[self._layout.where(column.name)]) for column in columns]
+        if self._beside is not None:
+            self._beside.open(file)
         self._complete = h5py.h5a.open(file[self._layout.root].id, b"complete")
         self._writer = PlacedWriter(self.path, direct=self._direct)  # locks: possible now that HDF5 let go
         try:
@@ -121,31 +139,27 @@ class Hdf5Sink(OneRun):
         """Write what makes the frames count, after their pixels."""
         import h5py
 
-        start, count = self.kept, len(frames)
-        memory = h5py.h5s.create_simple((count,))
+        pieces = [] if self._beside is None else list(self._beside.pieces(frames, self.kept))
+        pieces += [(dataset, self.kept, n) for n, dataset in zip(self._numbers(frames), self._scalars, strict=True)]
         before = self._ids.get_filesize()
-        for dataset in self._scalars:
-            dataset.set_extent((start + count,))
+        for dataset, start, values in pieces:
+            dataset.id.set_extent((start + len(values),))
         self._writer.reserve(before, self._ids.get_filesize())
-        for values, dataset in zip(self._numbers(frames), self._scalars, strict=True):
-            place = dataset.get_space()
-            place.select_hyperslab((start,), (count,))
-            dataset.write(memory, place, values)
-            dataset.flush()
+        spaces = {count: h5py.h5s.create_simple((count,)) for count in {len(values) for _, _, values in pieces}}
+        for dataset, start, values in pieces:
+            dataset.write(spaces[len(values)], start, values)
 
     def _numbers(self, frames: Sequence[Frame]) -> Iterator[NDArray[Any]]:
         """Yield what is kept of some frames beside their pixels: the ring's index before what makes them count."""
         for column in self._layout.fields(self.ring):
             yield np.array([getattr(frame, column.name) for frame in frames], column.dtype_numpy)
         for column in self._layout.columns:
-            yield np.array([frame.attributes.get(column.name, 0) for frame in frames], column.dtype_numpy)
+            yield np.array([frame.attributes.get(column.source, 0) for frame in frames], column.dtype_numpy)
 
     def _take_back(self) -> None:
         """Take frames that do not count off the datasets, so that all are of one length again."""
-        for dataset, shape in [
-            (self._data, self.geometry.shape),
-            *((scalar, ()) for scalar in self._scalars),
-        ]:
+        columns = [*self._scalars, *(self._beside.datasets if self._beside is not None else ())]
+        for dataset, shape in [(self._data, self.geometry.shape), *((column.id, ()) for column in columns)]:
             with contextlib.suppress(Exception):  # the disk is full or gone: readers take the shortest
                 dataset.set_extent((self.kept, *shape))
                 dataset.flush()

@@ -25,11 +25,17 @@ _METADATA_BLOCK = (1 << 20) + 512
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A number of each frame, from its attribute of the same name; 0 where a frame has none."""
+    """A number of each frame, from its attribute of the same name, or `attribute`; 0 where a frame has none."""
 
     name: str
     dtype_numpy: str
     units: str = ""
+    attribute: str | None = None
+
+    @property
+    def source(self) -> str:
+        """The name of the attribute."""
+        return self.name if self.attribute is None else self.attribute
 
 
 SCALARS = (Column("unique_id", "<i8"), Column("timestamp", "<f8", "s"), Column("received", "<f8", "s"))
@@ -64,6 +70,8 @@ class Layout:
     identified : bool
         Whether readers find its frames in the ring that they were recorded from: beside the scalars there is
         `RING_INDEX`, and the group's attribute ``ring`` is the token of the ring.
+    attributes : str
+        Path of the group with the attributes of frames, where these are kept; areaDetector's place by default.
     """
 
     pixels: str
@@ -74,6 +82,7 @@ class Layout:
     units: str = "counts"
     dims: tuple[str, ...] = ()
     identified: bool = True
+    attributes: str = "/entry/instrument/NDAttributes"
 
     @property
     def numbers(self) -> tuple[Column, ...]:
@@ -130,11 +139,17 @@ def _parameters(path: str, chunk_shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def create_file(
-    path: Path, name: str, geometry: Geometry, attributes: Mapping[str, Any], layout: Layout = NEXUS, ring: str = ""
+    path: Path,
+    name: str,
+    geometry: Geometry,
+    attributes: Mapping[str, Any],
+    layout: Layout = NEXUS,
+    ring: str = "",
+    more: "Callable[[h5py.File], None] | None" = None,
 ) -> "h5py.File":
     """Create the file with everything that it will ever have inside; the caller switches SWMR on.
 
-    Frames of a `ring` (its token) get their `RING_INDEX`.
+    Frames of a `ring` (its token) get their `RING_INDEX`; `more` creates further datasets.
 
     Raises
     ------
@@ -150,6 +165,8 @@ def create_file(
     file = h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, fapl=access))
     try:
         _create_datasets(file, geometry, layout, ring)
+        if more is not None:
+            more(file)
         layout.furnish(file, name, geometry, attributes)
     except BaseException:
         file.close()
@@ -183,7 +200,8 @@ def create_growing(file: "h5py.File", array: StoredArray, codec: str = "") -> "h
     else:
         creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # a frame's place is known before its pixels are there
     space = h5py.h5s.create_simple((0, *array.shape), (h5py.h5s.UNLIMITED, *array.shape))
-    dtype = h5py.h5t.py_create(np.dtype(array.dtype_numpy), logical=True)
+    dtype = np.dtype(array.dtype_numpy)
+    dtype = h5py.h5t.py_create(h5py.string_dtype("utf-8", dtype.itemsize) if dtype.kind == "S" else dtype, logical=True)
     dataset = h5py.Dataset(h5py.h5d.create(group.id, path.rpartition("/")[2].encode(), dtype, space, dcpl=creation))
     if array.units:
         dataset.attrs["units"] = array.units

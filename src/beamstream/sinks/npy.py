@@ -11,6 +11,7 @@ import numpy as np
 
 from beamstream.errors import SinkError
 from beamstream.frames import Frame, Geometry
+from beamstream.sinks.attribute_lines import AttributeLines
 from beamstream.sinks.burst import BurstWriter, write_at
 from beamstream.sinks.direct import PAGE, Bytes, as_bytes
 from beamstream.sinks.one_run import OneRun
@@ -33,6 +34,8 @@ class NpySink(OneRun):
     date after the pixels, so the file can be loaded while it grows and after its writer was killed. Beside
     ``run.npy``, ``run.frames.npy`` has unique_id, timestamp and received of each frame (a structured array; at
     least as long). Compressed frames are decoded. ``attributes`` have no place in this format, and are not kept.
+    Attributes of frames are further columns of ``run.frames.npy``; what fits none is in ``run.npy.attributes.jsonl``,
+    see `beamstream.sinks.attribute_lines.AttributeLines`.
 
     Parameters
     ----------
@@ -44,6 +47,8 @@ class NpySink(OneRun):
         The detector's, for errors.
     attributes : Mapping, optional
         Not kept.
+    frame_attributes : Mapping, optional
+        Attributes of a frame like those that will come; with them, also with none, all that frames have are kept.
     """
 
     mimetype = MIMETYPE
@@ -55,8 +60,11 @@ class NpySink(OneRun):
         *,
         name: str = "image",
         attributes: Mapping[str, Any] | None = None,
+        frame_attributes: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(path, geometry, name=name, attributes=attributes)
+        self._beside = AttributeLines(self.path, frame_attributes, name)
+        self._row = np.dtype([*ROW.descr, *((column.name, column.dtype_numpy) for column in self._beside.columns)])
         self.frames_path = self.path.with_name(f"{self.path.stem}.frames.npy")
 
     def _open(self) -> None:
@@ -65,17 +73,21 @@ class NpySink(OneRun):
             raise SinkError(f"{self.name}: to keep {dtype} in {self.path}, which is no pixel; correct the source")
         self._pixels = GrowingNpy(self.path, dtype, self.geometry.shape)
         try:
-            self._rows = GrowingNpy(self.frames_path, ROW, ())
+            self._rows = GrowingNpy(self.frames_path, self._row, ())
         except BaseException:
             self._pixels.close()
             self.path.unlink()
             raise
 
     def _changed(self, start: int, stop: int) -> Iterable[Path]:
-        return (self.frames_path,)
+        return self.frames_path, *self._beside.files()
 
     def _append(self, frames: Sequence[Frame]) -> None:
-        rows = np.array([(f.unique_id, f.timestamp, f.received) for f in frames], ROW)
+        rows = np.empty(len(frames), self._row)
+        for name in ROW.names or ():
+            rows[name] = [getattr(frame, name) for frame in frames]
+        for name, values in self._beside.append(frames, self.kept).items():
+            rows[name] = values
         self._pixels.append([as_bytes(frame.image) for frame in frames])
         self._rows.append([as_bytes(rows)])
         self._rows.publish(self.kept + len(frames))
@@ -89,6 +101,7 @@ class NpySink(OneRun):
     def _close(self, *, complete: bool) -> None:
         self._pixels.close()
         self._rows.close()
+        self._beside.close()
 
 
 class GrowingNpy:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from beamstream.errors import SinkError
 from beamstream.frames import Frame, Geometry
+from beamstream.sinks.attribute_lines import AttributeLines
 from beamstream.sinks.axes import Axes, times
 from beamstream.sinks.direct import as_bytes
 from beamstream.sinks.disk import sync_file
@@ -56,6 +57,10 @@ class NpzSink(OneRun):
         Of spectra.
     columns : sequence of Column
         What else is kept of each frame, from its attributes.
+    frame_attributes : Mapping, optional
+        Attributes of a frame like those that will come; with them, also with none, all that frames have are kept.
+        What fits no column is in ``attribute_changes``: bytes, lines of JSON, see
+        `beamstream.sinks.attribute_lines.AttributeLines`.
     """
 
     mimetype = MIMETYPE
@@ -69,12 +74,18 @@ class NpzSink(OneRun):
         attributes: Mapping[str, Any] | None = None,
         axes: Axes | None = None,
         columns: Sequence[Column] = (),
+        frame_attributes: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(path, geometry, name=name, attributes=attributes)
         self.parts = self.path.with_name(f"{self.path.name}.parts")
         self._axes = axes
         self._columns = columns
+        self._beside = AttributeLines(self._frames_path, frame_attributes, name, columns)
         self._pixels_name = "image" if axes is None else "spectrum"
+
+    @property
+    def _kept_of_each(self) -> tuple[Column, ...]:
+        return (*SCALARS, *self._columns, *self._beside.columns)
 
     @property
     def _frames_path(self) -> Path:
@@ -89,7 +100,7 @@ class NpzSink(OneRun):
         return self.parts
 
     def _changed(self, start: int, stop: int) -> Iterable[Path]:
-        return self._frames_path, self._pixels_path
+        return self._frames_path, self._pixels_path, *self._beside.files()
 
     def _open(self) -> None:
         dtype = np.dtype(self.geometry.dtype)
@@ -98,7 +109,7 @@ class NpzSink(OneRun):
         if os.path.lexists(self.path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
         self._row = np.dtype(
-            [("time", "<M8[us]"), *((column.name, column.dtype_numpy) for column in (*SCALARS, *self._columns))]
+            [("time", "<M8[us]"), *((column.name, column.dtype_numpy) for column in self._kept_of_each)]
         )
         self.parts.mkdir()
         try:
@@ -121,6 +132,8 @@ class NpzSink(OneRun):
             rows[column.name] = [getattr(frame, column.name) for frame in frames]
         for column in self._columns:
             rows[column.name] = [frame.attributes.get(column.name, 0) for frame in frames]
+        for name, values in self._beside.append(frames, self.kept).items():
+            rows[name] = values
         return rows
 
     def _take_back(self) -> None:
@@ -131,6 +144,7 @@ class NpzSink(OneRun):
     def _close(self, *, complete: bool) -> None:
         self._pixels.close()
         self._rows.close()
+        self._beside.close()
         if complete:
             self._pack(complete=True)
             return
@@ -184,6 +198,8 @@ class NpzSink(OneRun):
             arrays["frequency_mhz"] = self._axes.frequency
             if self._axes.polarizations:
                 arrays["polarization"] = np.array(self._axes.polarizations)
+        if self._beside.path.exists():
+            arrays["attribute_changes"] = np.fromfile(self._beside.path, np.uint8)
         return arrays | {"about": np.array(json.dumps(jsonable(about), allow_nan=False))}
 
 

@@ -4,13 +4,14 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from beamstream.errors import SinkError
 from beamstream.film import FilmNotes, nanoseconds
 from beamstream.frames import Frame, Geometry
+from beamstream.sinks.attribute_lines import AttributeLines
 from beamstream.sinks.disk import sync_file
 from beamstream.sinks.matroska import MatroskaFile, Picture
 from beamstream.sinks.one_run import OneRun
@@ -45,7 +46,8 @@ class VideoSink(OneRun):
 
     Times are kept to the nanosecond in ``.mkv``, to the microsecond in ``.mp4``. The first one is the film's creation
     time, which other programs see in whole seconds in an ``.mp4``. A frame that is not later than the one before is
-    put a microsecond behind it, with a warning. unique_id and received have no place in a film.
+    put a microsecond behind it, with a warning. unique_id and received have no place in a film; attributes of frames
+    are beside it, in ``<path>.attributes.jsonl``, see `beamstream.sinks.attribute_lines.AttributeLines`.
     `beamstream.sources.video.VideoSource` gives the frames back as they were, cut to their size.
 
     Parameters
@@ -66,6 +68,8 @@ class VideoSink(OneRun):
         Values that become 0 and 255, linearly; the others are clipped.
     lossless : bool
         Whether x264 has to keep every value.
+    frame_attributes : Mapping, optional
+        Attributes of a frame like those that will come; with them, also with none, all that frames have are kept.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class VideoSink(OneRun):
         codec: Codec | None = None,
         window: Window | None = None,
         lossless: bool = False,
+        frame_attributes: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(path, geometry, name=name, attributes=attributes)
         if fps is not None and not 0 < fps <= 1e6:
@@ -93,6 +98,7 @@ class VideoSink(OneRun):
         self._fps = fps
         self._window = window
         self._exact = lossless or self.codec == "ffv1"
+        self._beside = AttributeLines(self.path, frame_attributes, name, kinds="")
         self._start_ns = 0
         self._last_ns = -_STEP_NS
         self._length_ns = 0  # of what counts
@@ -112,6 +118,7 @@ class VideoSink(OneRun):
     def _append(self, frames: Sequence[Frame]) -> None:
         if not self.kept:
             self._begin(frames[0])
+        self._beside.append(frames, self.kept)
         self._file.append([self._picture(frame, number) for number, frame in enumerate(frames, self.kept)])
         self._length_ns = self._last_ns
 
@@ -134,6 +141,9 @@ class VideoSink(OneRun):
         self._last_ns = time_ns
         return time_ns
 
+    def _changed(self, start: int, stop: int) -> Iterable[Path]:
+        return self._beside.files()
+
     def _take_back(self) -> None:
         with contextlib.suppress(OSError):
             self._file.take_back()
@@ -148,6 +158,7 @@ class VideoSink(OneRun):
                 self._file.finish(self._length_ns)
         finally:
             self._file.close()
+            self._beside.close()
         if self._mp4 and not self.kept:
             self.growing.unlink()
         elif self._mp4:

@@ -19,6 +19,7 @@ from beamstream.sinks.direct import Bytes, as_bytes
 from beamstream.sinks.disk import sync_file
 from beamstream.sinks.hdf5_layout import SCALARS, Column
 from beamstream.sinks.one_run import OneRun
+from beamstream.sinks.zarr_changes import ZarrAttributes
 from beamstream.sinks.zarr_layout import (
     BLOSC,
     DTYPES,
@@ -76,6 +77,9 @@ class ZarrSink(OneRun):
         Of spectra.
     columns : sequence of Column
         What else is kept of each frame, from its attributes.
+    frame_attributes : Mapping, optional
+        Attributes of a frame like those that will come; with them, also with none, all that frames have are kept:
+        numbers as arrays, the rest in ``attribute_changes``, see `beamstream.sinks.zarr_changes.ZarrAttributes`.
 
     Attributes
     ----------
@@ -105,6 +109,7 @@ class ZarrSink(OneRun):
         compression: Compression = "",
         axes: Axes | None = None,
         columns: Sequence[Column] = (),
+        frame_attributes: Mapping[str, Any] | None = None,
     ) -> None:
         if frames_per_shard is not None and frames_per_shard < 1:
             raise ValueError(f"{name}: {frames_per_shard} frames per shard asked for; give at least 1, or none")
@@ -115,7 +120,8 @@ class ZarrSink(OneRun):
         self.compression: Compression = "blosc" if geometry.codec == "blosc" else compression
         stored_dtype = np.dtype(geometry.dtype).newbyteorder("<").str
         self._axes = axes
-        self._kept_of_each = (*SCALARS, *columns)
+        self._beside = ZarrAttributes(self.path, frame_attributes, name, columns)
+        self._kept_of_each = (*SCALARS, *columns, *self._beside.columns)
         chunk = {"chunk_shape": [1, *geometry.shape]}
         units, dims = ("counts", ()) if axes is None else (axes.units, axes.dims)
         mode = str(geometry.color_mode)
@@ -169,14 +175,16 @@ class ZarrSink(OneRun):
             yield from self._shards.files(start, stop)
             for column in self._columns.values():
                 yield from column.files(start, stop)
+        yield from self._beside.files()
         for document in self._documents:
             yield from document.files()
         yield self.path / "zarr.json"
 
     def _append(self, frames: Sequence[Frame]) -> None:
         self._shards.append([_chunk(frame, self.compression) for frame in frames], self.kept)
+        beside = self._beside.append(frames, self.kept)
         for key, column in self._columns.items():
-            column.append(self._numbers(key, frames), self.kept)
+            column.append(beside[key] if key in beside else self._numbers(key, frames), self.kept)
         self._publish(self.kept + len(frames))
 
     def _numbers(self, key: str, frames: Sequence[Frame]) -> Sequence[float]:
@@ -203,7 +211,7 @@ class ZarrSink(OneRun):
             sync_file(self.path / "zarr.json")
 
     def _close_files(self) -> None:
-        for file in (self._shards, *self._columns.values(), *self._documents):
+        for file in (self._shards, self._beside, *self._columns.values(), *self._documents):
             file.close()
 
 
@@ -222,6 +230,7 @@ def _chunk(frame: Frame, compression: Compression) -> Bytes:
 
 
 def _about(column: Column) -> dict[str, Any]:
-    """Return the attributes of a column: its unit, and since when seconds are counted."""
+    """Return the attributes of a column: its unit, what it is of, and since when seconds are counted."""
     since = {"start": "1970-01-01T00:00:00Z"} if column.name in _SINCE_1970 else {}
-    return ({"units": column.units} if column.units else {}) | since
+    about = {"units": column.units, "attribute": column.attribute}
+    return {key: value for key, value in about.items() if value not in ("", None)} | since

@@ -173,6 +173,12 @@ def column_document(dtype_numpy: str, attributes: Mapping[str, Any], axes: Axes 
     return _array(dtype, (PER_CHUNK,), [_bytes_codec(dtype)], (_along(axes),), dict(attributes))
 
 
+def bytes_document(per_chunk: int) -> dict[str, Any]:
+    """Return the ``zarr.json`` of bytes that grow by themselves, `per_chunk` of them a file."""
+    dtype = np.dtype("|u1")
+    return _array(dtype, (per_chunk,), [_bytes_codec(dtype)], ("byte",), {})
+
+
 def put_frequency(directory: Path, axes: Axes) -> None:
     """Put the frequencies of spectra beside them, as xarray and others look for the values along a dimension.
 

@@ -124,7 +124,7 @@ class Column:
         self._directory, self._dtype, self._per_chunk = directory / "c", np.dtype(dtype), per_chunk
         self._fd = -1
 
-    def append(self, numbers: Sequence[float], first: int) -> None:
+    def append(self, numbers: Sequence[float] | np.ndarray, first: int) -> None:
         """Write numbers, the first of them for frame `first`."""
         start = 0
         while start < len(numbers):

@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from beamstream.errors import BeamstreamError, CodecError, MalformedFrame, NotAnImage, NotConnected, SourceError
 from beamstream.exits import OpenObjects
-from beamstream.frames import Frame, Geometry
+from beamstream.frames import NO_ATTRIBUTES, Frame, Geometry
 from beamstream.ledger import UniqueIds
 from beamstream.sources.base import Listener
 from beamstream.sources.camera_clock import CameraClock
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _FIELDS = "value,codec,compressedSize,uncompressedSize,dimension,uniqueId,dataTimeStamp,timeStamp,attribute"
 _SUBSCRIBER = "beamstream"
+_MOST_QUEUED, _QUEUE_BYTES = 500, 16 * 2**20  # of small frames, which come at thousands a second
 _LOOK = 0.05  # s
 _REPEATS = 3  # images in a row under one number: it is none
 _GRACE = 0.1  # s, for callbacks that are under way at exit
@@ -58,7 +60,8 @@ class PvaSource:
     name : str
         Who speaks in errors; the detector's name.
     queue_size : int
-        Updates that the client library keeps while Python is busy. The default of pvAccess, 2, loses frames.
+        Updates that the client library keeps while Python is busy. The default of pvAccess, 2, loses frames. Of small
+        frames it keeps more: up to 500, as far as they take 16 MB.
     present : bool
         Deliver the frame that the server already had as well, as received when it was taken: for eyes only.
     """
@@ -67,9 +70,12 @@ class PvaSource:
         self.pv = pv
         self.name = name or pv
         self.counters = PvaCounters()
+        self.attributes: Mapping[str, Any] = NO_ATTRIBUTES
+        """Of the frame that the server had when it was connected last."""
         self._listener: Listener | None = None
         self._present = present
-        self._request = f"record[queueSize={queue_size}]field({_FIELDS})"
+        self._queue_size = queue_size
+        self._frame_bytes = 0
         self._decoder = Decoder(source=self.uri)
         self._clock = CameraClock(self.name)
         self._forget()
@@ -115,11 +121,13 @@ class PvaSource:
                 f"reach it? ({e})"
             ) from None
         try:
-            return self._decoder(pv, time.time()).geometry
+            frame = self._decoder(pv, time.time())
         except (SourceError, CodecError) as e:
             if isinstance(e, MalformedFrame) and _is_blank(pv):
                 return None
             raise type(e)(f"{self.name}: {e}") from None
+        self.attributes, self._frame_bytes = frame.attributes, frame.geometry.nbytes
+        return frame.geometry
 
     def start(self, listener: Listener, timeout: float) -> None:
         """Begin to deliver to `listener`; return when the server's present frame has been seen.
@@ -145,6 +153,7 @@ class PvaSource:
 
     def _forget(self) -> None:
         """Know nothing of how the server counts."""
+        self._decoder.forget()
         self._first = True
         self._id_first = False  # whether the server was seen to post an id before its image
         self._follow_from(None, 0.0)
@@ -161,7 +170,8 @@ class PvaSource:
 
     def _begins(self, timeout: float) -> bool:
         """Start the monitor; return whether its first update came. Seen once not to, after another one's end."""
-        self._channel.startMonitor(self._request)
+        small = min(_MOST_QUEUED, _QUEUE_BYTES // self._frame_bytes) if self._frame_bytes else 0
+        self._channel.startMonitor(f"record[queueSize={max(self._queue_size, small)}]field({_FIELDS})")
         if self._begun.wait(timeout):
             return True
         self._channel.stopMonitor()

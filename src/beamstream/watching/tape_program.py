@@ -91,22 +91,23 @@ class Recorder:
             self.finish(f"{self._spec.name}: frames were {self._geometry}, now {copy.geometry}; record anew")
             return False
         if writer is None:
-            self._writer = writer = self._begin(copy.geometry)
+            self._writer = writer = self._begin(copy)
         self._account.see(copy)
         writer.put(copy)
         return True
 
-    def _begin(self, geometry: Geometry) -> Writer:
-        self._geometry = geometry
-        sink, path = self._sink(geometry)
+    def _begin(self, first: Frame) -> Writer:
+        self._geometry = first.geometry
+        sink, path = self._sink(first)
         self.path, self.state = str(path), "recording"
         return Writer(sink, path.parent)
 
-    def _sink(self, geometry: Geometry) -> tuple[Sink, Path]:
+    def _sink(self, first: Frame) -> tuple[Sink, Path]:
         settings, place = self._settings, self._settings.place()
         kind = FORMATS[settings.format]
         prefix = _free(place, settings.prefix, kind)
-        wanted = Wanted(geometry, self._spec.name, prefix, {"source": self._spec.uri, "stream": self._spec.name})
+        about = {"source": self._spec.uri, "stream": self._spec.name}
+        wanted = Wanted(first.geometry, self._spec.name, prefix, about, frame_attributes=first.attributes)
         path = place / f"{prefix}{kind.suffix}" if kind.suffix else place
         sink = kind.make(path, wanted)
         return sink, path if kind.suffix else path / f"{prefix}_000001.tiff"

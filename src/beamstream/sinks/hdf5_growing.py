@@ -1,0 +1,28 @@
+"""Append to a one-dimensional dataset of HDF5, with as little work between as h5py allows."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+class GrowingDataset:
+    """A dataset with a number, or a text, a row; what is written there is on its way to readers at once.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        In single-writer-multiple-readers mode; values that are written have its type.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.id = dataset.id
+        self._type = (
+            self.id.get_type()
+        )  # h5py 3.16 makes one of the array's dtype at each write, for longer than writing
+
+    def write(self, memory: Any, start: int, values: NDArray[Any]) -> None:
+        """Write values from a row on, and let readers have them; `memory` is a data space of their length."""
+        place = self.id.get_space()
+        place.select_hyperslab((start,), (len(values),))
+        self.id.write(memory, place, values, self._type)
+        self.id.flush()
