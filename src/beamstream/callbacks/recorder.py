@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream.callbacks.axes import axes_of, columns_of, treatment_of
+from beamstream.callbacks.axes import axes_of, columns_of, pixel_of, treatment_of
 from beamstream.callbacks.derived import DerivedStream, close_all
+from beamstream.callbacks.flatfield import exposure_of
 from beamstream.callbacks.images import Emit, Source, wanted
 from beamstream.callbacks.work import FrameWork
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.ops.axes import rows_and_columns
 from beamstream.ops.base import Op, described, meta_of
+from beamstream.ops.flatfield import FlatField as FlatFieldOp
+from beamstream.sinks.description import Description
 from beamstream.sinks.disk import explained, make_directories
 from beamstream.sinks.file_names import safe_name
 from beamstream.sinks.formats import FILMS, FORMATS, Format, Wanted
@@ -168,9 +171,11 @@ class RecorderWork(FrameWork):
             **treatment_of(source.descriptor, source.data_key),
             **about,
         }
+        description = self.description(source, kept.op, geometry)
+        attributes |= description.attributes()
         with explained(of.name, "make the directory of", path):
             make_directories(path.parent)
-        sink = of.format.make(path, self._wanted(source, geometry, attributes))
+        sink = of.format.make(path, replace(self._wanted(source, geometry, attributes), description=description))
         return DerivedStream(self.start, source, of.format.name.replace("-", "_"), sink, about, self._emit)
 
     def about(self, source: Source, op: Op | None) -> dict[str, Any]:
@@ -192,6 +197,24 @@ class RecorderWork(FrameWork):
             axes = axes.cut(index) if whole[index].shape == geometry.shape else None
         of, columns = self._of, self.columns(source)
         return Wanted(geometry, source.name, of.prefix, attributes, axes, columns, of.window, of.fps)
+
+    def description(self, source: Source, op: Op | None, geometry: Geometry) -> Description:
+        """Return the scale of what is kept of a source, and the run."""
+        pixel = pixel_of(source.descriptor, source.data_key)
+        if not (op is None or isinstance(op, FlatFieldOp) or self._is_square(source, pixel, geometry)):
+            pixel = {}  # the op may have turned or shrunk the images
+        size = pixel.get("pixel_size")
+        return Description(
+            pixel_size=None if size is None else (size[0], size[1]),
+            pixel_units=pixel.get("pixel_units", ""),
+            exposure=exposure_of(source.descriptor, source.data_key),
+            start=self.start,
+        )
+
+    def _is_square(self, source: Source, pixel: Mapping[str, Any], geometry: Geometry) -> bool:
+        """Return whether turned images have the same scale, and these have the size of those they are made of."""
+        whole = source.descriptor["data_keys"][source.data_key]["shape"]
+        return len(set(pixel.get("pixel_size", ()))) == 1 and list(geometry.shape) == list(whole)
 
     def columns(self, source: Source) -> tuple[Column, ...]:
         """Return which attributes of the frames of a source are kept."""

@@ -8,6 +8,7 @@ from typing import Any
 from beamstream.frames import NO_ATTRIBUTES, Geometry
 from beamstream.sinks.axes import Axes
 from beamstream.sinks.base import Sink
+from beamstream.sinks.description import NO_DESCRIPTION, Description
 from beamstream.sinks.hdf5_layout import NEXUS, Column, Layout
 
 
@@ -33,6 +34,8 @@ class Wanted:
         Values that become black and white; for films.
     fps : float, optional
         Frames per second, in place of their times; for films.
+    description : Description
+        The scale of the pixels, and the run; each format has it where its readers look.
     """
 
     geometry: Geometry
@@ -43,6 +46,7 @@ class Wanted:
     columns: tuple[Column, ...] = ()
     window: tuple[float, float] | None = None
     fps: float | None = None
+    description: Description = NO_DESCRIPTION
 
 
 Make = Callable[[Path, Wanted], Sink]
@@ -72,19 +76,28 @@ class Format:
 def _tiff(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.tiff_sequence import TiffSequenceSink
 
-    return TiffSequenceSink(path, of.geometry, prefix=of.prefix, name=of.name, attributes=of.attributes)
+    return TiffSequenceSink(
+        path,
+        of.geometry,
+        prefix=of.prefix,
+        name=of.name,
+        attributes=of.attributes,
+        description=of.description,
+    )
 
 
 def _bigtiff(path: Path, of: Wanted) -> Sink:
-    from beamstream.sinks.tiff_file import TiffFileSink
-
-    return TiffFileSink(path, of.geometry, name=of.name, attributes=of.attributes, ome=False)
+    return _tiff_file(path, of, ome=False)
 
 
 def _ome(path: Path, of: Wanted) -> Sink:
+    return _tiff_file(path, of, ome=True)
+
+
+def _tiff_file(path: Path, of: Wanted, *, ome: bool) -> Sink:
     from beamstream.sinks.tiff_file import TiffFileSink
 
-    return TiffFileSink(path, of.geometry, name=of.name, attributes=of.attributes, ome=True)
+    return TiffFileSink(path, of.geometry, name=of.name, attributes=of.attributes, ome=ome, description=of.description)
 
 
 def _hdf5(path: Path, of: Wanted) -> Sink:
@@ -105,13 +118,21 @@ def _layout(of: Wanted) -> Layout:
 def _dxchange(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.dxchange import DxchangeSink
 
-    return DxchangeSink(path, of.geometry, name=of.name, attributes=of.attributes)
+    return DxchangeSink(path, of.geometry, name=of.name, attributes=of.attributes, description=of.description)
 
 
 def _zarr(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.zarr import ZarrSink
 
-    return ZarrSink(path, of.geometry, name=of.name, attributes=of.attributes, axes=of.axes, columns=of.columns)
+    return ZarrSink(
+        path,
+        of.geometry,
+        name=of.name,
+        attributes=of.attributes,
+        axes=of.axes,
+        columns=of.columns,
+        description=of.description,
+    )
 
 
 def _npy(path: Path, of: Wanted) -> Sink:
@@ -135,7 +156,15 @@ def _csv(path: Path, of: Wanted) -> Sink:
 def _film(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.video import VideoSink
 
-    return VideoSink(path, of.geometry, name=of.name, attributes=of.attributes, window=of.window, fps=of.fps)
+    return VideoSink(
+        path,
+        of.geometry,
+        name=of.name,
+        attributes=of.attributes,
+        window=of.window,
+        fps=of.fps,
+        description=of.description,
+    )
 
 
 _ALL = (

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from beamstream.errors import SinkError
 from beamstream.film import FilmNotes, nanoseconds
 from beamstream.frames import Frame, Geometry
+from beamstream.sinks.description import NO_DESCRIPTION, Description
 from beamstream.sinks.disk import sync_file
 from beamstream.sinks.matroska import MatroskaFile, Picture
 from beamstream.sinks.one_run import OneRun
@@ -66,6 +67,8 @@ class VideoSink(OneRun):
         Values that become 0 and 255, linearly; the others are clipped.
     lossless : bool
         Whether x264 has to keep every value.
+    description : Description
+        The run: its title becomes the film's, its beginning the film's date.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class VideoSink(OneRun):
         codec: Codec | None = None,
         window: Window | None = None,
         lossless: bool = False,
+        description: Description = NO_DESCRIPTION,
     ) -> None:
         super().__init__(path, geometry, name=name, attributes=attributes)
         if fps is not None and not 0 < fps <= 1e6:
@@ -92,6 +96,7 @@ class VideoSink(OneRun):
         self._frame_ns = 0 if fps is None else round(1e9 / fps)
         self._fps = fps
         self._window = window
+        self._description = description
         self._exact = lossless or self.codec == "ffv1"
         self._start_ns = 0
         self._last_ns = -_STEP_NS
@@ -124,7 +129,9 @@ class VideoSink(OneRun):
         g = self.geometry
         about = jsonable({"detector": self.name, **self._attributes})
         notes = FilmNotes(self._start_ns, g.shape, g.dtype, str(g.color_mode), self._window, about)
-        self._file.begin(self._encoder.track, self._start_ns, notes.to_text())
+        tags = {"TITLE": self._description.title, "DATE_RECORDED": self._description.began}
+        tags = {name: text for name, text in tags.items() if text}
+        self._file.begin(self._encoder.track, self._start_ns, tags | {"COMMENT": notes.to_text()})
 
     def _time(self, frame: Frame, number: int) -> int:
         """Return a frame's time since the first one, ns."""
