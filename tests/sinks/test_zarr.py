@@ -184,7 +184,7 @@ def test_the_group_says_what_it_holds(tmp_path):
     told = {"source": "pva://cam", "roi": [1, 2], "gain": "nan", "at": "/x"}
     assert dict(group.attrs) == {**told, "creator": "beamstream", "detector": "cam", "complete": True}
     assert set(group.array_keys()) == set(KEYS)
-    assert group["data"].metadata.dimension_names == ("frame", "colour", "row", "column")
+    assert group["data"].metadata.dimension_names == ("t", "c", "y", "x")
     assert dict(group["data"].attrs) == {"units": "counts", "color_mode": "rgb3", "received_codec": ""}
     assert group["timestamp"].attrs["units"] == "s"
     json.loads((sink.path / "zarr.json").read_text(), parse_constant=pytest.fail)  # NaN is not JSON

@@ -46,6 +46,10 @@ def export(
     ] = None,
     flat: Annotated[Path | None, typer.Option(metavar="FILE", help="Correct with this flat: .npy or ours.")] = None,
     dark: Annotated[Path | None, typer.Option(metavar="FILE", help="Correct with this dark: .npy or ours.")] = None,
+    theta: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of dxchange: what was the angle of the sample; what the run scanned."),
+    ] = None,
     archive: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Archive directory; otherwise the configuration's.")
     ] = None,
@@ -79,6 +83,7 @@ def export(
     options: dict[str, Any] = {"format": to, "prefix": prefix, "detectors": detector, "stride": stride}
     options |= {"region": region_of(region), "stream": stream or "raw", "window": _window(window), "fps": fps}
     config = recorded_into(load(), archive)
+    options |= {"theta": theta, "references": config.recording.directory / "references"}
 
     from beamstream.archive.layout import Layout
     from beamstream.export import read_run

@@ -65,12 +65,15 @@ class Format:
         Half a sentence for people who choose.
     make : callable
         ``make(path, wanted)`` returns a sink.
+    has_references : bool
+        Whether it has a place for the dark and the flat of raw frames.
     """
 
     name: str
     suffix: str
     about: str
     make: Make
+    has_references: bool = False
 
 
 def _tiff(path: Path, of: Wanted) -> Sink:
@@ -172,7 +175,7 @@ _ALL = (
     Format("bigtiff", ".tif", "one BigTIFF file, a page a frame", _bigtiff),
     Format("ome-tiff", ".ome.tif", "one BigTIFF file with OME metadata", _ome),
     Format("hdf5", ".h5", "one NeXus HDF5 file", _hdf5),
-    Format("dxchange", ".h5", "one HDF5 file in the layout of Data Exchange", _dxchange),
+    Format("dxchange", ".h5", "one HDF5 file in the layout of Data Exchange", _dxchange, has_references=True),
     Format("zarr", ".zarr", "one Zarr v3 group, sharded", _zarr),
     Format("npy", ".npy", "one NumPy file", _npy),
     Format("npz", ".npz", "one NumPy file with times and frequencies", _npz),
