@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream.callbacks.axes import axes_of, columns_of, pixel_of, treatment_of
+from beamstream.callbacks.axes import axes_of, columns_of, pixel_of, pixel_of_made, treatment_of
 from beamstream.callbacks.derived import DerivedStream, close_all
 from beamstream.callbacks.flatfield import exposure_of
 from beamstream.callbacks.images import Emit, Source, is_derived, wanted
@@ -244,28 +244,16 @@ class RecorderWork(FrameWork):
         self, source: Source, op: Op | None, geometry: Geometry, references: Mapping[Kind, Reference]
     ) -> Description:
         """Return the scale of what is kept of a source, the run, and its dark and flat."""
-        pixel = pixel_of(source.descriptor, source.data_key)
-        if not (op is None or isinstance(op, FlatFieldOp) or self._is_square(source, pixel, geometry)):
-            pixel = {}  # the op may have turned or shrunk the images
-        size = pixel.get("pixel_size")
+        key = source.descriptor, source.data_key
+        keeps_places = op is None or isinstance(op, FlatFieldOp)
+        pixel = pixel_of(*key) if keeps_places else pixel_of_made(*key, geometry.shape)
         images = {_REFERENCES[kind]: self._of_region(reference) for kind, reference in references.items()}
-        return Description(
-            pixel_size=None if size is None else (size[0], size[1]),
-            pixel_units=pixel.get("pixel_units", ""),
-            exposure=exposure_of(source.descriptor, source.data_key),
-            start=self.start,
-            **images,
-        )
+        return Description.of(pixel, exposure=exposure_of(*key), start=self.start, **images)
 
     def _of_region(self, reference: Reference) -> NDArray[np.float32]:
         """Return the mean of a reference, as much of it as is kept of the frames."""
         mean = reference.mean.astype(np.float32)
         return mean if self._of.region is None else _cut(mean, self._of.region, reference.geometry.color_mode)
-
-    def _is_square(self, source: Source, pixel: Mapping[str, Any], geometry: Geometry) -> bool:
-        """Return whether turned images have the same scale, and these have the size of those they are made of."""
-        whole = source.descriptor["data_keys"][source.data_key]["shape"]
-        return len(set(pixel.get("pixel_size", ()))) == 1 and list(geometry.shape) == list(whole)
 
     def columns(self, source: Source) -> tuple[Column, ...]:
         """Return which attributes of the frames of a source are kept."""

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
@@ -57,6 +57,13 @@ class Description:
     theta: Column | None = None
     dark: NDArray[Any] | None = None
     white: NDArray[Any] | None = None
+
+    @classmethod
+    def of(cls, pixel: Mapping[str, Any], **known: Any) -> Self:
+        """Return the description of pixels that documents describe, ``pixel_size`` and ``pixel_units``."""
+        size = pixel.get("pixel_size")
+        both = None if size is None else (float(size[0]), float(size[1]))
+        return cls(pixel_size=both, pixel_units=str(pixel.get("pixel_units", "")), **known)
 
     @property
     def length(self) -> Length | None:

@@ -111,11 +111,12 @@ def _hdf5(path: Path, of: Wanted) -> Sink:
 
 def _layout(of: Wanted) -> Layout:
     from beamstream.sinks.hdf5_spectra import spectra_layout
+    from beamstream.sinks.nexus import of_run
 
     layout = NEXUS if of.axes is None else spectra_layout(of.axes.frequency, of.axes.dims, of.axes.units)
     known = {column.name for column in layout.columns}
     more = tuple(column for column in of.columns if column.name not in known)
-    return replace(layout, columns=layout.columns + more)
+    return of_run(replace(layout, columns=layout.columns + more), of.description)
 
 
 def _dxchange(path: Path, of: Wanted) -> Sink:

@@ -39,7 +39,7 @@ class Length:
 
 
 def _spellings() -> dict[str, Length]:
-    found = {}
+    found: dict[str, Length] = {}
     for symbol, metres in _METRES.items():
         prefix = _PREFIXES[symbol]
         unit = Length(symbol, f"{prefix}meter", symbol.replace("u", "µ"), metres)

@@ -187,7 +187,7 @@ class ZarrSink(OneRun):
             unit = self._description.length
             for dim, step in zip("yx", size, strict=True):
                 if dim in self._dims:
-                    places = np.arange(self.geometry.shape[self._dims.index(dim) - 1]) * step
+                    places = np.arange(self.geometry.shape[self._dims.index(dim) - 1], dtype=np.float64) * step
                     put_coordinate(
                         self.path / dim, places, self._description.pixel_units if unit is None else unit.name
                     )
