@@ -42,20 +42,24 @@ class Runs:
         pixel: Mapping[str, Any] | None = None,
         motors: Mapping[str, tuple[str, Sequence[float]]] | None = None,
         period: float = 1.0,
+        times: Sequence[float] | None = None,
+        read: int | None = None,
         **md,
     ) -> str:
         """Record frames of detectors, the `damaged` ones of the first as they came; return the run's uid.
 
-        `pixel` is what data keys hold of a pixel's size, `motors` the unit and the positions of motors, one a frame; the
-        events with these are those of the first detector's frames.
+        `pixel` is what data keys hold of a pixel's size, `motors` the unit and the positions of motors, one a frame;
+        the events with these are those of the first detector's frames. Frames come every `period` s, or at `times`;
+        the first `read` have an event.
         """
         journal = Journal(self.journal)
+        at = [1e9 + seconds for seconds in times or [number * period for number in range(num)]]
         start: Any = {"uid": str(uuid4()), "time": time.time(), "scan_id": 1, "plan_name": "record", **md}
         journal("start", start)
         for name in names:
             first = name == names[0]
             scan = motors if first and motors else {}
-            self._detector(journal, start, name, num, geometry, damaged if first else (), pixel or {}, scan, period)
+            self._detector(journal, start, name, num, geometry, damaged if first else (), pixel or {}, scan, at, read)
         journal("stop", {"uid": str(uuid4()), "run_start": start["uid"], "time": time.time(), "exit_status": "success"})
         return start["uid"]
 
@@ -69,7 +73,8 @@ class Runs:
         damaged: Collection[int],
         pixel: Mapping[str, Any],
         motors: Mapping[str, tuple[str, Sequence[float]]],
-        period: float,
+        at: Sequence[float],
+        read: int | None,
     ) -> None:
         with Hdf5Sink(self.recordings / f"{name}_{start['uid'][:8]}.h5", geometry, name=name) as sink:
             documents = SinkDocuments(sink, name, start=start)
@@ -85,10 +90,10 @@ class Runs:
             journal("descriptor", descriptor)
             for first in range(0, num, 16):
                 ids = range(first, min(num, first + 16))
-                sink.write([_frame(geometry, i, period, damaged=i in damaged) for i in ids])
+                sink.write([_frame(geometry, i, at[i], damaged=i in damaged) for i in ids])
                 for kind, doc in documents.up_to(sink.kept, descriptor):
                     journal(kind, doc)
-            for row in range(num) if motors else ():
+            for row in range(num if read is None else read) if motors else ():
                 journal("event", _event(descriptor, row, {motor: places[row] for motor, (_, places) in motors.items()}))
 
     def documents(self, uid: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -105,9 +110,9 @@ def _event(descriptor: Any, row: int, data: dict[str, float]) -> dict[str, Any]:
     return event | {"data": data, "timestamps": times, "filled": {}}
 
 
-def _frame(geometry: Geometry, number: int, period: float, *, damaged: bool) -> Frame:
+def _frame(geometry: Geometry, number: int, at: float, *, damaged: bool) -> Frame:
     plain = replace(geometry, codec="")
-    frame = Frame(Pattern(plain).image(number), plain, number, 1e9 + number * period, 1e9 + number * period)
+    frame = Frame(Pattern(plain).image(number), plain, number, at, at)
     return compressed(frame, geometry.codec, damaged=damaged) if geometry.codec else frame
 
 

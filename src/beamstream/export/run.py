@@ -188,8 +188,14 @@ class _Export(RecorderWork):
 
     def about(self, source: Source, op: Op | None) -> dict[str, Any]:
         ids = self.undecoded(source)
-        named = {"undecoded": len(ids), "undecoded_unique_ids": ids[:_MOST_NAMED]} if ids else {}
+        named: dict[str, Any] = {"undecoded": len(ids), "undecoded_unique_ids": ids[:_MOST_NAMED]} if ids else {}
+        if self._of.format.has_references and (angle := self._theta(source)) is not None:
+            named |= {"theta": angle.name, "theta_units": angle.units}
         return super().about(source, op) | named
+
+    def _theta(self, source: Source) -> Column | None:
+        readings = source.readings.columns if isinstance(source, ExportSource) else ()
+        return theta(self.start, readings, self._of.theta)
 
     def reference(self, kind: Kind, source: Source, store: ReferenceStore, *, until: float | None = None) -> Reference:
         """Return what the run itself was corrected with, otherwise the newest that fits and was there by its end."""
@@ -207,7 +213,7 @@ class _Export(RecorderWork):
             super().description(source, op, geometry, references),
             stopped=self._stopped,
             scanned=scanned(self.start, readings),
-            theta=theta(self.start, readings, self._of.theta),
+            theta=self._theta(source) if self._of.format.has_references else None,
         )
 
     def undecoded(self, source: Source) -> list[int]:
