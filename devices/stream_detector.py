@@ -20,9 +20,12 @@ from beamstream.frames import Geometry
 from beamstream.ledger import OnLoss
 from beamstream.recording import Recording
 from beamstream.ring import Ring
+from beamstream.sinks.description import Description
 from beamstream.sinks.disk import make_directories
 from beamstream.sinks.documents import SinkDocuments
 from beamstream.sinks.hdf5 import Hdf5Sink
+from beamstream.sinks.hdf5_layout import NEXUS
+from beamstream.sinks.nexus import of_run
 from beamstream.sources.base import Source
 from beamstream.window import Window
 from devices.channel_access import keep_search_port
@@ -130,8 +133,11 @@ class StreamDetector(Device):
         raise NotImplementedError
 
     def _sink(self, path: Path, geometry: Geometry) -> Hdf5Sink:
-        about = {"source": self._source.uri, **self._scale}
-        return Hdf5Sink(path, geometry, name=self.name, attributes=about, frame_attributes=self._frame_attributes)
+        about, layout = {"source": self._source.uri, **self._scale}, of_run(NEXUS, Description.of(self._scale))
+        frame_attributes = self._frame_attributes
+        return Hdf5Sink(
+            path, geometry, name=self.name, attributes=about, layout=layout, frame_attributes=frame_attributes
+        )
 
     @property
     def _frame_attributes(self) -> Mapping[str, Any] | None:

@@ -1,7 +1,7 @@
 """Recorded runs with their journals, as a session leaves them."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,31 +39,62 @@ class Runs:
         geometry: Geometry = GEOMETRY,
         names: tuple[str, ...] = ("cam",),
         damaged: Collection[int] = (),
+        pixel: Mapping[str, Any] | None = None,
+        motors: Mapping[str, tuple[str, Sequence[float]]] | None = None,
+        period: float = 1.0,
+        times: Sequence[float] | None = None,
+        read: int | None = None,
         **md,
     ) -> str:
-        """Record frames of detectors, the `damaged` ones of the first as they came; return the run's uid."""
+        """Record frames of detectors, the `damaged` ones of the first as they came; return the run's uid.
+
+        `pixel` is what data keys hold of a pixel's size, `motors` the unit and the positions of motors, one a frame;
+        the events with these are those of the first detector's frames. Frames come every `period` s, or at `times`;
+        the first `read` have an event.
+        """
         journal = Journal(self.journal)
+        at = [1e9 + seconds for seconds in times or [number * period for number in range(num)]]
         start: Any = {"uid": str(uuid4()), "time": time.time(), "scan_id": 1, "plan_name": "record", **md}
         journal("start", start)
         for name in names:
-            self._detector(journal, start, name, num, geometry, damaged if name == names[0] else ())
+            first = name == names[0]
+            scan = motors if first and motors else {}
+            self._detector(journal, start, name, num, geometry, damaged if first else (), pixel or {}, scan, at, read)
         journal("stop", {"uid": str(uuid4()), "run_start": start["uid"], "time": time.time(), "exit_status": "success"})
         return start["uid"]
 
     def _detector(
-        self, journal: Journal, start: Any, name: str, num: int, geometry: Geometry, damaged: Collection[int]
+        self,
+        journal: Journal,
+        start: Any,
+        name: str,
+        num: int,
+        geometry: Geometry,
+        damaged: Collection[int],
+        pixel: Mapping[str, Any],
+        motors: Mapping[str, tuple[str, Sequence[float]]],
+        at: Sequence[float],
+        read: int | None,
     ) -> None:
         with Hdf5Sink(self.recordings / f"{name}_{start['uid'][:8]}.h5", geometry, name=name) as sink:
             documents = SinkDocuments(sink, name, start=start)
             settings = {name: {f"{name}_control_acquire_time": EXPOSURE}}
             stream = "primary" if name == "cam" else name
-            descriptor: Any = descriptor_of(start, stream, {name: documents.data_keys("pva://X")}, settings)
+            keys: Any = documents.data_keys("pva://X")
+            keys[f"{name}_image"] |= pixel
+            positions: Any = {
+                motor: {motor: {"source": "PV:X", "dtype": "number", "shape": [], "units": units}}
+                for motor, (units, _) in motors.items()
+            }
+            descriptor: Any = descriptor_of(start, stream, {name: keys, **positions}, settings)
             journal("descriptor", descriptor)
             for first in range(0, num, 16):
                 ids = range(first, min(num, first + 16))
-                sink.write([_frame(geometry, i, damaged=i in damaged) for i in ids])
+                sink.write([_frame(geometry, i, at[i], damaged=i in damaged) for i in ids])
                 for kind, doc in documents.up_to(sink.kept, descriptor):
                     journal(kind, doc)
+            for row in range(num if read is None else read) if motors else ():
+                journal("event", _event(descriptor, row, {motor: places[row] for motor, (_, places) in motors.items()}))
 
     def documents(self, uid: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Read the documents of a run back."""
@@ -73,9 +104,15 @@ class Runs:
         return self.recordings / f"{name}_{uid[:8]}.h5"
 
 
-def _frame(geometry: Geometry, number: int, *, damaged: bool) -> Frame:
+def _event(descriptor: Any, row: int, data: dict[str, float]) -> dict[str, Any]:
+    times = dict.fromkeys(data, time.time())
+    event = {"uid": str(uuid4()), "descriptor": descriptor["uid"], "seq_num": row + 1, "time": time.time()}
+    return event | {"data": data, "timestamps": times, "filled": {}}
+
+
+def _frame(geometry: Geometry, number: int, at: float, *, damaged: bool) -> Frame:
     plain = replace(geometry, codec="")
-    frame = Frame(Pattern(plain).image(number), plain, number, 1e9 + number, 1e9 + number)
+    frame = Frame(Pattern(plain).image(number), plain, number, at, at)
     return compressed(frame, geometry.codec, damaged=damaged) if geometry.codec else frame
 
 

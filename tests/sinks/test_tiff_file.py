@@ -100,7 +100,8 @@ def test_without_ome_the_file_is_plain(tmp_path, geometry, wanted):
         sink.write(made_frames(geometry, 0, 3))
     with tifffile.TiffFile(sink.path) as tiff:
         assert not tiff.is_ome
-        assert json.loads(tiff.pages.first.description)["unique_id"] == 1000
+        assert json.loads(tiff.pages.first.tags[65100].value)["unique_id"] == 1000
+        assert tiff.is_imagej == (geometry == PLAIN)
         assert np.array_equal(tiff.asarray(), [f.image for f in made_frames(geometry, 0, 3)])
 
 

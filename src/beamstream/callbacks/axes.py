@@ -1,6 +1,6 @@
 """What documents hold about values: where those of spectra lie, how large a pixel is, what is kept beside them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -32,6 +32,13 @@ def pixel_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:
     if not isinstance(size, list | tuple) or len(size) != 2 or not all(is_finite(n) and n > 0 for n in size):
         return {}
     return {"pixel_size": [float(n) for n in size], "pixel_units": str(units or "")[:40]}
+
+
+def pixel_of_made(descriptor: Mapping[str, Any], data_key: str, shape: Sequence[int]) -> dict[str, Any]:
+    """Return how large a pixel is of images made of others, where that is known: they may be turned, or shrunk."""
+    pixel, whole = pixel_of(descriptor, data_key), descriptor["data_keys"][data_key].get("shape")
+    same = list(shape) == list(whole or ())
+    return pixel if same and len(set(pixel.get("pixel_size", ()))) == 1 else {}
 
 
 def treatment_of(descriptor: Mapping[str, Any], data_key: str) -> dict[str, Any]:

@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.callbacks.axes import pixel_of_made
 from beamstream.callbacks.derived import DerivedStream, close_all
 from beamstream.callbacks.images import Emit, Source, wanted
 from beamstream.callbacks.work import FrameWork
 from beamstream.errors import ProcessorFailed
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.ops.base import Op, described, meta_of
+from beamstream.sinks.description import Description
 from beamstream.sinks.hdf5 import Hdf5Sink
+from beamstream.sinks.hdf5_layout import NEXUS
+from beamstream.sinks.nexus import of_run
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +124,9 @@ class DeriveWork(FrameWork):
         name = self._of.name
         path = source.path.with_name(f"{source.path.stem}_{name}.h5")
         attributes = {"source": f"{source.path.name}/{source.data_key}", **about}
-        sink = Hdf5Sink(path, geometry, name=f"{source.name}_{name}", attributes=attributes)
+        pixel = pixel_of_made(source.descriptor, source.data_key, geometry.shape)
+        layout = of_run(NEXUS, Description.of(pixel, start=self.start))
+        sink = Hdf5Sink(path, geometry, name=f"{source.name}_{name}", attributes=attributes, layout=layout)
         return DerivedStream(self.start, source, name, sink, about, self.emit, ring_memory=self._ring_memory)
 
     def ended(self) -> None:

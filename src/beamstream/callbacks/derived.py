@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 from uuid import uuid4
 
-from beamstream.callbacks.axes import pixel_of
+from beamstream.callbacks.axes import pixel_of_made
 from beamstream.callbacks.images import DERIVED, Emit, Source
 from beamstream.errors import CallbackFailed, RingError
 from beamstream.frames import ColorMode, Frame, Geometry
@@ -76,7 +76,9 @@ class DerivedStream:
             raise
         self._documents = SinkDocuments(sink, self.name, start=start)
         data_keys: dict[str, Any] = dict(self._documents.data_keys(f"derived from {source.data_key}"))
-        data_keys.get(f"{self.name}_image", {}).update(_scale(source, sink))
+        if "data" in sink.arrays:
+            pixel = pixel_of_made(source.descriptor, source.data_key, sink.arrays["data"].shape)
+            data_keys[f"{self.name}_image"].update(pixel)
         stream = f"{source.descriptor.get('name', 'primary')}_{name}"
         about = {DERIVED: source.data_key, **about}
         self._descriptor: Any = descriptor_of(start, stream, {self.name: data_keys}, {self.name: about})
@@ -111,14 +113,6 @@ class DerivedStream:
     def _close_ring(self) -> None:
         if self._ring is not None:
             self._ring.close()
-
-
-def _scale(source: Source, sink: Sink) -> dict[str, Any]:
-    """Return how large a pixel is, where images are as large as those they are made of; these may be turned."""
-    pixel = pixel_of(source.descriptor, source.data_key)
-    whole = source.descriptor["data_keys"][source.data_key].get("shape")
-    same = "data" in sink.arrays and list(sink.arrays["data"].shape) == list(whole or ())
-    return pixel if same and len(set(pixel.get("pixel_size", ()))) == 1 else {}
 
 
 def _ring(name: str, memory: int, source: str, sink: Sink) -> Ring | None:

@@ -1,5 +1,6 @@
 """Record frames a second time, in the format that other programs read."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,17 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream.callbacks.axes import axes_of, columns_of, treatment_of
+from beamstream.callbacks.axes import axes_of, columns_of, pixel_of, pixel_of_made, treatment_of
 from beamstream.callbacks.derived import DerivedStream, close_all
-from beamstream.callbacks.images import Emit, Source, wanted
+from beamstream.callbacks.flatfield import exposure_of
+from beamstream.callbacks.images import Emit, Source, is_derived, wanted
 from beamstream.callbacks.work import FrameWork
+from beamstream.errors import CalibrationError
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.ops.axes import rows_and_columns
 from beamstream.ops.base import Op, described, meta_of
+from beamstream.ops.flatfield import FlatField as FlatFieldOp
+from beamstream.references import Kind, Reference, ReferenceStore
+from beamstream.sinks.description import Description
 from beamstream.sinks.disk import explained, make_directories
 from beamstream.sinks.file_names import safe_name
 from beamstream.sinks.formats import FILMS, FORMATS, Format, Wanted
 from beamstream.sinks.hdf5_layout import Column
+
+log = logging.getLogger(__name__)
+
+_REFERENCES: Mapping[Kind, str] = {"dark": "dark", "flat": "white"}
+"""What Data Exchange calls the kinds of references."""
 
 Region = tuple[int, int, int, int]
 """First row, first column, rows, columns; pixels."""
@@ -57,6 +68,10 @@ class Recorder:
         Returns an op for the frames of a source: to export what was not derived in the run.
     label : str
         Put behind the detector in file names: what `op_for` makes.
+    references : ReferenceStore or path-like, optional
+        Where the dark and the flat of raw frames are looked for, by formats that have a place for them.
+    theta : str, optional
+        The column that is the angle of the sample, for Data Exchange; None: see `beamstream.export.angles`.
     publish : bool
         Whether documents name the files, so that the archive serves them; they must lie where it may read.
     required : bool
@@ -84,6 +99,8 @@ class Recorder:
         fps: float | None = None,
         op_for: Callable[[Source], Op] | None = None,
         label: str = "",
+        references: ReferenceStore | str | Path | None = None,
+        theta: str | None = None,
         publish: bool = False,
         required: bool = True,
         name: str = "recorder",
@@ -111,6 +128,8 @@ class Recorder:
         self.fps = fps
         self.op_for = op_for
         self.label = label
+        self.references = references if isinstance(references, ReferenceStore | None) else ReferenceStore(references)
+        self.theta = theta
         self.publish = publish
 
     def begin(self, start: Mapping[str, Any], emit: Emit) -> "RecorderWork | None":
@@ -160,7 +179,9 @@ class RecorderWork(FrameWork):
         of = self._of
         path = self.place(source)
         self.paths.append(path)
-        about = kept.about = self.about(source, kept.op)
+        references = self.references(source, kept.op)
+        used = {f"data_{_REFERENCES[kind]}": reference.name for kind, reference in references.items()}
+        about = kept.about = self.about(source, kept.op) | used
         attributes = {
             "run": self.start["uid"],
             "scan_id": self.start.get("scan_id", 0),
@@ -168,9 +189,11 @@ class RecorderWork(FrameWork):
             **treatment_of(source.descriptor, source.data_key),
             **about,
         }
+        description = self.description(source, kept.op, first.geometry, references)
+        attributes |= description.attributes()
         with explained(of.name, "make the directory of", path):
             make_directories(path.parent)
-        sink = of.format.make(path, self._wanted(source, first, attributes))
+        sink = of.format.make(path, replace(self._wanted(source, first, attributes), description=description))
         return DerivedStream(self.start, source, of.format.name.replace("-", "_"), sink, about, self._emit)
 
     def about(self, source: Source, op: Op | None) -> dict[str, Any]:
@@ -194,6 +217,45 @@ class RecorderWork(FrameWork):
         of, columns = self._of, self.columns(source)
         film = {"window": of.window, "fps": of.fps}
         return Wanted(geometry, source.name, of.prefix, attributes, axes, columns, first.attributes, **film)
+
+    def references(self, source: Source, op: Op | None) -> dict[Kind, Reference]:
+        """Return the dark and the flat that raw frames are to be corrected with; none without a place."""
+        corrected = op is not None or is_derived(source.descriptor, source.data_key)
+        if corrected or not self._of.format.has_references or self._of.references is None:
+            return {}
+        found: dict[Kind, Reference] = {}
+        for kind in _REFERENCES:
+            try:
+                found[kind] = self.reference(kind, source, self._of.references)
+            except CalibrationError as error:
+                log.info("%s; the file has none", error)
+        return found
+
+    def reference(self, kind: Kind, source: Source, store: ReferenceStore, *, until: float | None = None) -> Reference:
+        """Return the newest dark or flat that fits the frames of a source, as a flat field finds it.
+
+        Raises
+        ------
+        CalibrationError
+            There is none.
+        """
+        exposure = exposure_of(source.descriptor, source.data_key)
+        return store.find(kind, source.name, source.frames.geometry, exposure=exposure, until=until)
+
+    def description(
+        self, source: Source, op: Op | None, geometry: Geometry, references: Mapping[Kind, Reference]
+    ) -> Description:
+        """Return the scale of what is kept of a source, the run, and its dark and flat."""
+        key = source.descriptor, source.data_key
+        keeps_places = op is None or isinstance(op, FlatFieldOp)
+        pixel = pixel_of(*key) if keeps_places else pixel_of_made(*key, geometry.shape)
+        images = {_REFERENCES[kind]: self._of_region(reference) for kind, reference in references.items()}
+        return Description.of(pixel, exposure=exposure_of(*key), start=self.start, **images)
+
+    def _of_region(self, reference: Reference) -> NDArray[np.float32]:
+        """Return the mean of a reference, as much of it as is kept of the frames."""
+        mean = reference.mean.astype(np.float32)
+        return mean if self._of.region is None else _cut(mean, self._of.region, reference.geometry.color_mode)
 
     def columns(self, source: Source) -> tuple[Column, ...]:
         """Return which attributes of the frames of a source are kept."""

@@ -46,6 +46,10 @@ def export(
     ] = None,
     flat: Annotated[Path | None, typer.Option(metavar="FILE", help="Correct with this flat: .npy or ours.")] = None,
     dark: Annotated[Path | None, typer.Option(metavar="FILE", help="Correct with this dark: .npy or ours.")] = None,
+    theta: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of dxchange: what was the angle of the sample; what the run scanned."),
+    ] = None,
     archive: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Archive directory; otherwise the configuration's.")
     ] = None,
@@ -79,6 +83,7 @@ def export(
     options: dict[str, Any] = {"format": to, "prefix": prefix, "detectors": detector, "stride": stride}
     options |= {"region": region_of(region), "stream": stream or "raw", "window": _window(window), "fps": fps}
     config = recorded_into(load(), archive)
+    options |= {"theta": theta, "references": config.recording.directory / "references"}
 
     from beamstream.archive.layout import Layout
     from beamstream.export import read_run
@@ -173,6 +178,29 @@ def _window(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
+def _tomography(file: "ExportedFile") -> list[str]:
+    """Return what a file in Data Exchange lacks, or has in another unit than its readers expect."""
+    about = file.about
+    if about.get("format") != "dxchange":
+        return []
+    from beamstream.sinks.units import degrees
+
+    notes = []
+    if "theta" not in about:
+        notes.append(
+            "no angles in exchange/theta, the run scanned no motor, or several; readers assume equal steps from 0 to "
+            "180 degrees; name the angle with --theta"
+        )
+    elif degrees(about["theta_units"]) is None:
+        units = about["theta_units"] or "without a unit"
+        notes.append(f"the angles in exchange/theta are the values of {about['theta']} ({units}), taken as degrees")
+    corrected = "flat_name" in about or "dark_name" in about
+    lacks = [name for kind, name in (("white", "flat"), ("dark", "dark")) if f"data_{kind}" not in about]
+    if lacks and not corrected:
+        notes.append(f"no {' and no '.join(lacks)} fits that was there by the end of the run; the file has none")
+    return [f"{file.detector}: {note}" for note in notes]
+
+
 def _undecoded(file: "ExportedFile") -> str:
     named = ", ".join(map(str, file.undecoded[:_MOST_NAMED])) + (", …" if len(file.undecoded) > _MOST_NAMED else "")
     number = len(file.undecoded)
@@ -199,6 +227,6 @@ def _show(result: "ExportResult") -> None:
         names = [str(file.about[key]) for key in ("flat_name", "dark_name") if file.about.get(key)]
         if names:
             console.print(f"{file.detector} corrected with {', '.join(names)}")
-        if file.undecoded:
-            err().print(f"beamstream: {_undecoded(file)}", style="yellow")
+        for note in (*_tomography(file), *([_undecoded(file)] if file.undecoded else [])):
+            err().print(f"beamstream: {note}", style="yellow")
     console.print(f"{result.seconds:.1f} s, {size(_rate(result))}/s")

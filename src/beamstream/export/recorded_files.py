@@ -1,14 +1,15 @@
 """The recorded files of a run that an export reads: those that documents announce, and which frames do not decode."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
-from beamstream.callbacks.images import Source, image_keys, wanted
+from beamstream.callbacks.images import DERIVED, Source, image_keys, wanted
 from beamstream.callbacks.recorder import Recorder
 from beamstream.errors import ArchiveError, CodecError
 from beamstream.export.ahead import ReadAhead
 from beamstream.export.readings import Readings, RowReadings
 from beamstream.recorded import RecordedFrames
+from beamstream.references import Kind
 from beamstream.sinks.disk import explained
 from beamstream.sinks.hdf5 import MIMETYPE
 
@@ -20,6 +21,8 @@ class ExportSource(Source):
     ----------
     readings : RowReadings
         What the run's events hold beside its frames.
+    corrected_with : dict of str to str
+        The names of the flat and the dark that its frames were corrected with in the run.
     undecoded : dict of int to int
         unique_id by row, of the frames that are known not to decode.
     error : CodecError, optional
@@ -29,6 +32,7 @@ class ExportSource(Source):
     def __init__(self, descriptor: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
         super().__init__(descriptor, resource)
         self.readings = RowReadings((), {})
+        self.corrected_with: dict[Kind, str] = {}
         self.undecoded: dict[int, int] = {}
         self.error: CodecError | None = None
 
@@ -49,8 +53,10 @@ class ExportSource(Source):
 
 def announced_files(
     documents: Iterable[tuple[str, Mapping[str, Any]]], recorder: Recorder
-) -> tuple[Mapping[str, Any], list[ExportSource]]:
-    """Return the start document, and the recorded files with frames that the recorder wants.
+) -> tuple[Mapping[str, Any], Mapping[str, Any], list[ExportSource]]:
+    """Return the start and the stop document, and the recorded files with frames that the recorder wants.
+
+    A run that has not ended has an empty stop document.
 
     Raises
     ------
@@ -58,6 +64,7 @@ def announced_files(
         There are none, or one of the files is not here.
     """
     start: Mapping[str, Any] = {}
+    stop: Mapping[str, Any] = {}
     descriptors: dict[str, Mapping[str, Any]] = {}
     resources: dict[str, Mapping[str, Any]] = {}
     sources: dict[str, ExportSource] = {}
@@ -67,6 +74,8 @@ def announced_files(
         match name:
             case "start":
                 start = doc
+            case "stop":
+                stop = doc
             case "descriptor":
                 descriptors[doc["uid"]] = doc
             case "stream_resource":
@@ -81,12 +90,24 @@ def announced_files(
         raise ArchiveError(_nothing(start, descriptors, recorder))
     for resource, source in sources.items():
         source.readings = readings.of(resource)
+        source.corrected_with = _corrected_with(source.data_key, descriptors.values())
         if not source.path.is_file():
             raise ArchiveError(
                 f"export: frames of {source.name} asked for, {source.path} is not on this machine; run the export "
                 f"where it is, or read over HTTP: `beamstream runs show {start['uid'][:8]}` shows how"
             )
-    return start, list(sources.values())
+    return start, stop, list(sources.values())
+
+
+def _corrected_with(data_key: str, descriptors: Iterable[Mapping[str, Any]]) -> dict[Kind, str]:
+    """Return which references the run itself corrected images with."""
+    found: dict[Kind, str] = {}
+    for descriptor in descriptors:
+        for about in descriptor.get("configuration", {}).values():
+            made = about["data"]
+            if made.get(DERIVED) == data_key:
+                found |= {kind: made[f"{kind}_name"] for kind in get_args(Kind) if made.get(f"{kind}_name")}
+    return found
 
 
 def _is_wanted(descriptor: Mapping[str, Any], resource: Mapping[str, Any], recorder: Recorder) -> bool:

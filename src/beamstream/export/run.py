@@ -3,16 +3,20 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from beamstream.callbacks.images import Source
 from beamstream.callbacks.recorder import Recorder, RecorderWork
 from beamstream.errors import CodecError
+from beamstream.export.angles import scanned, theta
 from beamstream.export.part import Part
 from beamstream.export.recorded_files import ExportSource, announced_files
+from beamstream.frames import Geometry
 from beamstream.ops.base import Op
+from beamstream.references import Kind, Reference, ReferenceStore
+from beamstream.sinks.description import Description
 from beamstream.sinks.hdf5_layout import Column
 
 Progress = Callable[[int, int], object]
@@ -93,12 +97,12 @@ def export_run(
         None of the frames decodes.
     """
     began = time.monotonic()
-    start, sources = announced_files(documents, recorder)
+    start, stop, sources = announced_files(documents, recorder)
     with ExitStack() as stack:
         # a detector may have several recorded files in one run
         targets = {source.name: recorder.path(start, source) for source in sources}
         parts = {name: stack.enter_context(Part(target)) for name, target in targets.items()}
-        while not (work := _Export(recorder, start, parts, sources)).run(progress or _nothing):
+        while not (work := _Export(recorder, start, stop, parts, sources)).run(progress or _nothing):
             for part in parts.values():
                 part.clear()
         for part in parts.values():
@@ -115,16 +119,22 @@ def count_frames(documents: Iterable[tuple[str, Mapping[str, Any]]], recorder: R
     ArchiveError
         There are none, or they are not on this machine.
     """
-    return sum(source.announced for source in announced_files(documents, recorder)[1])
+    return sum(source.announced for source in announced_files(documents, recorder)[2])
 
 
 class _Export(RecorderWork):
     """Record into hidden places."""
 
     def __init__(
-        self, of: Recorder, start: Mapping[str, Any], parts: Mapping[str, Part], sources: list[ExportSource]
+        self,
+        of: Recorder,
+        start: Mapping[str, Any],
+        stop: Mapping[str, Any],
+        parts: Mapping[str, Part],
+        sources: list[ExportSource],
     ) -> None:
         super().__init__(of, start, None)
+        self._stopped: float | None = stop.get("time")
         self._parts = parts
         self._files = sources
 
@@ -178,8 +188,33 @@ class _Export(RecorderWork):
 
     def about(self, source: Source, op: Op | None) -> dict[str, Any]:
         ids = self.undecoded(source)
-        named = {"undecoded": len(ids), "undecoded_unique_ids": ids[:_MOST_NAMED]} if ids else {}
+        named: dict[str, Any] = {"undecoded": len(ids), "undecoded_unique_ids": ids[:_MOST_NAMED]} if ids else {}
+        if self._of.format.has_references and (angle := self._theta(source)) is not None:
+            named |= {"theta": angle.name, "theta_units": angle.units}
         return super().about(source, op) | named
+
+    def _theta(self, source: Source) -> Column | None:
+        readings = source.readings.columns if isinstance(source, ExportSource) else ()
+        return theta(self.start, readings, self._of.theta)
+
+    def reference(self, kind: Kind, source: Source, store: ReferenceStore, *, until: float | None = None) -> Reference:
+        """Return what the run itself was corrected with, otherwise the newest that fits and was there by its end."""
+        name = source.corrected_with.get(kind) if isinstance(source, ExportSource) else None
+        if name is not None:
+            return store.named(name)
+        return super().reference(kind, source, store, until=self._stopped)
+
+    def description(
+        self, source: Source, op: Op | None, geometry: Geometry, references: Mapping[Kind, Reference]
+    ) -> Description:
+        """Return also what the run scanned, the angle of the sample, and when it ended."""
+        readings = source.readings.columns if isinstance(source, ExportSource) else ()
+        return replace(
+            super().description(source, op, geometry, references),
+            stopped=self._stopped,
+            scanned=scanned(self.start, readings),
+            theta=self._theta(source) if self._of.format.has_references else None,
+        )
 
     def undecoded(self, source: Source) -> list[int]:
         """Return the unique_id of the frames that the file of a detector lacks."""

@@ -172,7 +172,7 @@ def _recorder(asked: RecorderConfig, config: Config) -> Any:
     from beamstream.callbacks.recorder import Recorder
 
     directory = asked.directory or config.recording.directory / "exports"
-    options: dict[str, Any] = dict(asked) | {"directory": directory}
+    options: dict[str, Any] = dict(asked) | {"directory": directory, "references": reference_store(config)}
     return Recorder(**options, publish=_served(directory, config))
 
 

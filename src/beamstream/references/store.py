@@ -86,6 +86,7 @@ class ReferenceStore:
         *,
         exposure: float | None = None,
         max_age: float | None = None,
+        until: float | None = None,
     ) -> Reference:
         """Return the newest reference that fits.
 
@@ -99,6 +100,8 @@ class ReferenceStore:
             s; a reference that knows its own has to be within 1 %.
         max_age : float, optional
             s.
+        until : float, optional
+            s since 1970-01-01 UTC; those that were taken later do not count.
 
         Raises
         ------
@@ -111,7 +114,7 @@ class ReferenceStore:
         ValueError
             The detector's name cannot be that of a directory.
         """
-        there = self.list(kind, detector)
+        there = [about for about in self.list(kind, detector) if until is None or about.taken <= until]
         fitting = [about for about in there if _fits_geometry(about, geometry) and _fits_exposure(about, exposure)]
         for about in fitting:
             if max_age is not None and about.age > max_age:
@@ -125,6 +128,21 @@ class ReferenceStore:
                 _pass_over(error)
                 there.remove(about)
         raise self._none(kind, detector, geometry, exposure, there)
+
+    def named(self, name: str) -> Reference:
+        """Return the reference that people call so, see `Reference.name`.
+
+        Raises
+        ------
+        NoReference
+            There is none.
+        CalibrationError
+            It is damaged.
+        """
+        for about in self.list():
+            if about.name == name:
+                return self.load(about.path)
+        raise NoReference(f"references: {name!r} asked for, there is none in {self.directory}; was it moved away?")
 
     def _none(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 from beamstream.frames import NO_ATTRIBUTES, Geometry
 from beamstream.sinks.axes import Axes
 from beamstream.sinks.base import Sink
+from beamstream.sinks.description import NO_DESCRIPTION, Description
 from beamstream.sinks.hdf5_layout import NEXUS, Column, Layout
 
 
@@ -35,6 +36,8 @@ class Wanted:
         Values that become black and white; for films.
     fps : float, optional
         Frames per second, in place of their times; for films.
+    description : Description
+        The scale of the pixels, and the run; each format has it where its readers look.
     """
 
     geometry: Geometry
@@ -46,6 +49,7 @@ class Wanted:
     frame_attributes: Mapping[str, Any] | None = None
     window: tuple[float, float] | None = None
     fps: float | None = None
+    description: Description = NO_DESCRIPTION
 
 
 def _about(of: Wanted) -> dict[str, Any]:
@@ -68,30 +72,42 @@ class Format:
         Half a sentence for people who choose.
     make : callable
         ``make(path, wanted)`` returns a sink.
+    has_references : bool
+        Whether it has a place for the dark and the flat of raw frames.
     """
 
     name: str
     suffix: str
     about: str
     make: Make
+    has_references: bool = False
 
 
 def _tiff(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.tiff_sequence import TiffSequenceSink
 
-    return TiffSequenceSink(path, of.geometry, prefix=of.prefix, name=of.name, attributes=of.attributes)
+    return TiffSequenceSink(
+        path,
+        of.geometry,
+        prefix=of.prefix,
+        name=of.name,
+        attributes=of.attributes,
+        description=of.description,
+    )
 
 
 def _bigtiff(path: Path, of: Wanted) -> Sink:
-    from beamstream.sinks.tiff_file import TiffFileSink
-
-    return TiffFileSink(path, of.geometry, name=of.name, attributes=of.attributes, ome=False)
+    return _tiff_file(path, of, ome=False)
 
 
 def _ome(path: Path, of: Wanted) -> Sink:
+    return _tiff_file(path, of, ome=True)
+
+
+def _tiff_file(path: Path, of: Wanted, *, ome: bool) -> Sink:
     from beamstream.sinks.tiff_file import TiffFileSink
 
-    return TiffFileSink(path, of.geometry, name=of.name, attributes=of.attributes, ome=True)
+    return TiffFileSink(path, of.geometry, name=of.name, attributes=of.attributes, ome=ome, description=of.description)
 
 
 def _hdf5(path: Path, of: Wanted) -> Sink:
@@ -102,23 +118,24 @@ def _hdf5(path: Path, of: Wanted) -> Sink:
 
 def _layout(of: Wanted) -> Layout:
     from beamstream.sinks.hdf5_spectra import spectra_layout
+    from beamstream.sinks.nexus import of_run
 
     layout = NEXUS if of.axes is None else spectra_layout(of.axes.frequency, of.axes.dims, of.axes.units)
     known = {column.name for column in layout.columns}
     more = tuple(column for column in of.columns if column.name not in known)
-    return replace(layout, columns=layout.columns + more)
+    return of_run(replace(layout, columns=layout.columns + more), of.description)
 
 
 def _dxchange(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.dxchange import DxchangeSink
 
-    return DxchangeSink(path, of.geometry, **_about(of))
+    return DxchangeSink(path, of.geometry, description=of.description, **_about(of))
 
 
 def _zarr(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.zarr import ZarrSink
 
-    return ZarrSink(path, of.geometry, axes=of.axes, columns=of.columns, **_about(of))
+    return ZarrSink(path, of.geometry, axes=of.axes, columns=of.columns, description=of.description, **_about(of))
 
 
 def _npy(path: Path, of: Wanted) -> Sink:
@@ -142,7 +159,7 @@ def _csv(path: Path, of: Wanted) -> Sink:
 def _film(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.video import VideoSink
 
-    return VideoSink(path, of.geometry, window=of.window, fps=of.fps, **_about(of))
+    return VideoSink(path, of.geometry, window=of.window, fps=of.fps, description=of.description, **_about(of))
 
 
 _ALL = (
@@ -150,7 +167,7 @@ _ALL = (
     Format("bigtiff", ".tif", "one BigTIFF file, a page a frame", _bigtiff),
     Format("ome-tiff", ".ome.tif", "one BigTIFF file with OME metadata", _ome),
     Format("hdf5", ".h5", "one NeXus HDF5 file", _hdf5),
-    Format("dxchange", ".h5", "one HDF5 file in the layout of Data Exchange", _dxchange),
+    Format("dxchange", ".h5", "one HDF5 file in the layout of Data Exchange", _dxchange, has_references=True),
     Format("zarr", ".zarr", "one Zarr v3 group, sharded", _zarr),
     Format("npy", ".npy", "one NumPy file", _npy),
     Format("npz", ".npz", "one NumPy file with times and frequencies", _npz),

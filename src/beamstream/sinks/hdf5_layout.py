@@ -222,6 +222,8 @@ def storable(value: Any) -> Any:
     """Return what an HDF5 attribute can hold: numbers and text as they are, the rest as JSON."""
     import json
 
-    if isinstance(value, str | bool | int | float | np.ndarray | np.generic):
+    if isinstance(value, str):  # HDF5 has no text with NUL, nor with what is no Unicode
+        return value.replace("\0", " ").encode(errors="replace").decode()
+    if isinstance(value, bool | int | float | np.ndarray | np.generic):
         return value
     return json.dumps(value, default=str)

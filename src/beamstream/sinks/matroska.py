@@ -6,7 +6,7 @@ cluster of its own, and times are whole nanoseconds. The format: RFC 9559, and R
 
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class MatroskaFile:
         self._data_at = self._duration_at = 0
         self._cues: list[tuple[int, int]] = []  # time, ns; place in the segment
 
-    def begin(self, track: Track, start_ns: int, comment: str) -> None:
+    def begin(self, track: Track, start_ns: int, tags: Mapping[str, str]) -> None:
         """Write what stands before the pictures; `start_ns` is the first one's time, ns since 1970-01-01 UTC."""
         head = _element(_EBML, _element(_DOC_TYPE, b"matroska"), _uint(_DOC_VERSION, 4), _uint(_DOC_READ_VERSION, 2))
         head += _id(_SEGMENT) + _UNKNOWN_SIZE
@@ -93,7 +93,7 @@ class MatroskaFile:
         head += _void(_SEEK_ROOM)
         info = _info(start_ns)
         self._duration_at = len(head) + info.index(_id(_DURATION)) + 10
-        head += info + _track(track) + _tag("COMMENT", comment)
+        head += info + _track(track) + _tags(tags)
         write_at(self._fd, head, 0)
         self._end = len(head)
 
@@ -163,9 +163,17 @@ def _track(track: Track) -> bytes:
     return _element(_TRACKS, _element(_TRACK, *said))
 
 
-def _tag(name: str, text: str) -> bytes:
-    simple = _element(_SIMPLE_TAG, _element(_TAG_NAME, name.encode()), _element(_TAG_STRING, text.encode()))
-    return _element(_TAGS, _element(_TAG, _element(_TARGETS), simple))
+def _tags(texts: Mapping[str, str]) -> bytes:
+    simple = (
+        _element(_SIMPLE_TAG, _element(_TAG_NAME, name.encode()), _element(_TAG_STRING, _text(text)))
+        for name, text in texts.items()
+    )
+    return _element(_TAGS, _element(_TAG, _element(_TARGETS), *simple))
+
+
+def _text(text: str) -> bytes:
+    """Return a text as players read it: UTF-8, up to the first NUL."""
+    return text.replace("\0", " ").encode(errors="replace")
 
 
 def _cluster(picture: Picture) -> bytes:

@@ -1,20 +1,26 @@
 """Describe a run of frames as OME-XML, which microscopy programs read."""
 
+import json
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from beamstream.sinks.description import NO_DESCRIPTION, Description, interval, iso_time
 from beamstream.sinks.tiff_tags import PageFormat
+from beamstream.sinks.zarr_layout import jsonable
 
 _TYPES = {"int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64"}
 _TIMED_FRAMES = 10_000  # with the time of each; a million would be 60 MB of text
-_NO_DATE = 253_402_300_800  # s, the year 10 000
+_LONGEST = 10_000  # characters of one value of the run's metadata
+_NAMESPACE = "openmicroscopy.org/omero/client/mapAnnotation"
+"""OMERO shows map annotations of this namespace as key-value pairs."""
 
 
-def ome_xml(name: str, pages: PageFormat, timestamps: Sequence[float]) -> bytes:
+def ome_xml(
+    name: str, pages: PageFormat, timestamps: Sequence[float], description: Description = NO_DESCRIPTION
+) -> bytes:
     """Return OME-XML for one page a frame, NUL at the end, ASCII; empty if OME has no such pixels.
 
     Parameters
@@ -25,6 +31,8 @@ def ome_xml(name: str, pages: PageFormat, timestamps: Sequence[float]) -> bytes:
         How each page is stored.
     timestamps : sequence of float
         Of the frames, s since 1970-01-01 UTC; at least one.
+    description : Description
+        The scale of the pixels, and the run.
     """
     from tifffile import OmeXml
 
@@ -33,28 +41,70 @@ def ome_xml(name: str, pages: PageFormat, timestamps: Sequence[float]) -> bytes:
         return b""
     count, samples = len(timestamps), sizes["S"]
     planes, interleaved = (samples, 1) if axes == "SYX" else (1, samples)
-    document = OmeXml(Creator="beamstream")
+    project = {"Project": {"Name": _text(description.proposal)}} if description.proposal else {}
+    document = OmeXml(Creator="beamstream", **project)
     document.addimage(
         dtype=dtype,
         shape=(count, *(sizes[axis] for axis in axes)),
         storedshape=(count, planes, 1, sizes["Y"], sizes["X"], interleaved),
         axes=f"T{axes}",
         Name="".join(letter for letter in name if letter.isprintable()),
-        **_times(timestamps),
+        **_times(timestamps, description.exposure),
+        **_scale(description),
+        **_run(description),
     )
     return document.tostring(declaration=True).encode("ascii", "xmlcharrefreplace") + b"\0"
 
 
-def _times(timestamps: Sequence[float]) -> dict[str, Any]:
+def _times(timestamps: Sequence[float], exposure: float | None) -> dict[str, Any]:
     """Return when the frames were taken, as far as OME can say it and the clock knew it."""
-    first, last, count = timestamps[0], timestamps[-1], len(timestamps)
-    if not all(map(math.isfinite, timestamps)):
-        return {}
+    first, count = timestamps[0], len(timestamps)
+    plane: dict[str, Any] = {}
+    if exposure is not None:
+        plane = {"ExposureTime": [exposure] * count, "ExposureTimeUnit": ["s"] * count}
     times: dict[str, Any] = {}
-    if 0 <= first < _NO_DATE:
-        times["AcquisitionDate"] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(first))
-    if count > 1:
-        times |= {"TimeIncrement": (last - first) / (count - 1), "TimeIncrementUnit": "s"}
-    if count <= _TIMED_FRAMES:
-        times["Plane"] = {"DeltaT": [t - first for t in timestamps], "DeltaTUnit": ["s"] * count}
-    return times
+    if all(map(math.isfinite, timestamps)):
+        if date := iso_time(first):
+            times["AcquisitionDate"] = date.removesuffix("Z")
+        if (step := interval(timestamps)) is not None:
+            times |= {"TimeIncrement": step, "TimeIncrementUnit": "s"}
+        plane |= {"DeltaT": [t - first for t in timestamps], "DeltaTUnit": ["s"] * count}
+    return times | ({"Plane": plane} if plane and count <= _TIMED_FRAMES else {})
+
+
+def _scale(description: Description) -> dict[str, Any]:
+    """Return how large a pixel is; OME knows lengths alone."""
+    unit, size = description.length, description.pixel_size
+    if unit is None or size is None:
+        return {}
+    rows, columns = size
+    return {
+        "PhysicalSizeX": columns,
+        "PhysicalSizeXUnit": unit.ome,
+        "PhysicalSizeY": rows,
+        "PhysicalSizeYUnit": unit.ome,
+    }
+
+
+def _run(description: Description) -> dict[str, Any]:
+    """Return what the run is, who took it, and all of its metadata as key-value pairs."""
+    said: dict[str, Any] = {}
+    if description.title:
+        said["Description"] = _text(description.title)
+    if description.sample:
+        said["Dataset"] = {"Name": _text(description.sample)}
+    if description.user:
+        said["Experimenter"] = {"UserName": _text(description.user)}
+    pixel = {} if description.pixel_size is None else {"pixel_units": description.pixel_units}
+    pairs = {_text(key): _text(_value(value)) for key, value in (jsonable(description.start) | pixel).items()}
+    pairs = {key: value for key, value in pairs.items() if len(value) <= _LONGEST}
+    return said | ({"MapAnnotation": {"Namespace": _NAMESPACE, "Value": pairs}} if pairs else {})
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _text(text: str) -> str:
+    """Return a text without the characters that XML has no way to write."""
+    return "".join(c for c in text if c in "\t\n\r" or " " <= c < "\ud800" or "\ue000" <= c < "\ufffe" or c > "\uffff")

@@ -15,9 +15,11 @@ from beamstream.errors import SinkError
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.sinks.base import StoredArray
 from beamstream.sinks.burst import Burst, write_at
+from beamstream.sinks.description import NO_DESCRIPTION, Description
 from beamstream.sinks.direct import page_up
 from beamstream.sinks.file_names import safe_name
 from beamstream.sinks.one_run import OneRun
+from beamstream.sinks.tiff_resolution import per_centimetre
 from beamstream.sinks.tiff_tags import PageFormat
 
 MIMETYPE = "multipart/related;type=image/tiff"
@@ -52,6 +54,8 @@ class TiffSequenceSink(OneRun):
         The detector's, for errors and descriptions.
     attributes : Mapping, optional
         Of the run; put into each description.
+    description : Description
+        The scale of the pixels becomes ``XResolution`` and ``YResolution``.
 
     Raises
     ------
@@ -69,8 +73,10 @@ class TiffSequenceSink(OneRun):
         prefix: str = "frame",
         name: str = "image",
         attributes: Mapping[str, Any] | None = None,
+        description: Description = NO_DESCRIPTION,
     ) -> None:
         super().__init__(directory, geometry, name=name, attributes=attributes)
+        self._description = description
         self.prefix = safe_name(prefix, f"{name}: prefix")
         if geometry.color_mode != ColorMode.RGB2:  # a reader of documents would not move the axes back
             parameters = {"template": f"{prefix}_{{:06d}}.tiff", "chunk_shape": [1], "join_method": "stack"}
@@ -90,7 +96,12 @@ class TiffSequenceSink(OneRun):
 
     def _open(self) -> None:
         constants = {"detector": self.name, "run": dict(self._attributes)}
-        self._pages = PageFormat(self.geometry, big=self.geometry.nbytes > _CLASSIC, constants=constants)
+        self._pages = PageFormat(
+            self.geometry,
+            big=self.geometry.nbytes > _CLASSIC,
+            constants=constants,
+            resolution=per_centimetre(self._description),
+        )
         with contextlib.suppress(FileExistsError):
             self.path.mkdir()
         ours = re.compile(re.escape(self.prefix) + r"_\d+\.tiff?", re.IGNORECASE)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from beamstream.errors import SinkError
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.sinks.direct import Bytes, as_bytes
+from beamstream.sinks.tiff_resolution import NO_RESOLUTION, Resolution
 
 FRAME_TAG = 65100
 """The private tag with the frame's JSON; free for everybody by the TIFF specification (65000 to 65535)."""
@@ -42,6 +43,8 @@ class PageFormat:
         Whether offsets have 64 bits (BigTIFF).
     constants : Mapping
         What every page's JSON says, before what belongs to the frame alone.
+    resolution : Resolution
+        Pixels per unit.
 
     Raises
     ------
@@ -49,8 +52,10 @@ class PageFormat:
         TIFF has no such pixels; the text says which are possible.
     """
 
-    def __init__(self, geometry: Geometry, *, big: bool, constants: Mapping[str, Any]) -> None:
-        self.geometry, self.big = geometry, big
+    def __init__(
+        self, geometry: Geometry, *, big: bool, constants: Mapping[str, Any], resolution: Resolution = NO_RESOLUTION
+    ) -> None:
+        self.geometry, self.big, self._resolution = geometry, big, resolution
         self.axes, self.stored_axes = stored_axes(geometry)
         dtype = np.dtype(geometry.dtype)
         shape = (1,) * (len(self.axes) - len(geometry.shape)) + geometry.shape
@@ -78,10 +83,10 @@ class PageFormat:
             277: self._numbers(_SHORT, samples),
             278: self._numbers(_LONG, self.sizes["Y"]),  # rows a strip: all
             279: self._numbers(self._pointer, *[self._plane] * planes),
-            282: self._numbers(_RATIONAL, 1, 1),
-            283: self._numbers(_RATIONAL, 1, 1),
+            282: self._numbers(_RATIONAL, *self._resolution.x),
+            283: self._numbers(_RATIONAL, *self._resolution.y),
             284: self._numbers(_SHORT, 2 if planes > 1 else 1),
-            296: self._numbers(_SHORT, 1),  # the resolution has no unit
+            296: self._numbers(_SHORT, self._resolution.unit),
             305: _text(b"beamstream"),
             339: self._numbers(_SHORT, *[_SAMPLE_FORMATS[dtype.kind]] * samples),
         }

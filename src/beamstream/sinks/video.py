@@ -12,6 +12,7 @@ from beamstream.errors import SinkError
 from beamstream.film import FilmNotes, nanoseconds
 from beamstream.frames import Frame, Geometry
 from beamstream.sinks.attribute_lines import AttributeLines
+from beamstream.sinks.description import NO_DESCRIPTION, Description
 from beamstream.sinks.disk import sync_file
 from beamstream.sinks.matroska import MatroskaFile, Picture
 from beamstream.sinks.one_run import OneRun
@@ -70,6 +71,8 @@ class VideoSink(OneRun):
         Whether x264 has to keep every value.
     frame_attributes : Mapping, optional
         Attributes of a frame like those that will come; with them, also with none, all that frames have are kept.
+    description : Description
+        The run: its title becomes the film's, its beginning the film's date.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class VideoSink(OneRun):
         window: Window | None = None,
         lossless: bool = False,
         frame_attributes: Mapping[str, Any] | None = None,
+        description: Description = NO_DESCRIPTION,
     ) -> None:
         super().__init__(path, geometry, name=name, attributes=attributes)
         if fps is not None and not 0 < fps <= 1e6:
@@ -97,6 +101,7 @@ class VideoSink(OneRun):
         self._frame_ns = 0 if fps is None else round(1e9 / fps)
         self._fps = fps
         self._window = window
+        self._description = description
         self._exact = lossless or self.codec == "ffv1"
         self._beside = AttributeLines(self.path, frame_attributes, name, kinds="")
         self._start_ns = 0
@@ -131,7 +136,9 @@ class VideoSink(OneRun):
         g = self.geometry
         about = jsonable({"detector": self.name, **self._attributes})
         notes = FilmNotes(self._start_ns, g.shape, g.dtype, str(g.color_mode), self._window, about)
-        self._file.begin(self._encoder.track, self._start_ns, notes.to_text())
+        tags = {"TITLE": self._description.title, "DATE_RECORDED": self._description.began}
+        tags = {name: text for name, text in tags.items() if text}
+        self._file.begin(self._encoder.track, self._start_ns, tags | {"COMMENT": notes.to_text()})
 
     def _time(self, frame: Frame, number: int) -> int:
         """Return a frame's time since the first one, ns."""

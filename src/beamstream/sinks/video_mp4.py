@@ -7,6 +7,8 @@ from beamstream.errors import SinkError
 from beamstream.film import pyav
 
 _TICKS = 1_000_000  # a second
+_NAMES = {"comment": "comment", "creation_time": "creation_time", "title": "title", "date_recorded": "date"}
+"""What Matroska's tags are called in an MP4."""
 
 
 def rewrap(film: Path, target: Path, *, who: str) -> None:
@@ -40,6 +42,7 @@ def rewrap(film: Path, target: Path, *, who: str) -> None:
 def _metadata(source: object) -> dict[str, str]:
     kept = {}
     for key, value in source.metadata.items():  # pyright: ignore[reportAttributeAccessIssue]
-        if key.lower() in ("comment", "creation_time"):
-            kept[key.lower()] = value
+        name = _NAMES.get(key.lower())
+        if name is not None:
+            kept[name] = value
     return kept

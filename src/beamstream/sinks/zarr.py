@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from beamstream.frames import Frame, Geometry
 from beamstream.sinks.axes import TIME as TIME_OF_SPECTRA
 from beamstream.sinks.axes import Axes, times
 from beamstream.sinks.base import StoredArray
+from beamstream.sinks.description import NO_DESCRIPTION, Description
 from beamstream.sinks.direct import Bytes, as_bytes
 from beamstream.sinks.disk import sync_file
 from beamstream.sinks.hdf5_layout import SCALARS, Column
+from beamstream.sinks.ome_zarr import multiscales
 from beamstream.sinks.one_run import OneRun
 from beamstream.sinks.zarr_changes import ZarrAttributes
 from beamstream.sinks.zarr_layout import (
@@ -29,10 +32,11 @@ from beamstream.sinks.zarr_layout import (
     Compression,
     GrowingDocument,
     column_document,
+    dimensions,
     group_document,
     pixels_document,
     put,
-    put_frequency,
+    put_coordinate,
 )
 from beamstream.sinks.zarr_shards import Column as Numbers
 from beamstream.sinks.zarr_shards import Shards
@@ -52,8 +56,12 @@ class ZarrSink(OneRun):
     A `beamstream.sinks.base.Sink`. The group has the arrays ``data`` (the pixels; one chunk a frame, many chunks a
     shard file), ``unique_id``, ``timestamp`` and ``received`` (s since 1970-01-01 UTC). Whoever opens it finds
     all frames that were kept by then: ``zarr.open_group(path, mode="r")``, also after a kill; open again to
-    see newer ones. Should the lengths differ, `data` has the right one. Of spectra it has ``time`` and ``frequency``
-    as well, so that ``xarray.open_zarr(path, consolidated=False)`` knows where each value lies.
+    see newer ones. Should the lengths differ, `data` has the right one. So that
+    ``xarray.open_zarr(path, consolidated=False)`` knows where each value lies it has the times as ``t``, and ``y`` and
+    ``x`` where the size of a pixel is known; of spectra ``time`` and ``frequency``.
+
+    A group of grey images, or of colours that lie in planes, is OME-Zarr 0.5 of one resolution: napari and others find
+    the scale, and, of a complete group whose frames follow each other regularly, the time from one to the next.
 
     Frames that a camera compressed with blosc stay as they are; other compressed frames are decoded. Pixels of
     big-endian types are stored as they came; the reader gets them in its own byte order.
@@ -76,10 +84,12 @@ class ZarrSink(OneRun):
     axes : Axes, optional
         Of spectra.
     columns : sequence of Column
-        What else is kept of each frame, from its attributes.
+        What else is kept of each frame, from its attributes; one called like an array of ours ends with ``_value``.
     frame_attributes : Mapping, optional
         Attributes of a frame like those that will come; with them, also with none, all that frames have are kept:
         numbers as arrays, the rest in ``attribute_changes``, see `beamstream.sinks.zarr_changes.ZarrAttributes`.
+    description : Description
+        The scale of the pixels.
 
     Attributes
     ----------
@@ -110,6 +120,7 @@ class ZarrSink(OneRun):
         axes: Axes | None = None,
         columns: Sequence[Column] = (),
         frame_attributes: Mapping[str, Any] | None = None,
+        description: Description = NO_DESCRIPTION,
     ) -> None:
         if frames_per_shard is not None and frames_per_shard < 1:
             raise ValueError(f"{name}: {frames_per_shard} frames per shard asked for; give at least 1, or none")
@@ -120,6 +131,9 @@ class ZarrSink(OneRun):
         self.compression: Compression = "blosc" if geometry.codec == "blosc" else compression
         stored_dtype = np.dtype(geometry.dtype).newbyteorder("<").str
         self._axes = axes
+        self._description = description
+        self._timestamps = array("d")
+        self._dims = dimensions(geometry, axes)
         self._beside = ZarrAttributes(self.path, frame_attributes, name, columns)
         self._kept_of_each = (*SCALARS, *columns, *self._beside.columns)
         chunk = {"chunk_shape": [1, *geometry.shape]}
@@ -129,8 +143,11 @@ class ZarrSink(OneRun):
         self.arrays = {"data": pixels} | {column.name: self._column(column) for column in self._kept_of_each}
 
     def _column(self, column: Column) -> StoredArray:
-        uri = uri_of(self.path / column.name)
+        uri = uri_of(self.path / self._directory(column))
         return StoredArray(column.dtype_numpy, (), column.units, {"chunk_shape": [PER_CHUNK]}, uri=uri)
+
+    def _directory(self, column: Column) -> str:
+        return f"{column.name}_value" if column.name in ("data", *self._dims) else column.name
 
     @property
     def uri(self) -> str:
@@ -148,16 +165,18 @@ class ZarrSink(OneRun):
             raise
 
     def _create(self) -> None:
-        documents = {c.name: column_document(c.dtype_numpy, _about(c), self._axes) for c in self._kept_of_each}
-        columns = {c.name: c.dtype_numpy for c in self._kept_of_each}
-        if self._axes is not None:
-            put_frequency(self.path / "frequency", self._axes)
-            documents["time"], columns["time"] = column_document("<i8", TIME, self._axes), "<i8"
+        kept = {self._directory(column): column for column in self._kept_of_each}
+        documents = {key: column_document(c.dtype_numpy, _about(c), self._axes) for key, c in kept.items()}
+        self._names = {key: column.name for key, column in kept.items()}
+        dtypes = {key: column.dtype_numpy for key, column in kept.items()} | {self._dims[0]: "<i8"}
+        documents[self._dims[0]] = column_document("<i8", TIME, self._axes)
+        self._put_coordinates()
         documents["data"] = pixels_document(self.geometry, self.frames_per_shard, self.compression, self._axes)
         self._group = group_document(self.name, self._attributes)
+        self._describe()
         self._documents: list[GrowingDocument] = []
         self._shards = Shards(self.path / "data", 1 + len(self.geometry.shape), self.frames_per_shard)
-        self._columns = {key: Numbers(self.path / key, dtype, PER_CHUNK) for key, dtype in columns.items()}
+        self._columns = {key: Numbers(self.path / key, dtype, PER_CHUNK) for key, dtype in dtypes.items()}
         try:
             for key, document in documents.items():
                 (self.path / key).mkdir()
@@ -166,6 +185,24 @@ class ZarrSink(OneRun):
         except BaseException:
             self._close_files()
             raise
+
+    def _put_coordinates(self) -> None:
+        if self._axes is not None:
+            put_coordinate(self.path / "frequency", self._axes.frequency, "MHz")
+        elif (size := self._description.pixel_size) is not None:
+            unit = self._description.length
+            for dim, step in zip("yx", size, strict=True):
+                if dim in self._dims:
+                    places = np.arange(self.geometry.shape[self._dims.index(dim) - 1], dtype=np.float64) * step
+                    put_coordinate(
+                        self.path / dim, places, self._description.pixel_units if unit is None else unit.name
+                    )
+
+    def _describe(self) -> None:
+        """Put into the group's attributes what image viewers look for."""
+        ome = multiscales(self.name, self._dims, self._description, self._timestamps)
+        if ome is not None:
+            self._group["attributes"]["ome"] = ome
 
     def _keeps_bytes(self, frame: Frame) -> bool:
         return self.geometry.codec == "blosc" and bool(frame.payload.size) and frame.payload[0] <= _LAST_BLOSC1
@@ -184,15 +221,18 @@ class ZarrSink(OneRun):
         self._shards.append([_chunk(frame, self.compression) for frame in frames], self.kept)
         beside = self._beside.append(frames, self.kept)
         for key, column in self._columns.items():
-            column.append(beside[key] if key in beside else self._numbers(key, frames), self.kept)
+            name = self._names.get(key, key)
+            column.append(beside[name] if name in beside else self._numbers(key, frames), self.kept)
         self._publish(self.kept + len(frames))
+        self._timestamps.extend(frame.timestamp for frame in frames)
 
     def _numbers(self, key: str, frames: Sequence[Frame]) -> Sequence[float]:
-        if any(key == column.name for column in SCALARS):
-            return [getattr(frame, key) for frame in frames]
-        if key == "time":
+        if key == self._dims[0]:
             return times(frames).view("<i8").tolist()
-        return [frame.attributes.get(key, 0) for frame in frames]
+        name = self._names[key]
+        if any(name == column.name for column in SCALARS):
+            return [getattr(frame, name) for frame in frames]
+        return [frame.attributes.get(name, 0) for frame in frames]
 
     def _take_back(self) -> None:
         with contextlib.suppress(OSError):  # the disk is gone: `data` has the right length anyway
@@ -207,6 +247,7 @@ class ZarrSink(OneRun):
         self._close_files()
         if complete:
             self._group["attributes"]["complete"] = True
+            self._describe()
             put(self.path, self._group)
             sync_file(self.path / "zarr.json")
 

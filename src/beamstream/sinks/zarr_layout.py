@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beamstream.frames import ColorMode, Geometry
 from beamstream.sinks.axes import Axes
@@ -29,12 +30,12 @@ PER_CHUNK = 4096
 ZSTD = {"level": 1, "checksum": False}
 BLOSC = {"cname": "lz4", "clevel": 5, "shuffle": "bitshuffle", "blocksize": 0}
 
-_AXES = {
-    ColorMode.MONO: ("row", "column"),
-    ColorMode.BAYER: ("row", "column"),
-    ColorMode.RGB1: ("row", "column", "colour"),
-    ColorMode.RGB2: ("row", "colour", "column"),
-    ColorMode.RGB3: ("colour", "row", "column"),
+_AXES = {  # as OME-Zarr calls them
+    ColorMode.MONO: ("y", "x"),
+    ColorMode.BAYER: ("y", "x"),
+    ColorMode.RGB1: ("y", "x", "c"),
+    ColorMode.RGB2: ("y", "c", "x"),
+    ColorMode.RGB3: ("c", "y", "x"),
 }
 _FILL = {"b": False, "f": 0.0, "c": [0.0, 0.0]}  # by kind; 0 for integers
 _NO_FRAMES = b'"shape": [0'
@@ -156,21 +157,18 @@ def pixels_document(
         "index_codecs": [_bytes_codec(np.dtype("<u8"))],
         "index_location": "start",
     }
-    dims = _AXES[geometry.color_mode] if axes is None else axes.dims
-    if len(dims) != len(geometry.shape):
-        dims = tuple(f"axis_{number}" for number in range(len(geometry.shape)))
     attributes: dict[str, Any] = {"color_mode": str(geometry.color_mode), "received_codec": geometry.codec}
     attributes["units"] = "counts" if axes is None else axes.units
     if axes is not None and axes.polarizations:
         attributes["polarizations"] = list(axes.polarizations)
     codecs = [{"name": "sharding_indexed", "configuration": sharding}]
-    return _array(dtype, (per_shard, *geometry.shape), codecs, (_along(axes), *dims), attributes)
+    return _array(dtype, (per_shard, *geometry.shape), codecs, dimensions(geometry, axes), attributes)
 
 
 def column_document(dtype_numpy: str, attributes: Mapping[str, Any], axes: Axes | None = None) -> dict[str, Any]:
     """Return the ``zarr.json`` of one number a frame."""
     dtype = np.dtype(dtype_numpy)
-    return _array(dtype, (PER_CHUNK,), [_bytes_codec(dtype)], (_along(axes),), dict(attributes))
+    return _array(dtype, (PER_CHUNK,), [_bytes_codec(dtype)], (time_dimension(axes),), dict(attributes))
 
 
 def bytes_document(per_chunk: int) -> dict[str, Any]:
@@ -179,24 +177,33 @@ def bytes_document(per_chunk: int) -> dict[str, Any]:
     return _array(dtype, (per_chunk,), [_bytes_codec(dtype)], ("byte",), {})
 
 
-def put_frequency(directory: Path, axes: Axes) -> None:
-    """Put the frequencies of spectra beside them, as xarray and others look for the values along a dimension.
+def put_coordinate(directory: Path, values: NDArray[np.float64], units: str) -> None:
+    """Put where the values along a dimension lie, as xarray and others look for it; the directory is called like it.
 
     Raises
     ------
     OSError
         As the system says it.
     """
-    channels = axes.frequency.astype("<f8")
-    document = _array(channels.dtype, channels.shape, [_bytes_codec(channels.dtype)], ("frequency",), {"units": "MHz"})
+    places = values.astype("<f8")
+    about = {"units": units} if units else {}
+    document = _array(places.dtype, places.shape, [_bytes_codec(places.dtype)], (directory.name,), about)
     (directory / "c").mkdir(parents=True)
-    (directory / "c" / "0").write_bytes(channels.tobytes())
-    put(directory, document | {"shape": list(channels.shape)})
+    (directory / "c" / "0").write_bytes(places.tobytes())
+    put(directory, document | {"shape": list(places.shape)})
 
 
-def _along(axes: Axes | None) -> str:
+def dimensions(geometry: Geometry, axes: Axes | None = None) -> tuple[str, ...]:
+    """Return what the dimensions of the pixels are called, first the one along which frames follow each other."""
+    dims = _AXES[geometry.color_mode] if axes is None else axes.dims
+    if len(dims) != len(geometry.shape):
+        dims = tuple(f"axis_{number}" for number in range(len(geometry.shape)))
+    return (time_dimension(axes), *dims)
+
+
+def time_dimension(axes: Axes | None) -> str:
     """Return what the dimension is called along which frames follow each other."""
-    return "frame" if axes is None else "time"
+    return "t" if axes is None else "time"
 
 
 def _array(
