@@ -72,6 +72,12 @@ def wait_a_while(group: str, statuses: Sequence[Any], seconds: float) -> MsgGene
         yield from bps.sleep(min(seconds, _LOOK))
 
 
+def wait_until_done(group: str, statuses: Sequence[Any]) -> MsgGenerator[None]:
+    """Wait for a group, through pauses."""
+    while not done(statuses):
+        yield from wait_a_while(group, statuses, _LOOK)
+
+
 def attempt(errors: list[Exception], plan: Iterable[Msg]) -> MsgGenerator[bool]:
     """Run a plan, keep an error of it, and return whether there was none; requests to end the plan pass."""
     try:
@@ -88,5 +94,4 @@ def _all_on_disk(detectors: Iterable[Any]) -> MsgGenerator[None]:
     group, statuses = short_uid("disk"), []
     for detector in detectors:
         statuses.append((yield Msg("trigger", detector.ledger, group=group)))
-    while not done(statuses):
-        yield from wait_a_while(group, statuses, _LOOK)
+    yield from wait_until_done(group, statuses)

@@ -8,6 +8,7 @@ from bluesky.preprocessors import contingency_wrapper, plan_mutator
 from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
 from plans.flights import attempt, end_flights, failure
+from plans.interruptions import answered, interruptible_wrapper
 from plans.open_runs import OpenRun, OpenRuns
 from plans.recordings import NamedFiles
 
@@ -28,6 +29,8 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
 
     A detector that is staged once for two runs is refused in the second: its file, and bluesky's documents of it, are
     those of the first. Its file is named before its first frame, see `plans.recordings.NamedFiles`.
+
+    The plan can be paused and suspended anywhere, see `plans.interruptions.interruptible_wrapper`.
     """
     runs = OpenRuns()
     files = NamedFiles(runs)
@@ -49,7 +52,8 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
             files.follow(msg)
         return (named if runs.belongs(msg) else _refused(msg.obj)), None
 
-    return (yield from contingency_wrapper(plan_mutator(plan, mutate), except_plan=left_open, auto_raise=True))
+    whole = plan_mutator(interruptible_wrapper(plan), mutate)
+    return (yield from contingency_wrapper(whole, except_plan=left_open, auto_raise=True))
 
 
 def _wants_account(run: OpenRun | None) -> TypeGuard[OpenRun]:
@@ -103,7 +107,7 @@ class _Account:
         yield Msg("create", None, name=STREAM, run=run.key)
         run.bundling = True
         for ledger in run.ledgers:
-            yield Msg("read", ledger, run=run.key)
+            yield from answered(Msg("read", ledger, run=run.key))
         self._written = True
         yield Msg("save", run=run.key)
 
@@ -112,7 +116,7 @@ def _announce_rest(run: Hashable, detector: Any) -> MsgGenerator[None]:
     """Name the frames of what was broken off, in a stream of their own, as `beamstream recover` does."""
     if getattr(detector, "unannounced", 0):
         stream = f"{detector.name}_interrupted"
-        yield Msg("declare_stream", None, detector, name=stream, collect=True, run=run)
+        yield from answered(Msg("declare_stream", None, detector, name=stream, collect=True, run=run))
         detector.begin_stream()
         yield Msg("collect", detector, name=stream, run=run)
 
