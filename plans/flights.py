@@ -41,7 +41,8 @@ def end_flights(
         if (yield from attempt(errors, _all_on_disk(detectors))):
             break
     for name, collected in streams.items():
-        yield from attempt(errors, [Msg("collect", *collected, name=name, run=run)])
+        if any(getattr(detector, "unannounced", True) for detector in collected):
+            yield from attempt(errors, [Msg("collect", *collected, name=name, run=run)])
     return errors
 
 

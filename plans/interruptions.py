@@ -3,9 +3,8 @@
 from collections.abc import Hashable
 from typing import Any
 
-import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
-from bluesky.utils import Msg, MsgGenerator, single_gen
+from bluesky.preprocessors import finalize_wrapper, plan_mutator
+from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
 
 def interruptible_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
@@ -17,27 +16,50 @@ def interruptible_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     """
     half_made: set[Hashable] = set()  # keys of runs with an event that is not complete
 
-    def mutate(msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:
-        match msg.command:
-            case "create":
-                half_made.add(msg.run)
-            case "save" | "drop":
-                half_made.discard(msg.run)
-                if msg.command == "save" and not half_made:  # those could not be repeated any more
-                    return _once(msg), None
-            case "close_run":
-                half_made.discard(msg.run)
-                return _once(msg), None
-            case "read" | "declare_stream":
-                return answered(msg), None
-        return None, None
+    def mutate(msg: Msg) -> tuple[MsgGenerator[Any] | None, MsgGenerator[Any] | None]:
+        if msg.command == "create":
+            half_made.add(msg.run)
+        elif msg.command in ("save", "drop", "close_run"):
+            half_made.discard(msg.run)
+        if msg.command == "close_run" or (msg.command == "save" and not half_made):  # those have to be repeated
+            return _once(msg)
+        return (answered(msg) if msg.command in ("read", "declare_stream") else None), None
 
     # a suspender that trips during the very last message leaves a RunEngine (bluesky 1.15) that can do nothing any more
-    return (yield from bpp.finalize_wrapper(bpp.plan_mutator(plan, mutate), bps.null))
+    return (yield from finalize_wrapper(plan_mutator(plan, mutate), _nothing))
 
 
-def _once(msg: Msg) -> MsgGenerator[Any]:
-    return (yield from bpp.rewindable_wrapper(single_gen(msg), False))
+def _once(msg: Msg) -> tuple[MsgGenerator[None], MsgGenerator[None]]:
+    """Return a plan that does what a message requests and lets nothing up to it be repeated, and one that follows.
+
+    It is done also when the plan is stopped just before: whoever requests it takes it for done then.
+    """
+    rewinds: Any = False
+    requested = False
+
+    def request() -> MsgGenerator[None]:
+        nonlocal rewinds, requested
+        try:
+            rewinds = yield Msg("rewindable", None, None)
+            if rewinds:
+                yield Msg("rewindable", None, False)
+            requested = True
+            yield msg
+        except Exception as error:
+            if not requested and isinstance(error, RequestAbort | RequestStop):
+                yield _ended(msg, error.exit_status)
+            yield from rewind_again()
+            raise
+
+    def rewind_again() -> MsgGenerator[None]:
+        if rewinds:
+            yield Msg("rewindable", None, True)
+
+    return request(), rewind_again()
+
+
+def _ended(msg: Msg, exit_status: str) -> Msg:
+    return msg._replace(kwargs=msg.kwargs | {"exit_status": exit_status}) if msg.command == "close_run" else msg
 
 
 def answered(msg: Msg) -> MsgGenerator[Any]:
@@ -46,3 +68,7 @@ def answered(msg: Msg) -> MsgGenerator[Any]:
     while (answer := (yield msg)) is None and rewinds is False:
         pass
     return answer
+
+
+def _nothing() -> MsgGenerator[None]:
+    yield Msg("null")

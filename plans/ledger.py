@@ -91,24 +91,27 @@ class _Account:
     def write(self, *, hurried: bool) -> MsgGenerator[None]:
         """End the flights, then make the event, once."""
         run = self._run
-        if run.bundling:  # an event was left half made
-            yield from attempt(self.errors, [Msg("drop", run=run.key)])
-            run.bundling = False
+        yield from attempt(self.errors, self._drop())
         self.errors += yield from end_flights(run.key, run.detectors, run.streams, hurried=hurried)
         for detector in run.detectors:
             yield from attempt(self.errors, _announce_rest(run.key, detector))
         while not self._written and len(self.errors) < _MOST_ERRORS:
             yield from attempt(self.errors, self._event())
 
+    def _drop(self) -> MsgGenerator[None]:
+        """Drop an event that was left half made."""
+        if self._run.bundling:
+            self._run.bundling = False
+            yield Msg("drop", run=self._run.key)
+
     def _event(self) -> MsgGenerator[None]:
         run = self._run
-        if run.bundling:
-            yield Msg("drop", run=run.key)
+        yield from self._drop()
+        run.bundling = True  # before the message: an error that breaks into it comes when it is done
         yield Msg("create", None, name=STREAM, run=run.key)
-        run.bundling = True
         for ledger in run.ledgers:
             yield from answered(Msg("read", ledger, run=run.key))
-        self._written = True
+        self._written, run.bundling = True, False
         yield Msg("save", run=run.key)
 
 
