@@ -6,6 +6,8 @@ import bluesky.plan_stubs as bps
 from bluesky.preprocessors import contingency_wrapper, plan_mutator
 from bluesky.utils import Msg, MsgGenerator, short_uid
 
+from plans.flights import wait_until_done
+
 
 def finishing_wrapper(plan: MsgGenerator[Any], chain: Any) -> MsgGenerator[Any]:
     """Wait before each run's end until the callbacks have worked on all of its frames.
@@ -29,8 +31,8 @@ def finishing_wrapper(plan: MsgGenerator[Any], chain: Any) -> MsgGenerator[Any]:
 
     def wait(run: Any) -> MsgGenerator[None]:
         group = short_uid("callbacks")
-        yield Msg("trigger", run, group=group)
-        yield from bps.wait(group=group)
+        status = yield Msg("trigger", run, group=group)
+        yield from wait_until_done(group, [status])
 
     def close(msg: Msg, run: Any) -> MsgGenerator[Any]:
         def hurry(_error: Exception) -> MsgGenerator[None]:

@@ -41,7 +41,8 @@ def end_flights(
         if (yield from attempt(errors, _all_on_disk(detectors))):
             break
     for name, collected in streams.items():
-        yield from attempt(errors, [Msg("collect", *collected, name=name, run=run)])
+        if any(getattr(detector, "unannounced", True) for detector in collected):
+            yield from attempt(errors, [Msg("collect", *collected, name=name, run=run)])
     return errors
 
 
@@ -72,6 +73,12 @@ def wait_a_while(group: str, statuses: Sequence[Any], seconds: float) -> MsgGene
         yield from bps.sleep(min(seconds, _LOOK))
 
 
+def wait_until_done(group: str, statuses: Sequence[Any]) -> MsgGenerator[None]:
+    """Wait for a group, through pauses."""
+    while not done(statuses):
+        yield from wait_a_while(group, statuses, _LOOK)
+
+
 def attempt(errors: list[Exception], plan: Iterable[Msg]) -> MsgGenerator[bool]:
     """Run a plan, keep an error of it, and return whether there was none; requests to end the plan pass."""
     try:
@@ -88,5 +95,4 @@ def _all_on_disk(detectors: Iterable[Any]) -> MsgGenerator[None]:
     group, statuses = short_uid("disk"), []
     for detector in detectors:
         statuses.append((yield Msg("trigger", detector.ledger, group=group)))
-    while not done(statuses):
-        yield from wait_a_while(group, statuses, _LOOK)
+    yield from wait_until_done(group, statuses)

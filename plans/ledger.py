@@ -8,6 +8,7 @@ from bluesky.preprocessors import contingency_wrapper, plan_mutator
 from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
 from plans.flights import attempt, end_flights, failure
+from plans.interruptions import answered, interruptible_wrapper
 from plans.open_runs import OpenRun, OpenRuns
 from plans.recordings import NamedFiles
 
@@ -28,6 +29,8 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
 
     A detector that is staged once for two runs is refused in the second: its file, and bluesky's documents of it, are
     those of the first. Its file is named before its first frame, see `plans.recordings.NamedFiles`.
+
+    The plan can be paused and suspended anywhere, see `plans.interruptions.interruptible_wrapper`.
     """
     runs = OpenRuns()
     files = NamedFiles(runs)
@@ -49,7 +52,8 @@ def ledger_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
             files.follow(msg)
         return (named if runs.belongs(msg) else _refused(msg.obj)), None
 
-    return (yield from contingency_wrapper(plan_mutator(plan, mutate), except_plan=left_open, auto_raise=True))
+    whole = plan_mutator(interruptible_wrapper(plan), mutate)
+    return (yield from contingency_wrapper(whole, except_plan=left_open, auto_raise=True))
 
 
 def _wants_account(run: OpenRun | None) -> TypeGuard[OpenRun]:
@@ -87,24 +91,27 @@ class _Account:
     def write(self, *, hurried: bool) -> MsgGenerator[None]:
         """End the flights, then make the event, once."""
         run = self._run
-        if run.bundling:  # an event was left half made
-            yield from attempt(self.errors, [Msg("drop", run=run.key)])
-            run.bundling = False
+        yield from attempt(self.errors, self._drop())
         self.errors += yield from end_flights(run.key, run.detectors, run.streams, hurried=hurried)
         for detector in run.detectors:
             yield from attempt(self.errors, _announce_rest(run.key, detector))
         while not self._written and len(self.errors) < _MOST_ERRORS:
             yield from attempt(self.errors, self._event())
 
+    def _drop(self) -> MsgGenerator[None]:
+        """Drop an event that was left half made."""
+        if self._run.bundling:
+            self._run.bundling = False
+            yield Msg("drop", run=self._run.key)
+
     def _event(self) -> MsgGenerator[None]:
         run = self._run
-        if run.bundling:
-            yield Msg("drop", run=run.key)
+        yield from self._drop()
+        run.bundling = True  # before the message: an error that breaks into it comes when it is done
         yield Msg("create", None, name=STREAM, run=run.key)
-        run.bundling = True
         for ledger in run.ledgers:
-            yield Msg("read", ledger, run=run.key)
-        self._written = True
+            yield from answered(Msg("read", ledger, run=run.key))
+        self._written, run.bundling = True, False
         yield Msg("save", run=run.key)
 
 
@@ -112,7 +119,7 @@ def _announce_rest(run: Hashable, detector: Any) -> MsgGenerator[None]:
     """Name the frames of what was broken off, in a stream of their own, as `beamstream recover` does."""
     if getattr(detector, "unannounced", 0):
         stream = f"{detector.name}_interrupted"
-        yield Msg("declare_stream", None, detector, name=stream, collect=True, run=run)
+        yield from answered(Msg("declare_stream", None, detector, name=stream, collect=True, run=run))
         detector.begin_stream()
         yield Msg("collect", detector, name=stream, run=run)
 

@@ -83,6 +83,10 @@ def checked(plan_name: str, detectors: Sequence[Any]) -> list[Any]:
     if not detectors:
         raise ValueError(f"{plan_name}: no detector given; give at least one, like [cam]")
     for detector in detectors:
+        if isinstance(detector, str):  # a queue leaves a name that no device has
+            raise TypeError(
+                f"{plan_name}: {detector!r} given, a name of no device that is known here; check its spelling"
+            )
         if not hasattr(detector, "kickoff") or not hasattr(detector, "num_images"):
             name = getattr(detector, "name", repr(detector))
             raise TypeError(f"{plan_name}: {name} cannot stream (it has no kickoff and num_images); use count for it")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import Msg, MsgGenerator
+from bluesky.utils import Msg, MsgGenerator, RunEngineControlException
 
 from plans.recipe import Step
 
@@ -76,5 +76,9 @@ def event(stream: str, things: Sequence[Any]) -> MsgGenerator[None]:
         for thing in things:
             yield from bps.read(thing)
 
-    yield Msg("create", None, name=stream)
+    try:
+        yield Msg("create", None, name=stream)
+    except RunEngineControlException:  # it is begun when that comes
+        yield from bps.drop()
+        raise
     yield from bpp.contingency_wrapper(read(), except_plan=lambda _: bps.drop(), else_plan=bps.save)

@@ -172,8 +172,9 @@ def test_every_plan_and_name_that_people_expect_is_there(beamline, terminal):
     session = terminal()
     session.until(PROMPT)
     assert "True" in session.type(
-        "all(callable(f) for f in (record, monitor, count, scan, grid_scan, bp.count, bps.mv))"
+        "all(callable(f) for f in (record, monitor, count, scan, grid_scan, list_scan, spiral, bp.count, bps.mv))"
     )
+    assert "3.0" in session.type("RE(mv(motor, 3)); print(motor.position)")
     assert "scan_id=1" in session.type("RE(count([cam], 2)); print(f'scan_id={RE.md[\"scan_id\"]}')")
     shown = session.type("RE(scan([cam], motor, 0, 1, 3)); print(f'scan_id={RE.md[\"scan_id\"]}')")
     assert "scan_id=2" in shown

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import h5py
 import pytest
 from bluesky_queueserver.manager.comms import ZMQCommSendThreads
+from bluesky_queueserver.manager.profile_ops import load_existing_plans_and_devices, validate_plan
 
 from beamstream.frames import Geometry
 from beamstream.sim.beamline import Beamline, CameraSpec, MotorSpec
@@ -32,6 +32,12 @@ control = "SIM:CAM:cam1:"
 [devices.motor]
 kind = "motor"
 pv = "SIM:MTR1"
+[devices.stage]
+kind = "motor"
+pv = "SIM:MTR2"
+[devices.shutter]
+kind = "signal"
+pv = "SIM:CAM:sim1:Shutter"
 """
 USER = {"user": "tests", "user_group": "primary"}
 
@@ -82,6 +88,32 @@ class Queue:
         assert answer.get("success", True), f"{method}: {answer}\n{self._log.read_text()[-3000:]}"
         return answer
 
+    def refused(self, name: str, *args, **kwargs) -> str:
+        """Return why a plan is not accepted."""
+        item = {"item_type": "plan", "name": name, "args": args, "kwargs": kwargs}
+        answer = self._comm.send_message(method="queue_item_add", params={"item": item, **USER})
+        assert answer["success"] is False, answer
+        return answer["msg"]
+
+    def add(self, name: str, *args, **kwargs) -> None:
+        """Put a plan at the end of the queue."""
+        self.ask("queue_item_add", item={"item_type": "plan", "name": name, "args": args, "kwargs": kwargs}, **USER)
+
+    def open(self) -> None:
+        """Start the worker, and wait for its lists, which come later."""
+        self.ask("environment_open")
+        self.until(worker_environment_exists=True, manager_state="idle")
+        self._wait_for(lambda: self.allowed("plans") and self.allowed("devices"), what="the lists")
+
+    def allowed(self, what: str) -> set[str]:
+        """Return the names of the plans or devices that an item may have."""
+        return set(self.ask(f"{what}_allowed", user_group="primary")[f"{what}_allowed"])
+
+    def close(self) -> None:
+        """End the worker."""
+        self.ask("environment_close")
+        self.until(worker_environment_exists=False, manager_state="idle")
+
     def until(self, timeout: float = 60, **wanted) -> dict:
         """Return the status as soon as it has these values."""
         status: dict = {}
@@ -123,31 +155,19 @@ def queue(tmp_path, redis_port, wait_for) -> Iterator[Queue]:
 
 @pytest.fixture
 def beamline():
-    with SimProcess(Beamline((CameraSpec(geometry=Geometry((64, 96), "<u2")),), (MotorSpec(),))) as running:
+    camera = CameraSpec(geometry=Geometry((64, 96), "<u2"), period=0.02, scene="beam")
+    motors = MotorSpec(velocity=50.0), MotorSpec("SIM:MTR2", velocity=50.0)
+    with SimProcess(Beamline((camera,), motors)) as running:
         yield running
 
 
-def test_a_plan_from_the_queue_records_every_frame(beamline, queue, tmp_path, wait_for):
-    began = time.monotonic()
-    queue.ask("environment_open")
-    queue.until(worker_environment_exists=True, manager_state="idle")
-    print(f"environment open after {time.monotonic() - began:.1f} s")  # noqa: T201
+def test_a_plan_from_the_queue_records_every_frame(beamline, queue, tmp_path):
+    queue.open()
+    assert {"cam", "motor"} <= queue.allowed("devices")
+    assert "cat" not in queue.allowed("devices")
 
-    def allowed(what: str) -> set[str]:
-        return set(queue.ask(f"{what}_allowed", user_group="primary")[f"{what}_allowed"])
-
-    wait_for(lambda: allowed("plans") and allowed("devices"), what="the lists, which come after the worker is open")
-    assert {"record", "monitor", "darks", "flats", "count", "scan", "grid_scan"} <= allowed("plans")
-    devices = allowed("devices")
-    assert {"cam", "motor"} <= devices
-    assert "cat" not in devices
-
-    items = [
-        {"item_type": "plan", "name": "record", "args": [["cam"]], "kwargs": {"num": 20}},
-        {"item_type": "plan", "name": "scan", "args": [["cam"], "motor", 0, 1, 3]},
-    ]
-    for item in items:
-        queue.ask("queue_item_add", item=item, **USER)
+    queue.add("record", ["cam"], num=20)
+    queue.add("scan", ["cam"], "motor", 0, 1, 3)
     queue.ask("queue_start")
     queue.until(manager_state="idle")
     results = [item["result"] for item in queue.ask("history_get")["items"]]
@@ -163,9 +183,82 @@ def test_a_plan_from_the_queue_records_every_frame(beamline, queue, tmp_path, wa
         assert (account["cam_ledger_recorded"], account["cam_ledger_lost"]) == (number, 0)
     files = sorted((tmp_path / "archive" / "recordings").rglob("*.h5"), key=lambda p: p.stat().st_mtime_ns)
     assert [longest(path) for path in files] == recorded
+    queue.close()
 
-    queue.ask("environment_close")
-    queue.until(worker_environment_exists=False, manager_state="idle")
+
+def test_the_queue_runs_blueskys_own_plans_and_refuses_devices_that_are_none_of_what_they_take(
+    beamline, queue, tmp_path
+):
+    queue.open()
+    for name, args in {
+        "record": [["kamera"]],
+        "count": [["kamera"]],
+        "darks": ["kamera"],
+        "rel_scan": [["kamera"], "motor", 0, 1, 3],
+    }.items():
+        assert "should be 'cam'" in queue.refused(name, *args)
+    assert "DeviceThatCanStream" in (words := queue.refused("record", ["motor"], num=2))
+    assert "should be 'cam'" in words
+    assert "should be 'cam', 'motor', 'shutter' or 'stage'" in queue.refused("count", ["kamera"])
+    assert "DeviceThatCanMove" in queue.refused("mv", "motor", 1, "shuter", "Closed")
+
+    plans = {
+        "mv": ["motor", 1, "shutter", "Closed"],
+        "mvr": ["motor", 0.5],
+        "abs_set": ["shutter", "Open"],
+        "rel_set": ["motor", 0.5],
+        "sleep": [0.01],
+        "rel_scan": [["cam"], "motor", 0, 0.2, 2],
+        "list_scan": [["cam"], "shutter", ["Closed", "Open"]],
+        "rel_list_scan": [["cam"], "motor", [0, 0.1]],
+        "grid_scan": [["cam"], "motor", 0, 0.1, 2, "stage", 0, 0.1, 2, True],
+        "rel_grid_scan": [["cam"], "motor", 0, 0.1, 2, "stage", 0, 0.1, 2],
+        "list_grid_scan": [["cam"], "motor", [0, 0.1], "stage", [0, 0.1]],
+        "log_scan": [["cam"], "motor", -1, 0, 2],
+        "spiral": [["cam"], "motor", "stage", 0, 0, 0.2, 0.2, 0.1, 2],
+        "spiral_fermat": [["cam"], "motor", "stage", 0, 0, 0.2, 0.2, 0.1, 2],
+        "spiral_square": [["cam"], "motor", "stage", 0, 0, 0.2, 0.2, 2, 2],
+        "x2x_scan": [["cam"], "motor", "stage", 0, 0.2, 2],
+        "adaptive_scan": [["cam"], "cam_stats_total", "motor", 0, 0.2, 0.1, 0.2, 1.0, False],
+        "tune_centroid": [["cam"], "cam_stats_total", "motor", 0, 0.2, 0.2, 2],
+        "count": [["cam.stats", "motor.user_setpoint"], 2],
+    }
+    assert set(plans) <= queue.allowed("plans")
+    for name, args in plans.items():
+        queue.add(name, *args, **({"wait": True} if name.endswith("_set") else {}))
+    queue.ask("queue_start")
+    queue.until(manager_state="idle", timeout=180)
+    done = queue.ask("history_get")["items"]
+    assert {item["name"]: item["result"]["exit_status"] for item in done} == dict.fromkeys(plans, "completed"), [
+        item["result"]["msg"] for item in done
+    ]
+    runs = [item["result"]["run_uids"] for item in done]
+    assert [len(uids) for uids in runs] == [0] * 5 + [1] * (len(plans) - 5)
+    scanned = journal(tmp_path / "archive" / "journal", runs[6][0])
+    values = [doc["data"]["shutter"] for name, doc in scanned if name == "event" and "shutter" in doc["data"]]
+    assert values == ["Closed", "Open"]
+    queue.close()
+
+
+def test_the_lists_of_plans_and_devices_can_be_made_without_a_server(beamline, tmp_path):
+    shutil.copytree(STARTUP, tmp_path / "startup", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "beamstream.toml").write_text(CONFIG)
+    program = str(Path(sys.executable).with_name("qserver-list-plans-devices"))
+    environment = os.environ | {"BEAMSTREAM_CONFIG": str(tmp_path / "beamstream.toml")}
+    subprocess.run(
+        [program, "--startup-dir", str(tmp_path / "startup"), "--file-dir", str(tmp_path)],
+        env=environment,
+        cwd=tmp_path,
+        timeout=120,
+        check=True,
+    )
+    plans, devices = load_existing_plans_and_devices(tmp_path / "existing_plans_and_devices.yaml")
+    assert {"record", "mv", "scan", "spiral"} <= set(plans)
+    assert {"cam", "motor", "stage", "shutter"} <= set(devices)
+    item = {"name": "count", "args": [["kamera"]]}
+    accepted, words = validate_plan(item, allowed_plans=plans, allowed_devices=devices)
+    assert not accepted
+    assert "'kamera'" in words
 
 
 def journal(directory: Path, uid: str) -> list[tuple[str, dict]]:

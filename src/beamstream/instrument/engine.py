@@ -64,6 +64,7 @@ def make_run_engine(
     chain = Chain(Journal(layout.journal))
     add_callbacks(chain, config, watched=watched)
     engine.subscribe(chain)
+    engine.preprocessors.append(partial(_rewinding, engine))
     engine.preprocessors.append(ledger_wrapper)
     engine.preprocessors.append(partial(finishing_wrapper, chain=chain))
     if watched:
@@ -73,6 +74,12 @@ def make_run_engine(
         engine.subscribe(make_callback_safe(progress.document, logger=log))
         chain.add(LedgerTable())
     return engine, chain
+
+
+def _rewinding(engine: RunEngine, plan: Any) -> Any:
+    """Let an interrupted plan go back to its last checkpoint; a halted one leaves it otherwise (bluesky 1.15)."""
+    engine.rewindable = True
+    return plan
 
 
 class ScanIds:
