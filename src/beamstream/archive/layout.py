@@ -7,6 +7,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from beamstream.edited_text import ADVICE, NotUtf8, text_of
 from beamstream.errors import ArchiveError
 from beamstream.private import NotPrivate, check_directory, make_directories, read_private, share_with
 
@@ -179,11 +180,13 @@ def read_key(path: Path) -> str:
     """
     _check_directory(path)
     try:
-        key = read_private(path).decode(errors="replace").strip()
+        key = text_of(read_private(path)).strip()
     except NotPrivate as error:
         raise ArchiveError(
             f"archive: the key {error}; delete it to get a new one (or chmod 600 if you trust them)"
         ) from None
+    except NotUtf8 as error:
+        raise ArchiveError(f"archive: the key {path} is {error}; {ADVICE}, or delete it to get a new one") from None
     except OSError as error:
         raise ArchiveError(f"archive: the key {path} cannot be read: {error.strerror}; is this the archive?") from error
     if not key.isalnum():
