@@ -21,6 +21,7 @@ from beamstream.archive.access import RULES, TiledAccess, new_tiled_key
 from beamstream.archive.adapters import ServedAdapters
 from beamstream.archive.asset_routes import AssetRoutes
 from beamstream.archive.browsers import Browsers
+from beamstream.archive.database_path import database_path
 from beamstream.archive.file_names import PlainFileNames
 from beamstream.archive.hdf5_rows import RecordedHdf5, check_frames
 from beamstream.archive.layout import Layout
@@ -67,7 +68,7 @@ def make_app(
     if not layout.catalog.exists():
         _make_catalog(layout)
     tree = from_uri(
-        f"sqlite+aiosqlite:///{layout.catalog}",
+        f"sqlite+aiosqlite:///{database_path(layout.catalog)}",
         writable_storage=[uri_of(layout.data), _tables_uri(layout)],
         readable_storage=[uri_of(p) for p in (layout.recordings, layout.streams, *recordings)],
         specs=[{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],  # databroker's Broker looks for it
@@ -158,7 +159,7 @@ def _make_catalog(layout: Layout) -> None:
     hidden.unlink(missing_ok=True)
     with open(hidden, "xb", opener=as_around):
         pass  # SQLite makes what it keeps beside a database as open as that is
-    uri = f"sqlite+aiosqlite:///{hidden}"
+    uri = f"sqlite+aiosqlite:///{database_path(hidden)}"
 
     def stamp(connection: Any) -> None:
         MigrationContext.configure(connection).stamp(ScriptDirectory(ALEMBIC_DIR), "head")

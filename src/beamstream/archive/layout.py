@@ -1,7 +1,6 @@
 """Layout: what lies where in an archive directory, and its key."""
 
 import os
-import re
 import secrets
 import stat
 from dataclasses import dataclass
@@ -9,10 +8,8 @@ from pathlib import Path
 
 from beamstream.edited_text import ADVICE, NotUtf8, text_of
 from beamstream.errors import ArchiveError
+from beamstream.path_names import control_fault
 from beamstream.private import NotPrivate, check_directory, make_directories, read_private, share_with
-
-# DuckDB 1.5 and SQLAlchemy end the path of a file at a question mark
-_UNUSABLE = re.compile(r"[?\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +125,11 @@ class Layout:
         Raises
         ------
         ArchiveError
-            One of them cannot be made, its databases could not be opened there, or it cannot be given to the group.
+            One of them cannot be made, has a control character in its name, or cannot be given to the group.
         """
-        if wrong := _UNUSABLE.search(str(self.directory)):
+        if fault := control_fault(self.directory):
             raise ArchiveError(
-                f"archive: {str(self.directory)!r} asked for, its databases cannot lie in a directory with "
-                f"{wrong[0]!r} in its name; choose another directory, or rename that one"
+                f"archive: {str(self.directory)!r} asked for, {fault}; choose another directory, or rename that one"
             )
         for directory in (self.directory, self.data, self.journal, self.recordings):
             try:

@@ -74,7 +74,7 @@ def entries_of(document: Document) -> Entries:
     schema = keys[0]
     directory = _typed(document, (), top, "processors_dir", str, "processors")
     if fault := control_fault(directory):
-        document.complain(("processors_dir",), f"processors_dir = {directory!r}: {fault}; write \\\\ for a backslash, or /")
+        document.complain(("processors_dir",), f"processors_dir = {directory!r}: {fault}; write / or twice \\\\")
     hot_reload = _typed(document, (), top, "hot_reload", bool, True)
     items = _typed(document, (), top, schema.list_key, list, [])
     entries = [_entry(document, (schema.list_key, number), item, schema) for number, item in enumerate(items)]
