@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import archive_session
 import numpy as np
 import pytest
 from event_model import compose_run
 
 from beamstream.archive.catalog import connect, wait_for_run
+from beamstream.archive.database_path import duckdb_settings
 from beamstream.archive.layout import Layout
 from beamstream.archive.process import running_server
 from beamstream.archive.recovery import recover
@@ -30,6 +32,7 @@ from beamstream.sinks.zarr import ZarrSink
 DATABROKER = """
 import sys
 import numpy as np
+from beamstream.archive.database_path import duckdb_settings
 from beamstream.archive.catalog import broker
 catalog = broker(sys.argv[1])
 np.save(sys.argv[3], np.concatenate(list(catalog[sys.argv[2]].data("cam_image"))))
@@ -92,10 +95,13 @@ def test_an_archive_in_a_directory_with_signs_is_served_and_leaves_no_file_elsew
     layout.prepare()
     frames = made_frames(GEOMETRY, 0, 7)
     uid = journaled(layout.journal, SINKS["hdf5"](layout.recordings), frames)
+    events = archive_session.journaled(layout.journal, 5)
     with running_server(layout.directory):
         client = connect(layout.directory)
         wait_for_run(client, uid)
         assert np.array_equal(client[uid]["primary"]["cam_image"].read(), [frame.image for frame in frames])
+        wait_for_run(client, events)
+        assert len(client[events]["primary"].read()["time"]) == 5
         stored = client.write_array(np.arange(6), key="a b+c")  # tiled names its file a+b%2Bc
         assert np.array_equal(stored.read(), np.arange(6))
         read = tmp_path / top / "read.npy"
@@ -104,6 +110,14 @@ def test_an_archive_in_a_directory_with_signs_is_served_and_leaves_no_file_elsew
         client.context.close()
     assert [path.name for path in tmp_path.iterdir()] == [top]
     assert not list(Path.cwd().glob("*.db*"))
+
+
+def test_an_archive_with_an_unread_log_of_its_tables_is_refused_where_that_would_be_passed_over(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "what?")
+    layout.prepare()
+    layout.tables.with_name("tables.duckdb.wal").touch()
+    with pytest.raises(ArchiveError, match=r"tables\.duckdb\.wal .* rename that, serve the archive once"):
+        duckdb_settings(layout.tables)
 
 
 @pytest.mark.parametrize("sign", ["\r", "\n", "\x7f", "\x9b"])

@@ -21,7 +21,7 @@ from beamstream.archive.access import RULES, TiledAccess, new_tiled_key
 from beamstream.archive.adapters import ServedAdapters
 from beamstream.archive.asset_routes import AssetRoutes
 from beamstream.archive.browsers import Browsers
-from beamstream.archive.database_path import database_path
+from beamstream.archive.database_path import database_path, duckdb_settings
 from beamstream.archive.file_names import PlainFileNames
 from beamstream.archive.hdf5_rows import RecordedHdf5, check_frames
 from beamstream.archive.layout import Layout
@@ -80,7 +80,7 @@ def make_app(
     context.adapters_by_mimetype = ServedAdapters(context.adapters_by_mimetype, files, LARGEST_ANSWER)
     check_registrations()
     check_frames()
-    _one_at_a_time(_tables_uri(layout))
+    _one_at_a_time(_tables_uri(layout), duckdb_settings(layout.tables))
     formats = copy.deepcopy(default_serialization_registry)
     formats.register("BlueskyRun", "application/json-seq", _documents)
     tiled_key, keys = new_tiled_key(), Keys(layout.directory, {key: SCOPES})
@@ -130,7 +130,7 @@ def _tables_uri(layout: Layout) -> str:
     return duckdb_uri(layout.tables)
 
 
-def _one_at_a_time(uri: str) -> None:
+def _one_at_a_time(uri: str, settings: Iterable[str]) -> None:
     """Let nobody use the connection to the event tables while another does.
 
     tiled shares one among its threads, and DuckDB breaks off a query that is being read when another begins there:
@@ -141,7 +141,8 @@ def _one_at_a_time(uri: str) -> None:
     def connect() -> Any:
         connection = storage._adbc_connection.adbc_clone()
         with connection.cursor() as cursor:  # a table of a catalogue may be named like a file, and DuckDB would read it
-            cursor.execute("SET GLOBAL enable_external_access = false")
+            for setting in (*settings, "SET GLOBAL enable_external_access = false"):
+                cursor.execute(setting)
         return connection
 
     storage.__dict__["_connection_pool"] = QueuePool(connect, pool_size=1, max_overflow=0)

@@ -114,7 +114,7 @@ def _refused(file: Path, message: str, line: int = 0, column: int = 0) -> Docume
 
 def _advice(error: json.JSONDecodeError) -> str:
     before = error.doc[: error.pos].rstrip()
-    rest = error.doc[error.pos :].lstrip()
+    rest = error.doc[error.pos :].lstrip(" \t\r\n")
     if before.endswith(",") and rest[:1] in ("]", "}", ""):
         return "delete the comma before it"
     if rest.startswith(("//", "#", "/*")):
