@@ -25,6 +25,7 @@ from beamstream.archive.database_path import database_path, duckdb_settings
 from beamstream.archive.file_names import PlainFileNames
 from beamstream.archive.hdf5_rows import RecordedHdf5, check_frames
 from beamstream.archive.layout import Layout
+from beamstream.archive.relocation import relocate
 from beamstream.archive.served_files import LARGEST_ANSWER, ServedFiles, check_registrations
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
 from beamstream.archive.ui_routes import ui_routes
@@ -37,6 +38,7 @@ from beamstream.network.keys import Keys
 from beamstream.network.proof import Prover
 from beamstream.network.rules import SCOPES
 from beamstream.network.sessions import Sessions
+from beamstream.places import Places
 from beamstream.private import as_around
 
 
@@ -67,6 +69,7 @@ def make_app(
     decode_uris(layout.data)
     if not layout.catalog.exists():
         _make_catalog(layout)
+    relocate(layout.catalog, Places.of(layout.directory))
     tree = from_uri(
         f"sqlite+aiosqlite:///{database_path(layout.catalog)}",
         writable_storage=[uri_of(layout.data), _tables_uri(layout)],

@@ -1,5 +1,6 @@
 """Layout: what lies where in an archive directory, and its key."""
 
+import contextlib
 import os
 import secrets
 import stat
@@ -9,6 +10,7 @@ from pathlib import Path
 from beamstream.edited_text import ADVICE, NotUtf8, text_of
 from beamstream.errors import ArchiveError
 from beamstream.path_names import control_fault
+from beamstream.places import Places
 from beamstream.private import NotPrivate, check_directory, make_directories, read_private, share_with
 
 
@@ -31,6 +33,7 @@ class Layout:
         <archive>/live_key         mode 600; to control the live page
         <archive>/live.json        who serves the live page, and where
         <archive>/live_open.html   mode 600; opens that page in the owner's browser, see `beamstream.network.tickets`
+        <archive>/places.json      where the archive lay, and where recordings were moved to, see `beamstream.places`
         <archive>/sessions/        what the sessions of this archive are doing, see `beamstream.watching.presence`
 
     Parameters
@@ -138,6 +141,9 @@ class Layout:
                 raise ArchiveError(
                     f"archive: {directory} cannot be made: {error.strerror}; choose another directory"
                 ) from error
+        if not (places := Places.of(self.directory)).is_written:
+            with contextlib.suppress(OSError):  # of an archive that is only read
+                places.write()
         if group:
             self._share_with(group)
 

@@ -19,6 +19,7 @@ from beamstream.cli import (
     export,
     growth_rate,
     key,
+    moved,
     pipeline,
     publish,
     record,
@@ -105,6 +106,7 @@ for of_a_run in (export.export, growth_rate.growth_rate, uploads.upload):
     app.command(context_settings={"ignore_unknown_options": True})(of_a_run)  # their RUN may be -1
 app.command()(uploads.uploads)
 app.add_typer(runs.app, name="runs")
+app.add_typer(moved.app, name="archive")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(key.app, name="key")
 app.add_typer(publish.app, name="publish")
