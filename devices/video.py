@@ -54,6 +54,8 @@ class VideoDetector(StreamDetector):
         As above; what is put there counts from the next stage on.
     clock : Signal
         Where the time of the film is from: ``"declared"``, ``"film"``, or ``"file"`` (the time of its last change).
+    orientation : Signal
+        How its pictures are turned and mirrored, as the film says itself, in words; ``""``: as they are stored.
     stats : FrameStatistics
         Total, mean and so on of the last trigger's frame.
     """
@@ -63,6 +65,7 @@ class VideoDetector(StreamDetector):
     grey = Cpt(Signal, value="error", kind="config")
     limited = Cpt(Signal, value="error", kind="config")
     clock = Cpt(Signal, value="", kind="config")
+    orientation = Cpt(Signal, value="", kind="config")
     stats = Cpt(FrameStatistics, kind="normal")
 
     ends = True
@@ -96,6 +99,7 @@ class VideoDetector(StreamDetector):
         self._film.limited = value_of(self.limited)
         geometry = self._film.connect(timeout)
         self.clock.put(self._film.clock)
+        self.orientation.put(self._film.orientation)
         return geometry
 
     def _open(self, geometry: Geometry) -> Recording:

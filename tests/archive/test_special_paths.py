@@ -1,5 +1,6 @@
 """Directories whose names a URI has to escape: the files in them are found by documents, callbacks and the archive."""
 
+import os
 import subprocess
 import sys
 import time
@@ -7,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import archive_session
 import numpy as np
 import pytest
 from event_model import compose_run
 
 from beamstream.archive.catalog import connect, wait_for_run
+from beamstream.archive.database_path import duckdb_settings
 from beamstream.archive.layout import Layout
 from beamstream.archive.process import running_server
 from beamstream.archive.recovery import recover
@@ -29,12 +32,14 @@ from beamstream.sinks.zarr import ZarrSink
 DATABROKER = """
 import sys
 import numpy as np
+from beamstream.archive.database_path import duckdb_settings
 from beamstream.archive.catalog import broker
 catalog = broker(sys.argv[1])
 np.save(sys.argv[3], np.concatenate(list(catalog[sys.argv[2]].data("cam_image"))))
 catalog._catalog.context.close()
 """
 GEOMETRY = Geometry((24, 32), "<u2")
+STRANGE = os.fsdecode(b"-x/:memory:/\"q\" 's'/a&b;c=d|$e*/\xe9t\xc3\xa9/" + b"long" * 60)
 NAMES = ["sample #3", "why?", "50%41", "100%", "käse", "two\nlines"]
 SINKS: dict[str, Callable[[Path], Sink]] = {
     "hdf5": lambda where: Hdf5Sink(where / "cam.h5", GEOMETRY),
@@ -84,27 +89,40 @@ def test_recover_counts_the_frames_of_a_file_in_a_directory_of_any_name(tmp_path
     assert (recovered.frames_added["cam_image"], recovered.notes) == (3, ())
 
 
-def test_an_archive_in_a_directory_with_signs_is_served_and_leaves_no_file_elsewhere(tmp_path: Path) -> None:
-    layout = Layout(tmp_path / "run#7 50%41" / "data")
+@pytest.mark.parametrize("top", ["run#7 50%41", "what?"])
+def test_an_archive_in_a_directory_with_signs_is_served_and_leaves_no_file_elsewhere(tmp_path: Path, top: str) -> None:
+    layout = Layout(tmp_path / top / STRANGE / "data")
     layout.prepare()
     frames = made_frames(GEOMETRY, 0, 7)
     uid = journaled(layout.journal, SINKS["hdf5"](layout.recordings), frames)
+    events = archive_session.journaled(layout.journal, 5)
     with running_server(layout.directory):
         client = connect(layout.directory)
         wait_for_run(client, uid)
         assert np.array_equal(client[uid]["primary"]["cam_image"].read(), [frame.image for frame in frames])
+        wait_for_run(client, events)
+        assert len(client[events]["primary"].read()["time"]) == 5
         stored = client.write_array(np.arange(6), key="a b+c")  # tiled names its file a+b%2Bc
         assert np.array_equal(stored.read(), np.arange(6))
-        read = tmp_path / "run#7 50%41" / "read.npy"
+        read = tmp_path / top / "read.npy"
         subprocess.run([sys.executable, "-c", DATABROKER, layout.directory, uid, read], check=True, timeout=60)
         assert np.array_equal(np.load(read).reshape(-1, *GEOMETRY.shape), [frame.image for frame in frames])
         client.context.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["run#7 50%41"]
+    assert [path.name for path in tmp_path.iterdir()] == [top]
+    assert not list(Path.cwd().glob("*.db*"))
 
 
-@pytest.mark.parametrize("sign", ["?", "\n"])
-def test_an_archive_where_its_databases_cannot_lie_is_refused_by_the_sign(tmp_path: Path, sign: str) -> None:
-    with pytest.raises(ArchiveError, match="databases cannot lie") as refused:
+def test_an_archive_with_an_unread_log_of_its_tables_is_refused_where_that_would_be_passed_over(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "what?")
+    layout.prepare()
+    layout.tables.with_name("tables.duckdb.wal").touch()
+    with pytest.raises(ArchiveError, match=r"tables\.duckdb\.wal .* rename that, serve the archive once"):
+        duckdb_settings(layout.tables)
+
+
+@pytest.mark.parametrize("sign", ["\r", "\n", "\x7f", "\x9b"])
+def test_an_archive_in_a_directory_with_a_control_character_is_refused_by_it(tmp_path: Path, sign: str) -> None:
+    with pytest.raises(ArchiveError, match="control character") as refused:
         Layout(tmp_path / f"a{sign}b").prepare()
     assert repr(sign) in str(refused.value)
     assert list(tmp_path.iterdir()) == []

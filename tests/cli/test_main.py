@@ -51,6 +51,21 @@ def test_wrong_usage_ends_with_status_2_and_says_what_is_wrong(beamstream):
     beamstream("sim", "camera", "--fault", "x=1").failed_with("'x=1' given; write NAME=VALUE", status=2)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("record", "video:film\n.mkv"),
+        ("export", "-1", "--to", "npy", "--out", "D:\rheed"),
+        ("serve", "--archive=D:\new"),
+        ("--config", "a\tb.toml", "doctor"),
+        ("uploads", "--archive", "x\x9by"),
+    ],
+)
+def test_a_control_character_in_a_path_is_refused_by_every_command(beamstream, tmp_path, arguments):
+    beamstream(*arguments).failed_with("it has the control character", status=2)
+    assert not [path for path in tmp_path.rglob("*") if not path.name.isprintable()]
+
+
 def test_an_error_is_one_line_and_debug_shows_where_it_came_from(beamstream, tmp_path):
     done = beamstream("recover", "--archive", tmp_path / "nowhere")
     done.failed_with("beamstream: recover:", "is no directory; name the journal directory")

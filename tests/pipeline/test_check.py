@@ -178,9 +178,26 @@ def test_a_file_with_a_byte_order_mark_is_read_and_others_than_utf_8_are_not(tmp
     file.write_bytes(b'\xef\xbb\xbf{"processors": []}')
     assert read(file).value == {"processors": []}
     file.write_bytes(b'{"processors": ["\xe4"]}')
-    assert "not UTF-8 text" in read(file).report()
+    assert ":1: not UTF-8 at byte 17 (0xe4, 'ä' in the ANSI text of Windows); save it as UTF-8" in read(file).report()
+    file.write_bytes('{"processors": []}'.encode("utf-16"))
+    assert "UTF-16 text, " in read(file).report()
     assert "cannot be read: No such file or directory" in read(tmp_path / "none.json").report()
     assert "cannot be read: Is a directory" in read(tmp_path).report()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"processors_dir": "C:\\plugins"}', "write each backslash of a path twice, or / in its place"),
+        ("{“processors”: []}", '“ is no quote here, an editor may have put it there; write "'),
+        ('{\u00a0"processors": []}', "no-break space (U+00A0), which cannot be seen"),
+        ('{"processors_dir": "C:\\new", "processors": []}', "it has the control character"),
+    ],
+)
+def test_paths_of_windows_and_signs_of_editors_are_named_with_what_to_write(tmp_path, text, words):
+    file = tmp_path / "a.json"
+    file.write_text(text)
+    assert words in check(file).document.report()
 
 
 def test_every_value_knows_its_line(tmp_path):

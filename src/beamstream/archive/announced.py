@@ -9,10 +9,9 @@ from beamstream.archive import recovered_files
 from beamstream.archive.documents import Document
 from beamstream.errors import ArchiveError
 from beamstream.file_uri import path_of
+from beamstream.places import RECORDINGS
 
 HDF5 = "application/x-hdf5"
-RECORDINGS = "beamstream_recordings"
-"""Key of the start document that names the files of the detectors; in events of one detector ``<name>_recorded_to``."""
 
 
 @dataclass(slots=True)

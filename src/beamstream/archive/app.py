@@ -21,10 +21,12 @@ from beamstream.archive.access import REPEATED, RULES, TiledAccess, new_tiled_ke
 from beamstream.archive.adapters import ServedAdapters
 from beamstream.archive.asset_routes import AssetRoutes
 from beamstream.archive.browsers import Browsers
+from beamstream.archive.database_path import database_path, duckdb_settings
 from beamstream.archive.file_names import PlainFileNames
 from beamstream.archive.hdf5_rows import RecordedHdf5, check_frames
 from beamstream.archive.layout import Layout
 from beamstream.archive.open_answers import OpenAnswers
+from beamstream.archive.relocation import relocate
 from beamstream.archive.served_files import LARGEST_ANSWER, ServedFiles, check_registrations
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
 from beamstream.archive.ui_routes import ui_routes
@@ -37,6 +39,7 @@ from beamstream.network.keys import Keys
 from beamstream.network.proof import Prover
 from beamstream.network.rules import SCOPES
 from beamstream.network.sessions import Sessions
+from beamstream.places import Places
 from beamstream.private import as_around
 
 
@@ -67,8 +70,9 @@ def make_app(
     decode_uris(layout.data)
     if not layout.catalog.exists():
         _make_catalog(layout)
+    relocate(layout.catalog, Places.of(layout.directory))
     tree = from_uri(
-        f"sqlite+aiosqlite:///{layout.catalog}",
+        f"sqlite+aiosqlite:///{database_path(layout.catalog)}",
         writable_storage=[uri_of(layout.data), _tables_uri(layout)],
         readable_storage=[uri_of(p) for p in (layout.recordings, layout.streams, *recordings)],
         specs=[{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],  # databroker's Broker looks for it
@@ -80,7 +84,7 @@ def make_app(
     context.adapters_by_mimetype = ServedAdapters(context.adapters_by_mimetype, files, LARGEST_ANSWER)
     check_registrations()
     check_frames()
-    _one_at_a_time(_tables_uri(layout))
+    _one_at_a_time(_tables_uri(layout), duckdb_settings(layout.tables))
     formats = copy.deepcopy(default_serialization_registry)
     formats.register("BlueskyRun", "application/json-seq", _documents)
     tiled_key, keys = new_tiled_key(), Keys(layout.directory, {key: SCOPES})
@@ -131,7 +135,7 @@ def _tables_uri(layout: Layout) -> str:
     return duckdb_uri(layout.tables)
 
 
-def _one_at_a_time(uri: str) -> None:
+def _one_at_a_time(uri: str, settings: Iterable[str]) -> None:
     """Let nobody use the connection to the event tables while another does.
 
     tiled shares one among its threads, and DuckDB breaks off a query that is being read when another begins there:
@@ -142,7 +146,8 @@ def _one_at_a_time(uri: str) -> None:
     def connect() -> Any:
         connection = storage._adbc_connection.adbc_clone()
         with connection.cursor() as cursor:  # a table of a catalogue may be named like a file, and DuckDB would read it
-            cursor.execute("SET GLOBAL enable_external_access = false")
+            for setting in (*settings, "SET GLOBAL enable_external_access = false"):
+                cursor.execute(setting)
         return connection
 
     storage.__dict__["_connection_pool"] = QueuePool(connect, pool_size=1, max_overflow=0)
@@ -160,7 +165,7 @@ def _make_catalog(layout: Layout) -> None:
     hidden.unlink(missing_ok=True)
     with open(hidden, "xb", opener=as_around):
         pass  # SQLite makes what it keeps beside a database as open as that is
-    uri = f"sqlite+aiosqlite:///{hidden}"
+    uri = f"sqlite+aiosqlite:///{database_path(hidden)}"
 
     def stamp(connection: Any) -> None:
         MigrationContext.configure(connection).stamp(ScriptDirectory(ALEMBIC_DIR), "head")

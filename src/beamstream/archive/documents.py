@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from beamstream.errors import ArchiveError
+from beamstream.places import Places
 
 CHUNK = 1 << 20  # bytes
 COPY_PLAN = "ingest"
@@ -41,7 +42,7 @@ def decode(line: bytes) -> Document:
 
 
 class Tail:
-    """Follow one journal file, whole lines only.
+    """Follow one journal file, whole lines only; the files that its documents name are where they are now.
 
     Parameters
     ----------
@@ -50,6 +51,7 @@ class Tail:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._places = Places.of_journal(path)
         self._offset = 0
 
     @property
@@ -72,7 +74,8 @@ class Tail:
                 if not line.endswith(b"\n"):
                     return  # its writer is not done, or died: recovery decides
                 self._offset += len(line)
-                yield decode(line)
+                name, doc = decode(line)
+                yield Document(name, self._places.document(name, doc))
                 if self._offset >= end:
                     return
 

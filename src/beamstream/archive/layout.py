@@ -1,17 +1,17 @@
 """Layout: what lies where in an archive directory, and its key."""
 
+import contextlib
 import os
-import re
 import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from beamstream.edited_text import ADVICE, NotUtf8, text_of
 from beamstream.errors import ArchiveError
+from beamstream.path_names import control_fault
+from beamstream.places import Places
 from beamstream.private import NotPrivate, check_directory, make_directories, read_private, share_with
-
-# DuckDB 1.5 and SQLAlchemy end the path of a file at a question mark
-_UNUSABLE = re.compile(r"[?\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Layout:
         <archive>/live_key         mode 600; to control the live page
         <archive>/live.json        which process serves the live page, and where
         <archive>/live_open.html   mode 600; opens that page in the owner's browser, see `beamstream.network.tickets`
+        <archive>/places.json      where the archive lay, and where recordings were moved to, see `beamstream.places`
         <archive>/sessions/        what the sessions of this archive are doing, see `beamstream.watching.presence`
 
     Parameters
@@ -127,12 +128,11 @@ class Layout:
         Raises
         ------
         ArchiveError
-            One of them cannot be made, its databases could not be opened there, or it cannot be given to the group.
+            One of them cannot be made, has a control character in its name, or cannot be given to the group.
         """
-        if wrong := _UNUSABLE.search(str(self.directory)):
+        if fault := control_fault(self.directory):
             raise ArchiveError(
-                f"archive: {str(self.directory)!r} asked for, its databases cannot lie in a directory with "
-                f"{wrong[0]!r} in its name; choose another directory, or rename that one"
+                f"archive: {str(self.directory)!r} asked for, {fault}; choose another directory, or rename that one"
             )
         for directory in (self.directory, self.data, self.journal, self.recordings):
             try:
@@ -141,6 +141,9 @@ class Layout:
                 raise ArchiveError(
                     f"archive: {directory} cannot be made: {error.strerror}; choose another directory"
                 ) from error
+        if not (places := Places.of(self.directory)).is_written:
+            with contextlib.suppress(OSError):  # of an archive that is only read
+                places.write()
         if group:
             self._share_with(group)
 
@@ -179,11 +182,13 @@ def read_key(path: Path) -> str:
     """
     _check_directory(path)
     try:
-        key = read_private(path).decode(errors="replace").strip()
+        key = text_of(read_private(path)).strip()
     except NotPrivate as error:
         raise ArchiveError(
             f"archive: the key {error}; delete it to get a new one (or chmod 600 if you trust them)"
         ) from None
+    except NotUtf8 as error:
+        raise ArchiveError(f"archive: the key {path} is {error}; {ADVICE}, or delete it to get a new one") from None
     except OSError as error:
         raise ArchiveError(f"archive: the key {path} cannot be read: {error.strerror}; is this the archive?") from error
     if not key.isalnum():

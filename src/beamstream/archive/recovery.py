@@ -16,6 +16,7 @@ from beamstream.archive.documents import Document, decode
 from beamstream.archive.interrupted import InterruptedRun
 from beamstream.errors import ArchiveError
 from beamstream.locks import open_locked, unlock
+from beamstream.places import Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class _Lines:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._places = path, Places.of_journal(path)
         self.good = self.bad = 0
 
     def __iter__(self) -> Iterator[Document]:
@@ -163,7 +164,7 @@ class _Lines:
                     raise bad
                 self.good += self.bad
                 self.bad = 0
-                yield document
+                yield Document(document.name, self._places.document(*document))
 
 
 def _cut(path: Path, fd: int, lines: _Lines) -> None:

@@ -1,16 +1,18 @@
-"""The URIs of an archive, decoded by tiled as well: `#` and `%41`, for recordings also `?`, may be in a name.
+"""The URIs of an archive, decoded by tiled as well: `#`, `?` and `%41` may be in a name.
 
 tiled 0.2.20 takes a file's URI apart (`tiled.utils.path_from_uri`) and decodes nothing: it looks for a directory
 `sample %233` where `sample #3` is. A stock server of it cannot read files in such directories, whatever their URI is.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import tiled.utils
 
+from beamstream.archive.database_path import database_path
 from beamstream.file_uri import path_of, uri_of
 
 _tiled_own = tiled.utils.path_from_uri
@@ -45,5 +47,5 @@ def _path_from_uri(uri: Any) -> Path:
     if scheme == "file":
         return path_of(text)
     if scheme in ("sqlite", "duckdb"):
-        return Path(unquote(urlsplit(text).path[1:]))
+        return database_path(Path(os.fsdecode(unquote_to_bytes(urlsplit(text).path[1:]))))
     return _tiled_own(uri)

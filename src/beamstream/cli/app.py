@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from beamstream.cli import (
     export,
     growth_rate,
     key,
+    moved,
     pipeline,
     publish,
     record,
@@ -35,25 +37,36 @@ from beamstream.cli import (
 from beamstream.cli.console import INTERRUPTED, complain, err
 from beamstream.errors import BeamstreamError
 from beamstream.logs import plain_warnings, write_error
+from beamstream.path_names import control_fault
 from beamstream.plain_text import plain
 from beamstream.trust import check_working_directory
 
 _DEBUG = "BEAMSTREAM_DEBUG"
+_FREE_TEXT = frozenset(("--md", "--note", "--name"))
 _EPILOG = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 frames were lost and marked (record), 130 Ctrl-C."
 
 
 class Commands(TyperGroup):
     """The commands; a message about how one was called may repeat the name of a file, or what is in it."""
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], *arguments: Any, **options: Any) -> Any:
         """Return what a command is run with."""
         with _plain_messages():
-            return super().make_context(*arguments, **options)
+            _check_paths(args)
+            return super().make_context(info_name, args, *arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         with _plain_messages():
             return super().invoke(ctx)
+
+
+def _check_paths(arguments: Sequence[str]) -> None:
+    """Refuse control characters in all that is no free text: in paths, PVs, names and URLs they are a slip."""
+    for before, argument in pairwise(("", *arguments)):
+        fault = control_fault(argument)
+        if fault and not {before, argument.partition("=")[0]} & _FREE_TEXT:
+            raise typer.BadParameter(f"{argument!r} given, {fault}; write it without, in a shell in single quotes")
 
 
 @contextmanager
@@ -93,6 +106,7 @@ for of_a_run in (export.export, growth_rate.growth_rate, uploads.upload):
     app.command(context_settings={"ignore_unknown_options": True})(of_a_run)  # their RUN may be -1
 app.command()(uploads.uploads)
 app.add_typer(runs.app, name="runs")
+app.add_typer(moved.app, name="archive")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(key.app, name="key")
 app.add_typer(publish.app, name="publish")

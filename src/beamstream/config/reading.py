@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from beamstream.config.complaints import complaint, report, secrets
 from beamstream.config.model import Config
+from beamstream.config.toml_advice import advice
+from beamstream.edited_text import ADVICE, NotUtf8, text_of
 from beamstream.errors import ConfigurationError
 from beamstream.trust import check_trusted
 
@@ -83,9 +85,10 @@ def _text(file: Path, data: bytes) -> str:
     if len(data) > _MOST:
         raise ConfigurationError(f"{file}: has more than {_MOST} bytes, so it is no configuration; correct the path")
     try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8 text") from None
+        return text_of(data)
+    except NotUtf8 as error:
+        place = f":{error.line}" if error.line else ""
+        raise ConfigurationError(f"{file}{place}: {error}; {ADVICE}") from None
 
 
 def _parse(file: Path, text: str) -> dict[str, Any]:
@@ -102,6 +105,7 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
         line = place[1] if place else str(text.count("\n") + 1)
         column = f" in column {place[2]}" if place else " at the end"
         what = re.sub(r" \(at .*\)$", "", str(error))
-        raise ConfigurationError(f"{file}:{line}: not TOML: {what}{column}; correct the line") from None
+        wrong = next(iter(text.split("\n")[int(line) - 1 :]), "")
+        raise ConfigurationError(f"{file}:{line}: not TOML: {what}{column}; {advice(wrong)}") from None
     except ValueError as error:  # tomllib's, of a number with thousands of digits
         raise ConfigurationError(f"{file}: not TOML that can be read: {error}; correct the file") from None

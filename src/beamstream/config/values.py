@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 
+from beamstream.config.toml_advice import SINGLE_QUOTES
+from beamstream.path_names import control_fault
+
 # what the session, IPython and the plans already call something: a device of that name would hide it
 RESERVED = frozenset(
     {"RE", "cat", "db", "config", "archive", "beamstream", "devices", "plans", "record", "count", "scan"}
@@ -18,6 +21,8 @@ RESERVED = frozenset(
 
 def from_the_file(path: Path, info: ValidationInfo) -> Path:
     """Make a path absolute: from the directory of the file that it stands in, or else the working directory."""
+    if fault := control_fault(path):
+        raise ValueError(f"{fault}; {SINGLE_QUOTES if info.context else 'choose another path'}")
     base = info.context["file"].parent if info.context else Path.cwd()
     try:
         return (base / path.expanduser()).resolve()

@@ -94,7 +94,8 @@ def announced_files(
         if not source.path.is_file():
             raise ArchiveError(
                 f"export: frames of {source.name} asked for, {source.path} is not on this machine; run the export "
-                f"where it is, or read over HTTP: `beamstream runs show {start['uid'][:8]}` shows how"
+                f"where it is, or read over HTTP: `beamstream runs show {start['uid'][:8]}` shows how; if it moved, "
+                "`beamstream archive moved FROM TO` makes it found"
             )
     return start, stop, list(sources.values())
 

@@ -86,7 +86,7 @@ def _key(directory: Path) -> str:
     if os.environ.get(KEY_VARIABLE):
         return os.environ[KEY_VARIABLE]
     try:
-        return read_private(directory / "api_key").decode(errors="replace").strip()
+        return read_private(directory / "api_key").decode("utf-8-sig", errors="replace").strip()
     except OSError:
         return ""
 

@@ -5,7 +5,7 @@ import logging
 import secrets
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from beamstream.errors import NotOurServer
@@ -58,7 +58,8 @@ class Address:
 
     def write(self, path: Path) -> None:
         """Write or replace the file at once."""
-        write_private(path, json.dumps(asdict(self)) + "\n", secret_mode(path.parent))
+        about = asdict(self) | {"directory": _directory(path)}
+        write_private(path, json.dumps(about) + "\n", secret_mode(path.parent))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -74,6 +75,8 @@ class Address:
         try:
             check_directory(path.parent)
             document = json.loads(read_private(path, group=True))
+            if _is_copied(document.get("directory"), path):
+                raise FileNotFoundError
             known = {one.name for one in fields(cls)}
             return cls(**{name: value for name, value in document.items() if name in known})
         except FileNotFoundError:
@@ -85,3 +88,16 @@ class Address:
         except (OSError, ValueError, TypeError, AttributeError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise NotOurServer(f"{path} cannot be read ({why}); start the server again") from None
+
+
+def _directory(path: Path) -> list[str | int]:
+    """Return what tells the directory of a file from a copy of it: its name, and its number on the disk."""
+    return [str(path.parent.absolute()), path.parent.stat().st_ino]
+
+
+def _is_copied(written_in: Any, path: Path) -> bool:
+    """Return whether a file came with a copy of its directory: the server that wrote it serves another one.
+
+    A mount elsewhere has another name for the same directory, and some file systems have other numbers for it.
+    """
+    return bool(written_in) and all(a != b for a, b in zip(written_in, _directory(path), strict=True))

@@ -8,6 +8,7 @@ from json.decoder import scanstring  # pyright: ignore[reportAttributeAccessIssu
 from pathlib import Path
 from typing import Any
 
+from beamstream.edited_text import ADVICE, NotUtf8, strange_sign, text_of
 from beamstream.errors import UntrustedFile
 from beamstream.plain_text import Report
 from beamstream.trust import check_trusted
@@ -91,14 +92,14 @@ def parsed(file: Path, data: bytes) -> Document:
         return _refused(file, f"has more than {_MOST} bytes; give a pipeline's JSON file")
     document = Document(file)
     try:
-        text = data.decode("utf-8-sig")
+        text = text_of(data)
         value = json.loads(text)
         _Walk(document, text).value(_end(_SPACE, text, 0), ())
     except json.JSONDecodeError as error:
         words = f"not JSON: {error.msg.lower()}; {_advice(error)}"
         return _refused(file, words, error.lineno, error.colno)
-    except UnicodeDecodeError as error:
-        return _refused(file, f"not UTF-8 text ({error.reason} at byte {error.start}); save it so")
+    except NotUtf8 as error:
+        return _refused(file, f"{error}; {ADVICE}", error.line)
     except RecursionError:
         return _refused(file, f"is nested deeper than {_DEEPEST} levels; make it flatter")
     except ValueError as error:  # a number of thousands of digits
@@ -113,7 +114,7 @@ def _refused(file: Path, message: str, line: int = 0, column: int = 0) -> Docume
 
 def _advice(error: json.JSONDecodeError) -> str:
     before = error.doc[: error.pos].rstrip()
-    rest = error.doc[error.pos :].lstrip()
+    rest = error.doc[error.pos :].lstrip(" \t\r\n")
     if before.endswith(",") and rest[:1] in ("]", "}", ""):
         return "delete the comma before it"
     if rest.startswith(("//", "#", "/*")):
@@ -122,6 +123,10 @@ def _advice(error: json.JSONDecodeError) -> str:
         return "use double quotes"
     if rest.startswith(("True", "False", "None")):
         return "write true, false or null"
+    if error.msg.startswith("Invalid \\"):
+        return "write each backslash of a path twice, or / in its place"
+    if sign := strange_sign(rest[:1]):
+        return sign
     return "a comma, quote or bracket is missing or too many" if rest else "the file ends too early"
 
 

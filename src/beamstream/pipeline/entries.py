@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from beamstream.path_names import control_fault
 from beamstream.pipeline.document import Document, Location
 
 T = TypeVar("T")
@@ -72,6 +73,8 @@ def entries_of(document: Document) -> Entries:
         document.complain(("pipeline",), "processors and pipeline are both there; keep one of them")
     schema = keys[0]
     directory = _typed(document, (), top, "processors_dir", str, "processors")
+    if fault := control_fault(directory):
+        document.complain(("processors_dir",), f"processors_dir = {directory!r}: {fault}; write / or twice \\\\")
     hot_reload = _typed(document, (), top, "hot_reload", bool, True)
     items = _typed(document, (), top, schema.list_key, list, [])
     entries = [_entry(document, (schema.list_key, number), item, schema) for number, item in enumerate(items)]

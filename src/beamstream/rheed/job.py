@@ -15,6 +15,7 @@ import psutil
 from beamstream.errors import UploadError
 from beamstream.forks import Process, this_process
 from beamstream.locks import is_locked, open_locked, unlock
+from beamstream.places import Places
 from beamstream.private import as_around, make_directories
 from beamstream.sinks.disk import sync_directory
 
@@ -257,9 +258,15 @@ class JobDirectory:
             This is no upload, or of another version.
         """
         try:
-            return Job.from_dict(json.loads((self.path / "job.json").read_bytes()))
+            return self._here(Job.from_dict(json.loads((self.path / "job.json").read_bytes())))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UploadError(f"upload: {self.path} holds no upload that can be read ({error})") from error
+
+    def _here(self, job: Job) -> Job:
+        """Return the job of an archive that was moved with the paths of today."""
+        places = Places.of(self.path.parent.parent)
+        paths = {name: getattr(job, name) for name in ("path", "key_file", "address_file")}
+        return replace(job, **{name: str(places.path(Path(path))) for name, path in paths.items() if path})
 
     @property
     def ingest_address(self) -> str | None:

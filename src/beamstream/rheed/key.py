@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from beamstream.edited_text import ADVICE, NotUtf8, text_of
 from beamstream.errors import UploadError
 from beamstream.private import NotPrivate, read_private
 
@@ -38,13 +39,13 @@ def read_key(key_file: str | os.PathLike[str] | None) -> str:
 
 def _from_file(path: Path) -> str:
     try:
-        key = read_private(path).decode().strip()
+        key = text_of(read_private(path)).strip()
     except NotPrivate as error:
         raise UploadError(f"upload: the key {error}; chmod 600 it if you trust them, otherwise get a new one") from None
     except OSError as error:
         raise UploadError(f"upload: the key {path} cannot be read: {error.strerror}; correct key_file") from error
-    except UnicodeDecodeError:
-        raise UploadError(f"upload: the key {path} is no text; correct key_file") from None
+    except NotUtf8 as error:
+        raise UploadError(f"upload: the key {path} is {error}; {ADVICE}, or correct key_file") from None
     return _checked(key, f"the file {path}")
 
 

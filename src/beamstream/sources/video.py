@@ -11,9 +11,11 @@ from pathlib import Path
 
 from beamstream.errors import BeamstreamError, NotAnImage, SourceError
 from beamstream.frames import Frame, Geometry
+from beamstream.path_names import control_fault
 from beamstream.sources.base import Listener, tell_failure
 from beamstream.sources.grey import Grey, checked_rule
 from beamstream.sources.video_film import Film
+from beamstream.sources.video_orientation import Orientation
 from beamstream.sources.video_pixels import Limited, PictureReader
 
 logger = logging.getLogger(__name__)
@@ -83,6 +85,8 @@ class VideoSource:
     ) -> None:
         self.path = Path(path).expanduser().absolute()
         self.name = name or self.path.name
+        if fault := control_fault(self.path):
+            raise ValueError(f"{self.name}: the film {str(self.path)!r} given, {fault}; correct the path")
         if not 0 <= speed < float("inf"):
             raise ValueError(f"{self.name}: speed {speed:g} given; use 1 for the film's own pace, 0 for no pace at all")
         if limited not in ("error", "keep", "expand"):
@@ -96,6 +100,8 @@ class VideoSource:
         self.speed = speed
         self.clock = ""
         """Who says when the film was taken; known after `connect`."""
+        self.orientation = ""
+        """How its pictures are turned and mirrored, as it says itself, in words; known after `connect`."""
         self._begin, self._fps, self._held = start, fps, held
         self.room: Callable[[float], bool] | None = None
         self.pausing: Callable[[float], None] | None = None
@@ -142,12 +148,21 @@ class VideoSource:
             self.clock, reader = film.clock, self._reader(film)
             try:
                 for picture, _ in film.pictures():
-                    return Geometry.of(*reader.image(picture))
+                    geometry = Geometry.of(*reader.image(picture))
+                    self._note_orientation(reader.orientation)
+                    return geometry
             except BeamstreamError:
                 raise
             except Exception as error:  # of a damaged film PyAV and numpy raise many kinds
                 raise _explained(error, self.name) from error
         raise NotAnImage(f"{self.name}: {self.path} has no picture in it; was its recording broken off?")
+
+    def _note_orientation(self, orientation: Orientation) -> None:
+        words = str(orientation)
+        if words and words != self.orientation:
+            level = logging.INFO if orientation.known else logging.WARNING
+            logger.log(level, "%s: the pictures of %s are %s", self.name, self.path, words)
+        self.orientation = words
 
     def start(self, listener: Listener, timeout: float) -> None:
         """Begin to play to `listener`, in a thread of its own; with ``held``, get ready to.

@@ -9,6 +9,7 @@ from beamstream.errors import NotAnImage
 from beamstream.film import FilmNotes
 from beamstream.frames import ColorMode
 from beamstream.sources.grey import Grey, to_grey
+from beamstream.sources.video_orientation import AS_STORED, orientation_of
 
 Limited = Literal["error", "keep", "expand"]
 """What becomes of a film whose black is 16 and whose white is 235."""
@@ -23,7 +24,8 @@ _BLACK, _SPAN = 16, 219  # of limited range, for 8 bits
 class PictureReader:
     """Make images of the pictures of one film.
 
-    Grey pictures are taken as they are, of 8 to 16 bits. In a film of ours the notes say what a picture was.
+    Grey pictures are taken as they are, of 8 to 16 bits. In a film of ours the notes say what a picture was. Pictures
+    are turned and mirrored as the film says, as players do.
 
     Parameters
     ----------
@@ -42,6 +44,8 @@ class PictureReader:
         self._limited = limited
         self._notes = notes
         self._who = who
+        self.orientation = AS_STORED
+        """How the last picture was turned, as it says itself."""
 
     def image(self, picture: Any) -> tuple[NDArray[Any], ColorMode]:
         """Return the values of a picture in memory of their own, read-only, and how its colours lie.
@@ -51,6 +55,7 @@ class PictureReader:
         NotAnImage
             No rule was declared for such pictures.
         """
+        self.orientation = orientation_of(picture, self.orientation)
         image, mode = self._of_ours(picture, self._notes) if self._notes is not None else self._of_any(picture)
         image.flags.writeable = False
         return image, mode
@@ -59,15 +64,19 @@ class PictureReader:
         mode = ColorMode(notes.color_mode)
         if mode in (ColorMode.MONO, ColorMode.BAYER):
             n_rows, n_cols = notes.shape
-            return self._leveled(picture)[:n_rows, :n_cols].copy(), mode
+            return self.orientation.apply(self._leveled(picture)[:n_rows, :n_cols].copy()), mode
         axis = _COLOUR_AXIS.get(mode, 2)
         n_rows, n_cols = (n for i, n in enumerate(notes.shape) if i != axis)
-        image = _rgb(picture)[:n_rows, :n_cols]
+        image = self.orientation.apply(_rgb(picture)[:n_rows, :n_cols])
         if self._grey not in ("error", "keep"):
             return to_grey(image, self._grey), ColorMode.MONO
         return np.moveaxis(image, 2, axis).copy(), mode
 
     def _of_any(self, picture: Any) -> tuple[NDArray[Any], ColorMode]:
+        image, mode = self._as_stored(picture)
+        return self.orientation.apply(image), mode
+
+    def _as_stored(self, picture: Any) -> tuple[NDArray[Any], ColorMode]:
         name = picture.format.name
         if name.startswith("bayer"):
             return _luma(picture).copy(), ColorMode.BAYER
