@@ -24,6 +24,7 @@ from beamstream.archive.browsers import Browsers
 from beamstream.archive.file_names import PlainFileNames
 from beamstream.archive.hdf5_rows import RecordedHdf5, check_frames
 from beamstream.archive.layout import Layout
+from beamstream.archive.pictures import register_pictures
 from beamstream.archive.served_files import LARGEST_ANSWER, ServedFiles, check_registrations
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
 from beamstream.archive.ui_routes import ui_routes
@@ -81,6 +82,7 @@ def make_app(
     check_frames()
     _one_at_a_time(_tables_uri(layout))
     formats = copy.deepcopy(default_serialization_registry)
+    register_pictures(formats)
     formats.register("BlueskyRun", "application/json-seq", _documents)
     tiled_key, keys = new_tiled_key(), Keys(layout.directory, {key: SCOPES})
     browsers = Browsers(keys, Sessions(keys, cookie_name(layout)))
