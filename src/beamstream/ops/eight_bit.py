@@ -130,7 +130,7 @@ def _window(low: str, high: str) -> tuple[float, float] | None:
 def linear(
     pixels: NDArray[Any], low: float, high: float, kind: type[np.unsignedinteger[Any]] = np.uint8
 ) -> NDArray[Any]:
-    """Return pixels of an unsigned type: `low` becomes 0 and `high` the greatest; what is outside is clipped, NaN is 0."""
+    """Return pixels of an unsigned type: `low` becomes 0, `high` the greatest; what is outside is clipped, NaN is 0."""
     most = float(np.iinfo(kind).max)
     with np.errstate(over="ignore"):  # what is far outside may become infinite
         scaled = (pixels.astype(np.float64) - low) * (most / (high - low))

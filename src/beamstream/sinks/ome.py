@@ -33,16 +33,23 @@ def ome_xml(name: str, pages: PageFormat, timestamps: Sequence[float]) -> bytes:
         return b""
     count, samples = len(timestamps), sizes["S"]
     planes, interleaved = (samples, 1) if axes == "SYX" else (1, samples)
+    depth = [pages.pages] if pages.pages > 1 else []
     document = OmeXml(Creator="beamstream")
     document.addimage(
         dtype=dtype,
-        shape=(count, *(sizes[axis] for axis in axes)),
-        storedshape=(count, planes, 1, sizes["Y"], sizes["X"], interleaved),
-        axes=f"T{axes}",
+        shape=(count, *depth, *(sizes[axis] for axis in axes)),
+        storedshape=(count * pages.pages, planes, 1, sizes["Y"], sizes["X"], interleaved),
+        axes=f"T{'Z' * len(depth)}{axes}",
         Name="".join(letter for letter in name if letter.isprintable()),
-        **_times(timestamps),
+        **_for_pages(_times(timestamps), pages.pages),
     )
     return document.tostring(declaration=True).encode("ascii", "xmlcharrefreplace") + b"\0"
+
+
+def _for_pages(times: dict[str, Any], pages: int) -> dict[str, Any]:
+    """Return what is said of each frame for each of its pages."""
+    of_planes = {key: [one for one in values for _ in range(pages)] for key, values in times.get("Plane", {}).items()}
+    return times | ({"Plane": of_planes} if of_planes else {})
 
 
 def _times(timestamps: Sequence[float]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _SMALL = 64 << 10  # bytes; smaller frames are not put at the beginning of a pag
 
 
 class TiffFileSink(OneRun):
-    """Keep the frames of one run in one BigTIFF file, a page a frame.
+    """Keep the frames of one run in one BigTIFF file, a page a frame; of several planes a page for each.
 
     The pages form a chain. Frames are appended with their tags first, and then hung on the chain by one write of
     eight bytes: whoever reads the file meanwhile, or after a kill of its writer, finds whole pages only.
@@ -87,7 +87,7 @@ class TiffFileSink(OneRun):
         self._writer.patch(blocks, blocks_at)
         self._writer.patch(self._pages.offset(blocks_at), self._link)  # from here on they count
         self._first = self._first or blocks_at
-        self._end, self._link = blocks_at + len(blocks), self._pages.link(last)
+        self._end, self._link = blocks_at + len(blocks), self._pages.link(last, text)
         self._timestamps.extend(frame.timestamp for frame in frames)
 
     def _write_pixels(self, pieces: list[Bytes], start: int, pitch: int) -> None:

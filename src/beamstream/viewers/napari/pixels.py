@@ -1,4 +1,4 @@
-"""Pixels as napari takes them: rows and columns, colours behind them, the machine's byte order, and how far their contrast may be moved."""
+"""Pixels as napari takes them: colours last, the machine's byte order; and how far their contrast may be moved."""
 
 from typing import Any
 
