@@ -9,8 +9,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "export"))  # for read_formats
 
+from PIL import Image
 from read_formats import only
 
+from beamstream.callbacks.average import ReferenceAverage
 from beamstream.callbacks.derive import Derive
 from beamstream.callbacks.flatfield import FlatField
 from beamstream.callbacks.growth_rate import GrowthRate
@@ -20,7 +22,7 @@ from beamstream.callbacks.live_stats import LiveStats
 from beamstream.callbacks.recorder import Recorder
 from beamstream.callbacks.strip import Strip
 from beamstream.frames import ColorMode, Geometry
-from beamstream.pipeline import Pipeline
+from beamstream.references import ReferenceStore
 from beamstream.sim.beamline import CameraSpec
 from beamstream.sim.pattern import Pattern
 from plans.record import record
@@ -102,9 +104,11 @@ def test_a_region_outside_is_refused_in_words_before_the_first_frame(engine, cha
 
 @every
 def test_flats_are_taken_and_correct_them(engine, chain, docs, make, home, name):
-    cam = make(f"CHAIN:{name}")
+    cam, store = make(f"CHAIN:{name}"), ReferenceStore(home / "recordings" / "references")
+    chain.add(ReferenceAverage(store))
     engine(flats(cam, 5))
-    chain.add(FlatField("latest", None, references=home / "recordings" / "references"))
+    chain.add(FlatField("latest", None, references=store))
+    docs.clear()
     engine(record([cam], num=10))
     assert docs.account["corrected_error"] == ""
     corrected = docs.images("cam_corrected_image")
@@ -140,15 +144,25 @@ def test_a_film_of_them_is_refused_in_words_and_nothing_is_written(engine, chain
     assert not list((tmp_path / "out").rglob("*.*"))
 
 
+@pytest.fixture(scope="module")
+def plots(tmp_path_factory):
+    """Two processes that draw, for all tests: each start takes a second."""
+    made = [kind(directory=tmp_path_factory.mktemp("plots"), period=0.2) for kind in (LiveImage, LiveWaterfall)]
+    assert all(plot.wait_ready() for plot in made)
+    yield made
+    for plot in made:
+        plot.close()
+
+
 @every
-def test_pictures_are_drawn_of_them(engine, chain, docs, make, tmp_path, name):
-    with_image, waterfall = LiveImage(directory=tmp_path), LiveWaterfall(directory=tmp_path)
-    for plot in (with_image, waterfall):
+def test_pictures_are_drawn_of_them(engine, chain, docs, make, plots, name):
+    for plot in plots:
         chain.add(plot)
-    try:
-        engine(record([make(f"CHAIN:{name}")], num=20))
-        assert {key: v for key, v in docs.account.items() if key.endswith("_error") and v} == {}
-        assert len(list(tmp_path.glob("*_cam*.png"))) >= 2
-    finally:
-        with_image.close()
-        waterfall.close()
+    engine(record([make(f"CHAIN:{name}")], num=20))
+    assert all(plot.wait_drawn() for plot in plots)
+    assert {key: value for key, value in docs.account.items() if key.endswith("_error") and value} == {}
+    start = docs.of("start")[-1]
+    for plot, suffix in zip(plots, ("", "_waterfall"), strict=True):
+        (path,) = Path(plot._options["directory"]).glob(f"*_{start['uid'][:8]}_cam{suffix}.png")
+        with Image.open(path) as picture:
+            assert np.asarray(picture.convert("L")).std() > 5
