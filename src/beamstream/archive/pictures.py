@@ -1,4 +1,4 @@
-"""Arrays as PNG over HTTP: scaled by their finite pixels, colours where they lie, numbers along one axis as a curve."""
+"""Arrays as PNG over HTTP: scaled by their finite pixels, colours where they come last, numbers on one axis as a curve."""
 
 import base64
 from collections.abc import Mapping
@@ -8,7 +8,6 @@ import numpy as np
 from tiled.media_type_registration import SerializationRegistry
 from tiled.utils import SerializationError
 
-from beamstream.frames import ColorMode
 from beamstream.ops.contrast import as_seen
 from beamstream.ops.picture import picture_of
 
@@ -28,8 +27,8 @@ def register_pictures(formats: SerializationRegistry) -> None:
     formats.register("array", "text/html", page)
 
 
-def png(_mimetype: str, array: Any, metadata: Mapping[str, Any]) -> bytes:
-    """Return an image as PNG of 8 bit; NaN is black.
+def png(_mimetype: str, array: Any, _metadata: Mapping[str, Any]) -> bytes:
+    """Return an image as PNG of 8 bit; NaN is black. Nobody says here how colours lie: three values last are colours.
 
     Raises
     ------
@@ -46,18 +45,10 @@ def png(_mimetype: str, array: Any, metadata: Mapping[str, Any]) -> bytes:
         raise SerializationError(f"a picture of {values.dtype} asked for, which has no brightness; ask for numbers")
     if not values.size or not values.ndim:
         raise SerializationError(f"a picture of {size or 'one number'} asked for; ask for a frame that has pixels")
-    shown, words = picture_of(values, _mode(metadata))
+    shown, words = picture_of(values)
     if words and values.ndim > 1:
         raise SerializationError(
             f"a picture of {size} asked for, which is more than one; choose with slice, ?slice=FRAME or "
             f"?slice=FRAME,PLANE, until rows and columns are left"
         )
     return bytes(imagecodecs.png_encode(np.ascontiguousarray(as_seen(shown)), level=1))
-
-
-def _mode(metadata: Mapping[str, Any]) -> ColorMode:
-    """Return how colours lie in the frames of a node, as its data key says; mono where it does not."""
-    try:
-        return ColorMode(metadata.get("color_mode", ColorMode.MONO))
-    except ValueError:
-        return ColorMode.MONO
