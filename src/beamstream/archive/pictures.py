@@ -1,4 +1,4 @@
-"""Arrays as PNG over HTTP: scaled by their finite pixels, colours where they come last, numbers on one axis as a curve."""
+"""Arrays as PNG over HTTP: scaled by their finite pixels, numbers along one axis as a curve."""
 
 import base64
 from collections.abc import Mapping
