@@ -70,7 +70,7 @@ class PvaCamera:
         dimension: list[tuple[int, int, int, bool]] | None = None,
         wrong: dict[str, Any] | None = None,
     ) -> None:
-        """Post frames, unique_id and time stamp of each, all with the same attributes; with `wrong` fields in their headers."""
+        """Post frames, unique_id and time stamp of each, with the same attributes and `wrong` header fields."""
         listed = list(attributes.items()) if isinstance(attributes, Mapping) else attributes
         self._do({"post": frames, "attributes": listed, "dimension": dimension, "wrong": wrong or {}})
 

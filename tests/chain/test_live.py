@@ -25,8 +25,8 @@ from beamstream.callbacks.live_plot import LivePlot
 from beamstream.file_uri import path_of
 from beamstream.frames import ColorMode, Geometry
 from beamstream.ops.flatfield import FlatField as FlatFieldOp
+from beamstream.ops.picture import picture_of
 from beamstream.plots import look
-from beamstream.plots.arrays import colours_last
 from beamstream.plots.image import ImagePicture
 from beamstream.plots.picture import HEADER, Picture, Shot
 from beamstream.plots.screens import Files
@@ -119,7 +119,7 @@ def drawn_here(image: NDArray[Any], mode: ColorMode = ColorMode.MONO) -> NDArray
 
     with matplotlib.rc_context(look.STYLE):  # pyright: ignore[reportArgumentType]
         picture: Picture = ImagePicture(Files("/nowhere").figure("here"))
-        picture.add(Shot(colours_last(image, mode), 0, 0.0))
+        picture.add(Shot(picture_of(image, mode).image, 0, 0.0))
         picture.render()
     canvas: Any = picture.figure.canvas
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beamstream.frames import ColorMode
+from beamstream.ops.intensity import mean_intensity
 from beamstream.ops.statistics import frame_statistics, roi_sum
+from beamstream.ops.strip import line_profile
 
 INTEGERS = ["u1", "i1", "<u2", ">u2", "i2", "u4", ">i4", "u8", "i8"]
 FLOATS = ["<f4", ">f4", "f8"]
@@ -136,7 +138,7 @@ def test_a_region_outside_the_image_is_refused(region):
 
 
 def test_a_shape_that_is_not_of_the_colour_mode_is_refused():
-    for image, mode in [(np.zeros((4, 4)), ColorMode.RGB1), (np.zeros((4, 4, 3)), ColorMode.MONO)]:
+    for image, mode in [(np.zeros((4, 4)), ColorMode.RGB1), (np.zeros((2, 4, 4, 3)), ColorMode.RGB1)]:
         with pytest.raises(ValueError, match=str(mode)):
             frame_statistics(image, color_mode=mode)
     with pytest.raises(ValueError, match="shape"):
@@ -170,3 +172,33 @@ def test_read_only_views_with_gaps_are_taken():
     got = frame_statistics(whole[::2, 1::3])
     assert got.total == whole[::2, 1::3].sum()
     assert not whole.flags.writeable
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i8", "f4"])
+@pytest.mark.parametrize("shape", [(500,), (1,), (7, 40, 30), (2, 3, 20, 30), (1, 500), (1, 1, 50)], ids=str)
+def test_traces_and_stacks_have_the_numbers_of_all_their_values(shape, dtype):
+    image = np.random.default_rng(5).integers(0, 1000, shape).astype(dtype)
+    found = frame_statistics(image)
+    assert (found.total, found.min, found.max) == (image.sum(), image.min(), image.max())
+    assert found.mean == pytest.approx(image.mean())
+    assert found.std == pytest.approx(image.std())
+    columns = image.reshape(-1, shape[-1]).sum(axis=0, dtype=float)
+    assert found.centroid_col == pytest.approx(np.arange(shape[-1]) @ columns / columns.sum())
+    rows = image.reshape(-1, *(1, *shape)[-2:]).sum(axis=(0, 2), dtype=float)
+    assert found.centroid_row == pytest.approx(np.arange(len(rows)) @ rows / rows.sum())
+
+
+def test_a_region_is_of_the_last_two_axes_and_of_a_trace_in_its_one_row():
+    stack, trace = np.arange(7 * 8 * 9).reshape(7, 8, 9), np.arange(50)
+    assert roi_sum(stack, (1, 2, 3, 4)) == stack[:, 1:4, 2:6].sum()
+    assert roi_sum(trace, (0, 10, 1, 5)) == trace[10:15].sum()
+    assert mean_intensity(stack, (1, 2, 3, 4)) == stack[:, 1:4, 2:6].mean()
+    assert mean_intensity(trace.astype("f4")) == trace.mean()
+    with pytest.raises(ValueError, match="1 rows and 50 columns"):
+        roi_sum(trace, (1, 0, 1, 5))
+
+
+@pytest.mark.parametrize(("shape", "over"), [((7, 8, 9), (0, 1)), ((50,), ()), ((2, 3, 4, 5), (0, 1, 2))], ids=str)
+def test_the_profile_of_a_stack_is_over_its_planes_too_and_a_trace_is_its_own(shape, over):
+    image = np.arange(np.prod(shape)).reshape(shape)
+    assert np.array_equal(line_profile(image), image.mean(axis=over))

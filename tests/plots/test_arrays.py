@@ -3,23 +3,9 @@
 import numpy as np
 import pytest
 
-from beamstream.frames import ColorMode
-from beamstream.plots.arrays import Span, colours_last, contrast, grey, histogram, reduced
+from beamstream.plots.arrays import Span, grey, histogram, profile, reduced
 
 RNG = np.random.default_rng(3)
-
-
-@pytest.mark.parametrize(
-    ("mode", "axis"), [(ColorMode.RGB1, 2), (ColorMode.RGB2, 1), (ColorMode.RGB3, 0)], ids=lambda v: str(v)
-)
-def test_colours_come_last_whatever_the_order_in_memory(mode, axis):
-    image = RNG.integers(0, 255, (3, 3, 3), np.uint8)  # every axis could be the colours
-    assert np.array_equal(colours_last(image, mode), np.moveaxis(image, axis, 2))
-
-
-def test_what_is_no_image_is_refused():
-    with pytest.raises(ValueError, match=r"shape \(4, 5, 6\) cannot be drawn"):
-        colours_last(np.zeros((4, 5, 6)), ColorMode.MONO)
 
 
 def test_a_large_image_is_averaged_in_blocks_and_a_small_one_is_left_alone():
@@ -37,20 +23,11 @@ def test_a_thin_image_keeps_its_few_rows():
     assert colours.shape == (4, 100, 3)
 
 
-def test_contrast_ignores_outliers_and_what_is_not_finite():
-    image = RNG.normal(1000.0, 10.0, (300, 300))
-    image[0, :20] = np.nan
-    image[1, :20] = 1e9
-    image[2, 0] = np.inf
-    low, high = contrast(image, (1, 99.5))
-    assert 970 < low < 980
-    assert 1020 < high < 1050
-
-
-@pytest.mark.parametrize("value", [0.0, 7.0, -3e9, np.nan])
-def test_an_even_image_has_a_range_as_well(value):
-    low, high = contrast(np.full((10, 10), value), (1, 99.5))
-    assert low < high
+def test_a_profile_is_of_the_finite_pixels():
+    image = np.array([[1.0, np.nan, np.inf], [3.0, 5.0, -np.inf]])
+    assert np.array_equal(profile(image, 0), [2.0, 5.0, np.nan], equal_nan=True)
+    assert profile(image.astype(">f4"), 1).tolist() == [1.0, 4.0]
+    assert profile(np.array([[1, 2], [3, 4]], np.uint8), 0).tolist() == [2.0, 3.0]
 
 
 def test_a_histogram_counts_what_is_between_the_limits():

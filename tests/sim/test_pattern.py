@@ -91,7 +91,6 @@ def test_a_picture_without_a_whole_stamp_is_refused(damage):
     "geometry",
     [
         Geometry((6, 6), "<u2"),
-        Geometry((64,), "<u2"),
         Geometry((64, 64), "<f2"),
         Geometry((64, 64), "<c8"),
         Geometry((64, 64, 3), "<u2", ColorMode.RGB3),

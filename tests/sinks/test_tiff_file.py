@@ -65,6 +65,26 @@ def test_a_complete_file_is_one_ome_series(tmp_path, mode, dtype):
     assert np.array_equal(found, images.transpose(0, 1, 3, 2) if mode == ColorMode.RGB2 else images)
 
 
+@pytest.mark.parametrize(("shape", "dtype", "axes"), [
+    ((7, 48, 64), "<u2", "TZYX"), ((2, 3, 20, 30), "<f4", "TZYX"), ((500,), "<f8", "TYX"), ((40, 30, 3), "|u1", "TYXS")
+], ids=str)  # fmt: skip
+def test_other_numbers_of_axes_are_planes_of_each_frame(tmp_path, shape, dtype, axes):
+    geometry = Geometry(shape, dtype)
+    frames = made_frames(geometry, 0, 5)
+    with TiffFileSink(tmp_path / "run.tif", geometry) as sink:
+        sink.write(frames[:2])
+        with tifffile.TiffFile(sink.path) as tiff:
+            assert np.array_equal(tiff.asarray().reshape(2, *shape), [frame.image for frame in frames[:2]])
+        sink.write(frames[2:])
+    with tifffile.TiffFile(sink.path) as tiff:
+        assert (len(tiff.series), tiff.series[0].axes) == (1, axes)
+        found = tiff.asarray()
+    assert np.array_equal(found.reshape(5, *shape), [frame.image for frame in frames])
+    planes = ome(sink.path).findall(f"{OME}Plane")
+    times = [float(plane.get("DeltaT") or -1) for plane in planes]
+    assert times == pytest.approx(np.repeat(np.arange(5) / 7, len(planes) // 5))
+
+
 def test_ome_says_how_many_frames_and_when(tmp_path):
     frames = made_frames(PLAIN, 0, 8)
     with TiffFileSink(tmp_path / "run.tif", PLAIN, name='a "cam" <1> é\x07') as sink:
@@ -127,7 +147,7 @@ def test_a_run_that_failed_is_a_plain_file(tmp_path):
 def test_the_link_that_readers_follow_changes_in_one_piece(tmp_path):
     for mode in ColorMode:
         pages = PageFormat(Geometry(SHAPES[mode], "<u2", mode), big=True, constants={})
-        assert pages.link(4096) % 8 == 0
+        assert pages.link(4096, b"x" * 33) % 8 == 0
         assert pages.size(b"x" * 33) % 8 == 0
 
 

@@ -220,7 +220,6 @@ def test_a_sink_serves_one_run(tmp_path):
 @pytest.mark.parametrize(
     "geometry",
     [
-        Geometry((4, 5, 6), "<u2"),
         Geometry((4, 5), "<c8"),
         Geometry((4, 5), "|b1"),
         Geometry((4, 5, 4), "|u1", ColorMode.RGB1),
@@ -230,9 +229,25 @@ def test_a_sink_serves_one_run(tmp_path):
     ids=str,
 )
 def test_frames_that_are_no_image_are_refused_when_opening(tmp_path, geometry):
-    with pytest.raises(SinkError, match="record to HDF5"), TiffSequenceSink(tmp_path / "run", geometry):
+    with pytest.raises(SinkError, match="choose hdf5"), TiffSequenceSink(tmp_path / "run", geometry):
         pass
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6), (2, 3, 20, 30), (7, 48, 64), (40, 30, 3)], ids=str)
+def test_a_stack_is_a_file_with_a_page_for_each_plane(tmp_path, shape):
+    geometry = Geometry(shape, "<f4")
+    with TiffSequenceSink(tmp_path / "run", geometry) as sink:
+        sink.write(made_frames(geometry, 0, 2))
+    images = tifffile.imread(sink.file_of(2))
+    assert images.shape[-2:] == shape[-2:]
+    assert np.array_equal(images.reshape(shape), made_frame(geometry, 1).image)
+    assert said(sink.file_of(2)).get("planes") == (None if shape[-1] == 3 else list(shape[:-2]))
+    if shape[-1] == 3:
+        return  # Pillow knows no coloured floats
+    with PIL.Image.open(sink.file_of(2)) as image:
+        image.seek(image.n_frames - 1)  # pyright: ignore[reportAttributeAccessIssue]
+        assert np.array_equal(np.asarray(image), images.reshape(-1, *shape[-2:])[-1])
 
 
 def test_a_line_is_an_image_of_one_row(tmp_path):

@@ -26,6 +26,7 @@ from beamstream.archive.file_names import PlainFileNames
 from beamstream.archive.hdf5_rows import RecordedHdf5, check_frames
 from beamstream.archive.layout import Layout
 from beamstream.archive.open_answers import OpenAnswers
+from beamstream.archive.pictures import register_pictures
 from beamstream.archive.relocation import relocate
 from beamstream.archive.served_files import LARGEST_ANSWER, ServedFiles, check_registrations
 from beamstream.archive.tiled_uris import decode_uris, duckdb_uri
@@ -86,6 +87,7 @@ def make_app(
     check_frames()
     _one_at_a_time(_tables_uri(layout), duckdb_settings(layout.tables))
     formats = copy.deepcopy(default_serialization_registry)
+    register_pictures(formats)
     formats.register("BlueskyRun", "application/json-seq", _documents)
     tiled_key, keys = new_tiled_key(), Keys(layout.directory, {key: SCOPES})
     sessions = Sessions(keys, cookie_name(layout))

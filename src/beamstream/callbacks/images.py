@@ -60,7 +60,7 @@ class Source:
 def image_keys(descriptor: Mapping[str, Any]) -> list[str]:
     """Return the data keys of a stream whose values are images in files."""
     keys: Iterable[tuple[str, Any]] = descriptor["data_keys"].items()
-    return [key for key, about in keys if "external" in about and len(about.get("shape", ())) >= 2]
+    return [key for key, about in keys if "external" in about and ("color_mode" in about or len(about["shape"]) >= 2)]
 
 
 def object_name(descriptor: Mapping[str, Any], data_key: str) -> str:

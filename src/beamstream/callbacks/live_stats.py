@@ -5,6 +5,7 @@ from typing import Any
 
 from beamstream.callbacks.derived import descriptor_of, event_of
 from beamstream.callbacks.images import DERIVED, Emit, Source, wanted
+from beamstream.callbacks.intensity import refuse_outside
 from beamstream.callbacks.work import FrameWork
 from beamstream.frames import Frame
 
@@ -66,6 +67,10 @@ class StatsWork(FrameWork):
         self._descriptors_out: dict[str, dict[str, Any]] = {}
         self._told: dict[str, int] = {}
 
+    def described(self, descriptor: Mapping[str, Any], data_key: str) -> None:
+        """Refuse regions that lie outside of the images."""
+        refuse_outside(self.name, self._regions, descriptor, data_key)
+
     def take(self, source: Source, frames: list[Frame]) -> None:
         """Publish the numbers of the newest frame."""
         data = self._numbers(source, frames[-1])
@@ -79,9 +84,10 @@ class StatsWork(FrameWork):
     def _numbers(self, source: Source, frame: Frame) -> dict[str, float]:
         from beamstream.ops.statistics import frame_statistics, roi_sum
 
-        numbers = frame_statistics(frame.image, color_mode=frame.geometry.color_mode)
+        mode = frame.geometry.color_mode
+        numbers = frame_statistics(frame.image, color_mode=mode)
         data = {name: float(getattr(numbers, name)) for name in _NUMBERS}
-        data |= {name: float(roi_sum(frame.image, region)) for name, region in self._regions.items()}
+        data |= {name: float(roi_sum(frame.image, region, color_mode=mode)) for name, region in self._regions.items()}
         data["unique_id"] = frame.unique_id
         return {f"{source.name}_live_{name}": value for name, value in data.items()}
 

@@ -182,7 +182,7 @@ class ViewerWork:
             name=name,
             ring="" if self._only_recorded else name,
             owner=os.getpid(),
-            shape=[int(n) for n in about["shape"][-3:]],
+            shape=[int(n) for n in about["shape"]],
             dtype=about.get("dtype_numpy", "<f8"),
             color_mode=str(about.get("color_mode", "mono")),
             axes=self._axes.axes(doc),

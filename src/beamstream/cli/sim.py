@@ -1,5 +1,6 @@
 """`beamstream sim`: instruments that are not there; here cameras and motors, over real EPICS."""
 
+import math
 import os
 import threading
 from dataclasses import fields
@@ -23,7 +24,7 @@ SceneName = Literal["pattern", "beam", "rheed"]
 Isolated = Annotated[
     bool, typer.Option("--isolated", help="On ports of its own; prints the EPICS variables that find it.")
 ]
-Shape = Annotated[str, typer.Option(help="Rows x columns.")]
+Shape = Annotated[str, typer.Option(help="Rows x columns; of a mono pattern any number of sizes.")]
 Dtype = Annotated[str, typer.Option(help="uint8, int16, uint16, float32 …")]
 Colour = Annotated[str, typer.Option(help="mono, bayer, rgb1, rgb2 or rgb3.")]
 Codec = Annotated[str, typer.Option(help="none, blosc, lz4, lz4hdf5, bslz4, zlib or jpeg.")]
@@ -121,13 +122,18 @@ def geometry(shape: str, dtype: str, colour: str, codec: str, scene: str = "patt
     from beamstream.sim.pattern import levels
     from beamstream.sim.rheed import rheed_spec
 
-    rows, _, columns = shape.lower().partition("x")
-    if not (rows.isdigit() and columns.isdigit() and int(rows) * int(columns) >= 64):
-        raise typer.BadParameter(f"{shape!r} given; write rows x columns, like 1024x1024", param_hint="--shape")
+    sizes = shape.lower().split("x")
+    axes = (2,) if (colour, scene) != ("mono", "pattern") else range(1, 11)  # areaDetector's ND_ARRAY_MAX_DIMS
+    if len(sizes) not in axes or not all(map(str.isdecimal, sizes)) or math.prod(map(int, sizes)) < 64:
+        raise typer.BadParameter(
+            f"{shape!r} given; write rows x columns, like 1024x1024, 64 pixels or more; of a mono pattern also a "
+            f"trace, 5000, or a stack, 7x480x640",
+            param_hint="--shape",
+        )
     try:
         mode = ColorMode(colour)
         axis = {ColorMode.RGB1: 2, ColorMode.RGB2: 1, ColorMode.RGB3: 0}.get(mode)
-        whole = [int(rows), int(columns)]
+        whole = [int(size) for size in sizes]
         if axis is not None:
             whole.insert(axis, 3)
         geometry = Geometry(tuple(whole), np.dtype(dtype).str, mode, "" if codec == "none" else codec)

@@ -6,17 +6,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.ops.contrast import limits, samples
+from beamstream.ops.eight_bit import linear
+
 FORMATS = {"npy": "application/octet-stream", "png": "image/png", "tiff": "image/tiff"}
 
 
 def encoded(image: NDArray[Any], form: str) -> bytes:
     """Return an image as a file's bytes; takes up to a second for large ones.
 
-    PNG keeps 8 and 16 bit as they are; other types are stretched from least to greatest value over 16 bit.
+    PNG keeps 8 and 16 bit as they are; other types are stretched over 16 bit, see `beamstream.ops.contrast.limits`, and
+    NaN is 0.
 
     Parameters
     ----------
-    image : ndarray, shape (n_rows, n_cols) or (n_rows, n_cols, 3)
+    image : ndarray
+        For PNG of shape (n_rows, n_cols) or (n_rows, n_cols, 3).
     form : {"npy", "png", "tiff"}
     """
     image = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
@@ -30,14 +35,11 @@ def encoded(image: NDArray[Any], form: str) -> bytes:
     else:
         import tifffile
 
-        tifffile.imwrite(file, image, photometric="rgb" if image.ndim == 3 else "minisblack")
+        tifffile.imwrite(file, image, photometric="rgb" if image.ndim == 3 and image.shape[2] == 3 else "minisblack")
     return file.getvalue()
 
 
 def _for_png(image: NDArray[Any]) -> NDArray[Any]:
     if image.dtype in (np.uint8, np.uint16):
         return image
-    finite = np.isfinite(image)
-    low, high = (image[finite].min(), image[finite].max()) if finite.any() else (0.0, 1.0)
-    stretched = (image.astype(np.float64) - float(low)) * (65535 / max(float(high) - float(low), 1e-300))
-    return np.where(finite, np.rint(np.clip(np.nan_to_num(stretched), 0, 65535)), 0).astype(np.uint16)
+    return linear(image, *limits(samples(image)), np.uint16)

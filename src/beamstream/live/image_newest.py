@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from beamstream.frames import Frame
+from beamstream.frames import ColorMode, Frame
 from beamstream.live.image_notes import notes_of
 from beamstream.live.image_pixels import Array, Pixels, Quality, pixels_of, plain
 from beamstream.live.image_wish import Region, Treated, Wish
@@ -14,17 +14,37 @@ from beamstream.live.image_wish import Region, Treated, Wish
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An image to be shown, and what was done to it; see `beamstream.watching.corrections.Corrections`."""
+    """An image to be shown, and what was done to it; see `beamstream.watching.corrections.Corrections`.
+
+    `words` are what of an array it shows, where that is not all of it, see `beamstream.ops.picture.picture_of`, and
+    `whole` is that array then.
+    """
 
     image: Array
     note: str = ""
     failed: bool = False
     used: Mapping[str, str | None] = field(default_factory=dict)
+    words: str = ""
+    whole: Array | None = None
 
     @property
     def treated(self) -> bool:
         """Whether pixels were changed."""
         return any(self.used.values())
+
+
+def made_of(
+    image: Array, mode: ColorMode, note: str = "", failed: bool = False, used: Mapping[str, str | None] | None = None
+) -> Made:
+    """Return what is shown of an array.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to look at.
+    """
+    shown, words = plain(image, mode)
+    return Made(shown, note, failed, used or {}, words, image if words else None)
 
 
 _MOST_MADE = 16  # of one frame: a page that zooms about in a paused frame asks for more and more
@@ -55,7 +75,7 @@ class Newest:
     def __init__(self, frame: Frame, index: int, epoch: int, treat: Callable[[Frame, Treated], Made]) -> None:
         self.frame, self.index, self.epoch = frame, index, epoch
         self._treat = treat
-        self._plain = plain(frame.image, frame.geometry.color_mode)
+        self._plain = made_of(frame.image, frame.geometry.color_mode)
         self._made: dict[Treated, Made] = {}
         self._pixels: dict[tuple[Treated, Region, Quality], Pixels] = {}
         self._notes: dict[tuple[Any, ...], bytes] = {}
@@ -63,17 +83,17 @@ class Newest:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return self._plain.shape[0], self._plain.shape[1]
+        return self._plain.image.shape[0], self._plain.image.shape[1]
 
     @property
     def nbytes(self) -> int:
         """Memory that it keeps, bytes."""
-        return self.frame.payload.nbytes + (self._plain.nbytes if self.frame.geometry.codec else 0)
+        return self.frame.payload.nbytes + (self.frame.geometry.nbytes if self.frame.geometry.codec else 0)
 
     def made(self, treated: Treated) -> Made:
         """Return the image as it is to be shown; valid until `forget`."""
         if not any(treated):
-            return Made(self._plain)
+            return self._plain
         if treated not in self._made:
             self._made[treated] = self._treat(self.frame, treated)
         return self._made[treated]
@@ -91,7 +111,8 @@ class Newest:
         key = wish.treated, wish.cross, wish.areas, wish.lines
         if key not in self._notes:
             _bound(self._notes)
-            document = notes_of(self.made(wish.treated).image, wish)
+            made = self.made(wish.treated)
+            document = {**notes_of(made.image, wish), "shows": made.words}
             self._notes[key] = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)[:-1]
         return b'%b,"skipped":%d}' % (self._notes[key], skipped)
 

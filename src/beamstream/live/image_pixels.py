@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from beamstream.frames import ColorMode
 from beamstream.live.image_wish import Region
+from beamstream.ops.contrast import limits, samples
+from beamstream.ops.picture import Picture, picture_of
 from beamstream.ops.shrink import area_means
 
 Array = NDArray[Any]
 
 _SAMPLE = 1 << 16  # values that tell which range 8 bit have to cover
-_TAIL = 0.05  # percent of them at either end that may be cut off, where they lie far away
+_INNER = 0.05, 99.95  # per cent of them; what lies far outside may be cut off
 _MARGIN = 0.25  # of the range between, by which 8 bit reach beyond
 _FRACTIONS = 256.0  # what one count is divided into at most
 
@@ -51,28 +53,20 @@ class Pixels:
         return len(self.data)
 
 
-def plain(image: Array, color_mode: ColorMode) -> Array:
-    """Return an image with rows and columns first and the colours, where there are any, last.
+def plain(image: Array, color_mode: ColorMode) -> Picture:
+    """Return what pages get of an array, see `picture_of`: integers or floats, where there are colours contiguous.
 
     Raises
     ------
     ValueError
-        It has another number of axes.
+        There is nothing to look at.
     """
-    if color_mode == ColorMode.RGB2:
-        image = image.transpose(0, 2, 1)
-    elif color_mode == ColorMode.RGB3:
-        image = image.transpose(1, 2, 0)
-    if image.ndim == 3 and image.shape[2] == 1:
-        image = image[:, :, 0]
-    if not image.size or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        size = " × ".join(map(str, image.shape))
-        raise ValueError(f"frames of {size} are no images; rows and columns are wanted, and three colours or none")
     if image.dtype.kind == "b":
         image = image.view(np.uint8)
     if image.dtype.kind not in "uif":
         raise ValueError(f"pixels of type {image.dtype} cannot be shown; integers and floats can")
-    return image if image.ndim == 2 else np.ascontiguousarray(image)
+    shown, words = picture_of(image, color_mode)
+    return Picture(shown if shown.ndim == 2 else np.ascontiguousarray(shown), words)
 
 
 def plain_bytes(image: Array, factor: int) -> int:
@@ -131,12 +125,10 @@ def _packed(means: NDArray[np.float32], raw: np.dtype[Any]) -> tuple[Array, floa
 
 def _eight_bit(means: NDArray[np.float32]) -> tuple[Array, float, float]:
     """Return means as uint8 over the range that nearly all of them lie in: one hot pixel must not make it coarse."""
-    values = means.reshape(-1)
-    sample = values[:: max(1, values.size // _SAMPLE)]
-    sample = sample[np.isfinite(sample)]
+    few = samples(means, _SAMPLE)
     low, high = _limits(means)
-    if sample.size:
-        inner = np.percentile(sample, (_TAIL, 100 - _TAIL)).tolist()
+    if few.size:
+        inner = limits(few, _INNER)
         margin = _MARGIN * (inner[1] - inner[0])
         low, high = max(low, inner[0] - margin), min(high, inner[1] + margin)
     return _quantised(means, low, 255.0 / (high - low) if high > low else 1.0, np.uint8)

@@ -100,7 +100,8 @@ class ImageStream:
                 return refused(503, words)
             if made.failed:
                 return refused(409, f"{self._feed.name}: {made.note}")
-            body = await in_thread(lambda: encoded(made.image, form))
+            image = made.image if made.whole is None or form == "png" else made.whole
+            body = await in_thread(lambda: encoded(image, form))
         name = f"{self._feed.name}_{newest.frame.unique_id:06d}.{form}"
         headers = (("cache-control", "no-store"), ("content-disposition", f'attachment; filename="{name}"'))
         return Answer(200, FORMATS[form], [body], headers)

@@ -2,8 +2,7 @@
 
 from beamstream.frames import ColorMode, Frame
 from beamstream.live.hub_settings import HubSettings
-from beamstream.live.image_newest import Made
-from beamstream.live.image_pixels import plain
+from beamstream.live.image_newest import Made, made_of
 from beamstream.live.image_wish import Treated
 from beamstream.watching.corrections import Corrections
 
@@ -40,10 +39,11 @@ class Treating:
             self._all[treated] = corrections
         image, mode = corrections.apply(frame), frame.geometry.color_mode
         state = corrections.state
+        if image is not frame.image:
+            image = image.copy()  # of a paused page and of a live one there may be two at a time
+        used = {key: state[key] for key in Treated._fields}
         try:  # a pipeline may make anything, grey out of colours as well
-            shown = plain(image, mode if image.shape == frame.geometry.shape else ColorMode.RGB1)
+            mode_now = mode if image.shape == frame.geometry.shape else ColorMode.MONO
+            return made_of(image, mode_now, state["note"], state["failed"], used)
         except ValueError as error:
-            return Made(plain(frame.image, mode), f"shown as it is: processed {error}", True)
-        if shown is not frame.image:
-            shown = shown.copy()  # of a paused page and of a live one there may be two at a time
-        return Made(shown, state["note"], state["failed"], {key: state[key] for key in Treated._fields})
+            return made_of(frame.image, mode, f"shown as it is: processed, {error}", True)

@@ -11,6 +11,11 @@ from beamstream.ops.base import Meta
 _AXES = {ColorMode.RGB1: (0, 1), ColorMode.RGB2: (0, 2), ColorMode.RGB3: (1, 2)}
 
 
+def as_rows(image: NDArray[Any]) -> NDArray[Any]:
+    """Return an image; numbers along one axis, such as a digitizer's trace, become one row."""
+    return image[None] if image.ndim == 1 else image
+
+
 def rows_and_columns(op: str, image: NDArray[Any], meta: Meta) -> tuple[int, int]:
     """Return the axes of rows and columns; other axes are colours and stay as they are.
 

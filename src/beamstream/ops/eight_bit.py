@@ -113,7 +113,7 @@ class EightBit:
         if self.kind == "shift":
             return (pixels >> self.bits).astype(np.uint8)
         if pixels.dtype.kind == "f" or pixels.dtype.itemsize > 2:
-            return _linear(pixels, self.low, self.high)
+            return linear(pixels, self.low, self.high)
         native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         table = _table(self.low, self.high, native.dtype.str)
         return table[native.view(f"u{native.dtype.itemsize}")]
@@ -127,13 +127,18 @@ def _window(low: str, high: str) -> tuple[float, float] | None:
     return window if np.isfinite(window).all() and window[0] < window[1] else None
 
 
-def _linear(pixels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    scaled = (pixels.astype(np.float64) - low) * (255.0 / (high - low))
-    return np.rint(np.nan_to_num(np.clip(scaled, 0.0, 255.0), nan=0.0)).astype(np.uint8)
+def linear(
+    pixels: NDArray[Any], low: float, high: float, kind: type[np.unsignedinteger[Any]] = np.uint8
+) -> NDArray[Any]:
+    """Return pixels of an unsigned type: `low` becomes 0, `high` the greatest; what is outside is clipped, NaN is 0."""
+    most = float(np.iinfo(kind).max)
+    with np.errstate(over="ignore"):  # what is far outside may become infinite
+        scaled = (pixels.astype(np.float64) - low) * (most / (high - low))
+    return np.rint(np.nan_to_num(np.clip(scaled, 0.0, most), nan=0.0)).astype(kind)
 
 
 @lru_cache(maxsize=8)
 def _table(low: float, high: float, dtype: str) -> NDArray[np.uint8]:
     """Return what each value becomes, by its bits."""
     bits = np.arange(1 << 8 * np.dtype(dtype).itemsize, dtype=f"u{np.dtype(dtype).itemsize}")
-    return _linear(bits.view(dtype), low, high)
+    return linear(bits.view(dtype), low, high)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstream.frames import ColorMode
+from beamstream.ops.axes import as_rows, rows_and_columns
 
 Array = NDArray[Any]
 Roi = tuple[int, int, int, int]
@@ -65,7 +66,8 @@ def frame_statistics(
     image : ndarray of integers, float32 or float64
         Any byte order, only read; not copied if it is contiguous and of the machine's byte order.
     color_mode : ColorMode
-        Where rows, columns and colours lie.
+        Where rows, columns and colours lie. Without colours the last two axes are rows and columns, the pixels of all
+        planes before them count, and numbers along one axis are one row.
     roi : tuple of int, optional
         First row, first column, n_rows, n_cols.
 
@@ -116,9 +118,11 @@ def _region(image: Array, color_mode: ColorMode, roi: Roi | None) -> tuple[Array
     """Return the part of the image asked for, and which axes are rows and columns."""
     if image.dtype.kind not in "iu" and image.dtype.newbyteorder("=") not in (np.float32, np.float64):
         raise TypeError(f"statistics: pixels of type {image.dtype} came; integers, float32 or float64 can be counted")
-    axes = _ROWS_COLUMNS.get(color_mode, (0, 1))
-    if image.ndim != (3 if color_mode in _ROWS_COLUMNS else 2) or not image.size:
+    image = as_rows(image)
+    coloured = color_mode in _ROWS_COLUMNS
+    if not image.size or (image.ndim != 3 if coloured else image.ndim < 2):
         raise ValueError(f"statistics: a {color_mode} image asked for, one of shape {image.shape} came")
+    axes = rows_and_columns("statistics", image, {"color_mode": color_mode})
     if roi is None:
         return image, axes
     selection = [slice(None)] * image.ndim

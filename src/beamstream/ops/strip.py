@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstream.frames import ColorMode
-from beamstream.ops.axes import rows_and_columns
+from beamstream.ops.axes import as_rows, rows_and_columns
 from beamstream.ops.statistics import Roi
 
 
@@ -20,7 +20,7 @@ def line_profile(
     average: Literal["rows", "columns"] = "rows",
     color_mode: ColorMode = ColorMode.MONO,
 ) -> NDArray[np.float32]:
-    """Return the mean of a band of rows or columns, one value for each place along it; colours are averaged too.
+    """Return the mean of a band of rows or columns, one value for each place along it, over colours and planes too.
 
     Parameters
     ----------
@@ -41,6 +41,7 @@ def line_profile(
     ValueError
         The region is not inside the image.
     """
+    image = as_rows(image)
     axes = rows_and_columns("strip", image, {"color_mode": color_mode})
     shape = image.shape[axes[0]], image.shape[axes[1]]
     place = [slice(None)] * image.ndim

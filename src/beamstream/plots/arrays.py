@@ -1,37 +1,19 @@
 """Pixels made ready to be drawn: colours last, few enough, and the range that is worth showing."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beamstream.frames import ColorMode
+from beamstream.ops.contrast import samples
 
 Array = NDArray[Any]
 
 MOST_PIXELS = 1100
 """Rows or columns that are drawn at most; more are averaged."""
-_SAMPLES = 1 << 16
-_COLOUR_AXIS = {ColorMode.RGB1: 2, ColorMode.RGB2: 1, ColorMode.RGB3: 0}
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-
-
-def colours_last(image: Array, mode: ColorMode) -> Array:
-    """Return an image as rows × columns or rows × columns × 3, a view.
-
-    Raises
-    ------
-    ValueError
-        It is neither an image nor one with three colours.
-    """
-    if image.ndim == 2:
-        return image
-    if image.ndim == 3:
-        axes = [_COLOUR_AXIS.get(mode, 2), 2, 1, 0]  # what made it from a frame may have moved the colours
-        for axis in axes:
-            if image.shape[axis] == 3:
-                return np.moveaxis(image, axis, 2)
-    raise ValueError(f"an image of shape {image.shape} cannot be drawn; rows and columns, or these and 3 colours can")
 
 
 def reduced(image: Array, most: int = MOST_PIXELS) -> tuple[Array, tuple[int, int]]:
@@ -55,22 +37,19 @@ def grey(image: Array) -> NDArray[np.float32]:
     return image.astype(np.float32) @ _GREY
 
 
-def contrast(image: Array, percentile: tuple[float, float]) -> tuple[float, float]:
-    """Return the values to show darkest and brightest, from about 65 000 pixels that are finite; never equal."""
-    stride = max(1, int((image.size / _SAMPLES) ** 0.5))
-    few = np.asarray(image[::stride, ::stride], np.float64).ravel()
-    few = few[np.isfinite(few)]
-    if not few.size:
-        return 0.0, 1.0
-    low, high = np.percentile(few, percentile).tolist()
-    return (low, high) if high > low else (low, low + max(1.0, abs(low) * 1e-3))
+def profile(plane: Array, axis: int) -> NDArray[np.float64]:
+    """Return the means of the finite pixels along an axis; NaN where there are none."""
+    if plane.dtype.kind != "f":
+        return plane.mean(axis=axis, dtype=np.float64)
+    finite = np.isfinite(plane)
+    count = finite.sum(axis=axis)
+    total = np.sum(plane, axis=axis, dtype=np.float64, where=finite)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def histogram(image: Array, low: float, high: float, bins: int = 96) -> NDArray[np.float64]:
     """Return how often values occur between two limits: roots of the counts, the largest 1."""
-    stride = max(1, int((image.size / _SAMPLES) ** 0.5))
-    few = np.asarray(image[::stride, ::stride], np.float64).ravel()
-    counts = np.histogram(few[np.isfinite(few)], bins, (low, high))[0].astype(np.float64)
+    counts = np.histogram(samples(image), bins, (low, high))[0].astype(np.float64)
     return np.sqrt(counts / max(1.0, counts.max()))
 
 
@@ -87,6 +66,12 @@ class Span:
         self._margin = margin
         self._data: tuple[float, float] | None = None
         self.limits = (0.0, 1.0)
+
+    def follow_values(self, values: Iterable[Array]) -> bool:
+        """Take data; see `follow`."""
+        together = np.concatenate([np.ravel(part) for part in values])
+        together = together[np.isfinite(together)]
+        return together.size > 0 and self.follow(float(together.min()), float(together.max()))
 
     def follow(self, low: float, high: float) -> bool:
         """Take the data's extremes; return whether the limits have changed."""

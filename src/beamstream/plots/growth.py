@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.ops.contrast import limits, samples
 from beamstream.plain_text import plain
 from beamstream.plots import arrays, look
 from beamstream.plots.growth_data import GrowthCurve, StripLines, stacked
@@ -129,10 +130,7 @@ class GrowthPicture(Picture):
         drawn = [_thinned(values[begin:], factor) for _, values in shown]
         for line, values in zip(self._of_regions, drawn, strict=False):
             line.set_data(ages, values)
-        together = np.concatenate(drawn)
-        together = together[np.isfinite(together)]
-        if len(together):
-            self.stale |= self._levels.follow(float(together.min()), float(together.max()))
+        self.stale |= self._levels.follow_values(drawn)
         low, high = self._levels.limits
         self._curve.set_ylim(low, high + _FOR_NAMES * (high - low))
         for i, (words, (name, _)) in enumerate(zip(self._names, shown, strict=False)):
@@ -178,7 +176,7 @@ class GrowthPicture(Picture):
         image, middles = stacked([strips[name].image(moments) for name in shown])
         self._pixels.set_data(image)
         self._pixels.set_extent((-self._span, 0, -0.5, len(image) - 0.5))
-        self.stale |= self._contrast.follow(*arrays.contrast(image, self._percentile))
+        self.stale |= self._contrast.follow(*limits(samples(image), self._percentile))
         self._pixels.set_clim(*self._contrast.limits)
         if self.stale or (shown, len(image)) != self._stack:
             self._stack, self.stale = (shown, len(image)), True

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.ops.contrast import limits, samples
 from beamstream.plots import arrays, look
 from beamstream.plots.picture import HEADER, Picture, Shot
 
@@ -69,10 +70,10 @@ class ImagePicture(Picture):
         if shot.image.dtype == np.uint8 and image.ndim == 3:
             self.stale |= self._contrast.follow(0.0, 255.0)
         else:
-            self.stale |= self._contrast.follow(*arrays.contrast(image, self._percentile))
+            self.stale |= self._contrast.follow(*limits(samples(image), self._percentile))
         low, high = self._contrast.limits
         if image.ndim == 3:
-            image = np.clip((image.astype(np.float32) - low) / (high - low), 0, 1)
+            image = np.nan_to_num(np.clip((image.astype(np.float32) - low) / (high - low), 0, 1), nan=0)
         self._pixels.set_data(image)
         self._pixels.set_clim(low, high)
         self._counts.set_ylim(low, high)
@@ -82,15 +83,14 @@ class ImagePicture(Picture):
         self._draw_profiles(planes, shot.image.shape)
 
     def _draw_profiles(self, planes: list[NDArray[Any]], shape: tuple[int, ...]) -> None:
-        columns = [plane.mean(axis=0, dtype=np.float64) for plane in planes]
-        rows = [plane.mean(axis=1, dtype=np.float64) for plane in planes]
+        columns, rows = ([arrays.profile(plane, axis) for plane in planes] for axis in (0, 1))
         x, y = (_positions(len(values[0]), size) for values, size in ((columns, shape[1]), (rows, shape[0])))
         for line, values in zip(self._columns_of, columns, strict=False):
             line.set_data(x, values)
         for line, values in zip(self._rows_of, rows, strict=False):
             line.set_data(values, y)
-        self.stale |= self._columns.follow(float(np.min(columns)), float(np.max(columns)))
-        self.stale |= self._rows.follow(float(np.min(rows)), float(np.max(rows)))
+        self.stale |= self._columns.follow_values(columns)
+        self.stale |= self._rows.follow_values(rows)
         self._above.set_ylim(*self._columns.limits)
         self._beside.set_xlim(*self._rows.limits)
 

@@ -28,11 +28,14 @@ class Shot:
     unique_id : int
     timestamp : float
         s since 1970-01-01 UTC.
+    words : str
+        What of the frame the image is, where it is not all of it.
     """
 
     image: NDArray[Any]
     unique_id: int
     timestamp: float
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from beamstream.ops.picture import picture_of
 from beamstream.plots import look
-from beamstream.plots.arrays import colours_last
 from beamstream.plots.inbox import Message
 from beamstream.plots.newest import Newest
 from beamstream.plots.picture import Caption, Picture, Shot
@@ -127,8 +127,8 @@ class View:
 
     def _take(self, frame: "Frame") -> None:
         assert self._picture is not None
-        image = colours_last(self._treatment.apply(frame), frame.geometry.color_mode)
-        self._shot = Shot(image, frame.unique_id, frame.timestamp)
+        image, words = picture_of(self._treatment.apply(frame), frame.geometry.color_mode, curve=False)
+        self._shot = Shot(image, frame.unique_id, frame.timestamp, words)
         self._picture.add(self._shot)
         self._rendered = False
         self.drawn += 1
@@ -150,7 +150,7 @@ class View:
             run,
             f"frame {self._shot.unique_id}",
             self._counts(self._shot),
-            treatment.note,
+            " · ".join(filter(None, (self._shot.words, treatment.note))),
             treatment.failed,
         )
 

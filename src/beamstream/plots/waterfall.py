@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.ops.contrast import limits, samples
 from beamstream.plots import arrays, look
 from beamstream.plots.picture import HEADER, Picture, Shot
 
@@ -90,7 +91,7 @@ class WaterfallPicture(Picture):
     def add(self, shot: Shot) -> None:
         """Take a frame's profile."""
         image, first, stop = self._cut(shot.image)
-        profile = arrays.grey(image).mean(axis=0 if self._average == "rows" else 1, dtype=np.float64)
+        profile = arrays.profile(arrays.grey(image), 0 if self._average == "rows" else 1)
         row, factor = _narrowed(profile)
         if len(row) != self._kept.shape[1] or (first, stop) != self._extent:
             self._extent = (first, stop)
@@ -99,7 +100,7 @@ class WaterfallPicture(Picture):
         self._times[1:] = self._times[:-1]
         self._kept[0], self._times[0] = row, shot.timestamp
         self._line.set_data(np.arange(first, stop), profile)
-        self.stale |= self._range.follow(float(profile.min()), float(profile.max()))
+        self.stale |= self._range.follow_values([profile])
 
     def _cut(self, image: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
         """Return the region, and the first and last positions of its profile."""
@@ -135,7 +136,7 @@ class WaterfallPicture(Picture):
         there = self._kept[np.isfinite(self._times)]
         self._grow(len(there))
         if len(there):
-            self.stale |= self._contrast.follow(*arrays.contrast(there, self._percentile))
+            self.stale |= self._contrast.follow(*limits(samples(there), self._percentile))
             self._pixels.set_data(self._kept)
             self._pixels.set_clim(*self._contrast.limits)
             self._latest.set_ylim(*self._range.limits)

@@ -253,7 +253,7 @@ class CameraIoc(PVGroup):
 def _pixels(geometry: Geometry) -> dict[str, Any]:
     """Return the PVs that tell a geometry; array sizes are fastest first."""
     name = np.dtype(geometry.dtype).name
-    sizes = [*geometry.shape[::-1], 0][:3]
+    sizes = [*geometry.shape[::-1], 0, 0][:3]
     colour = COLOR_MODES[geometry.color_mode]
     colour_axis = {2: 0, 3: 1, 4: 2}.get(colour)
     size_x, size_y = [n for i, n in enumerate(sizes) if i != colour_axis][:2]

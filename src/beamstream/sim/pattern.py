@@ -1,5 +1,6 @@
 """Pictures whose pixels tell which exposure they are, made with one memcpy a frame."""
 
+import math
 import struct
 import zlib
 from typing import Any
@@ -139,6 +140,8 @@ def _stamp(unique_id: int) -> NDArray[np.bool_]:
 def _axes(geometry: Geometry) -> tuple[int, int, int]:
     """Return rows, columns and values a pixel."""
     shape, mode = geometry.shape, geometry.color_mode
+    if mode == ColorMode.MONO and shape and min(shape) > 0:  # a trace is one row, planes lie one above the other
+        return math.prod(shape[:-1]), shape[-1], 1
     axis = {ColorMode.RGB1: 2, ColorMode.RGB2: 1, ColorMode.RGB3: 0}.get(mode)
     if len(shape) != (2 if axis is None else 3) or min(shape) < 1 or (axis is not None and shape[axis] != 3):
         raise ValueError(f"pattern: shape {shape} asked for with colour mode {mode}; they do not fit each other")

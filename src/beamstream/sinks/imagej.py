@@ -24,7 +24,7 @@ def has_imagej(geometry: Geometry) -> bool:
     return np.dtype(geometry.dtype).name in known and geometry.nbytes >= _LEAST
 
 
-def imagej_text(description: Description, timestamps: Sequence[float]) -> bytes:
+def imagej_text(description: Description, timestamps: Sequence[float], planes: int = 1) -> bytes:
     """Return ImageJ's description of a file, NUL at the end, ASCII.
 
     Parameters
@@ -33,9 +33,13 @@ def imagej_text(description: Description, timestamps: Sequence[float]) -> bytes:
         Its pixels are as large as XResolution and YResolution say, in this unit.
     timestamps : sequence of float
         Of the frames, s since 1970-01-01 UTC.
+    planes : int
+        Pages of each frame.
     """
-    count, step = len(timestamps), interval(timestamps)
-    lines = ["ImageJ=1.54f", f"images={count}", f"frames={count}", *(["hyperstack=true"] if count > 1 else [])]
+    frames, step = len(timestamps), interval(timestamps)
+    count = planes * frames
+    lines = ["ImageJ=1.54f", f"images={count}", *([f"slices={planes}"] if planes > 1 else []), f"frames={frames}"]
+    lines += ["hyperstack=true"] if count > 1 else []
     if description.pixel_size is not None:
         unit = description.length
         lines.append(f"unit={_property(description.pixel_units) if unit is None else unit.symbol}")

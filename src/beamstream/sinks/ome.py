@@ -41,19 +41,26 @@ def ome_xml(
         return b""
     count, samples = len(timestamps), sizes["S"]
     planes, interleaved = (samples, 1) if axes == "SYX" else (1, samples)
+    depth = [pages.pages] if pages.pages > 1 else []
     project = {"Project": {"Name": _text(description.proposal)}} if description.proposal else {}
     document = OmeXml(Creator="beamstream", **project)
     document.addimage(
         dtype=dtype,
-        shape=(count, *(sizes[axis] for axis in axes)),
-        storedshape=(count, planes, 1, sizes["Y"], sizes["X"], interleaved),
-        axes=f"T{axes}",
+        shape=(count, *depth, *(sizes[axis] for axis in axes)),
+        storedshape=(count * pages.pages, planes, 1, sizes["Y"], sizes["X"], interleaved),
+        axes=f"T{'Z' * len(depth)}{axes}",
         Name="".join(letter for letter in name if letter.isprintable()),
-        **_times(timestamps, description.exposure),
+        **_for_pages(_times(timestamps, description.exposure), pages.pages),
         **_scale(description),
         **_run(description),
     )
     return document.tostring(declaration=True).encode("ascii", "xmlcharrefreplace") + b"\0"
+
+
+def _for_pages(times: dict[str, Any], pages: int) -> dict[str, Any]:
+    """Return what is said of each frame for each of its pages."""
+    of_planes = {key: [one for one in values for _ in range(pages)] for key, values in times.get("Plane", {}).items()}
+    return times | ({"Plane": of_planes} if of_planes else {})
 
 
 def _times(timestamps: Sequence[float], exposure: float | None) -> dict[str, Any]:

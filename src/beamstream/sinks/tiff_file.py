@@ -23,7 +23,7 @@ _SMALL = 64 << 10  # bytes; smaller frames are not put at the beginning of a pag
 
 
 class TiffFileSink(OneRun):
-    """Keep the frames of one run in one BigTIFF file, a page a frame.
+    """Keep the frames of one run in one BigTIFF file, a page a frame; of several planes a page for each.
 
     The pages form a chain. Frames are appended with their tags, and then hung on the chain by one write of eight
     bytes: whoever reads the file meanwhile, or after a kill of its writer, finds whole pages only.
@@ -98,7 +98,7 @@ class TiffFileSink(OneRun):
         self._writer.patch(blocks, blocks_at)
         self._writer.patch(self._pages.offset(blocks_at), self._link)  # from here on they count
         self._first = self._first or blocks_at
-        self._end, self._link = start + pitch * len(frames), self._pages.link(last)
+        self._end, self._link = start + pitch * len(frames), self._pages.link(last, texts[-1])
         self._timestamps.extend(frame.timestamp for frame in frames)
 
     def _write_pixels(self, pieces: list[Bytes], start: int, pitch: int) -> None:
@@ -127,7 +127,9 @@ class TiffFileSink(OneRun):
             from beamstream.sinks.ome import ome_xml
 
             return ome_xml(self.name, self._pages, self._timestamps, self._description)
-        return imagej_text(self._description, self._timestamps) if has_imagej(self.geometry) else b""
+        if not has_imagej(self.geometry):
+            return b""
+        return imagej_text(self._description, self._timestamps, self._pages.pages)
 
     def _describe(self, text: bytes) -> None:
         """Put a text behind the last page, then let the first page's description be that."""

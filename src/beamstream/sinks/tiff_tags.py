@@ -1,8 +1,8 @@
 """Describe frames as TIFF pages: the tags, the numbers of TIFF 6.0 and BigTIFF, and what we put into the text.
 
-A page is uncompressed, one strip (one a colour where colours lie in planes), in the byte order of the pixels, so
-that these go to the disk as they are. ``ImageDescription`` is JSON, and the private tag `FRAME_TAG` the same JSON,
-for files whose first description becomes something else (OME-XML).
+A frame is a page, one of several planes a page for each. A page is uncompressed, one strip (one a colour where colours
+lie in planes), in the byte order of the pixels, so that these go to the disk as they are. ``ImageDescription`` is JSON,
+and the private tag `FRAME_TAG` the same JSON, for files whose first description becomes something else (OME-XML).
 """
 
 import json
@@ -58,19 +58,23 @@ class PageFormat:
         self.geometry, self.big, self._resolution = geometry, big, resolution
         self.axes, self.stored_axes = stored_axes(geometry)
         dtype = np.dtype(geometry.dtype)
-        shape = (1,) * (len(self.axes) - len(geometry.shape)) + geometry.shape
+        shape = ((1,) * len(self.axes) + geometry.shape)[-len(self.axes) :]
+        self.pages = math.prod(geometry.shape[: -len(self.axes)])
+        """Of a frame."""
         self.sizes = {"S": 1} | dict(zip(self.axes, shape, strict=True))
         self._order = ">" if dtype.str[0] == ">" else "<"
         self._pointer = _LONG8 if big else _LONG
         # a place in the file, and the sizes of: the number of entries, an entry, the value inside an entry (bytes)
         self._place, self._head, self._entry, self._slot = ("Q", 8, 20, 8) if big else ("I", 2, 12, 4)
         self._planes = self.sizes["S"] if self.stored_axes == "SYX" else 1
-        self._plane = geometry.nbytes // self._planes  # bytes
+        self._plane = geometry.nbytes // self._planes // self.pages  # bytes
         self._constant_tags = self._image_tags(dtype)
         said = {"beamstream": 1, "color_mode": str(geometry.color_mode), "received_codec": geometry.codec}
-        said |= {"axes": self.axes, "stored_axes": self.stored_axes, **constants}
+        said |= {"axes": self.axes, "stored_axes": self.stored_axes}
+        said |= {"planes": list(geometry.shape[:-2])} if self.pages > 1 else {}
+        said |= constants
         self._said = json_text(said)[:-1]
-        self._fixed = len(self.block(0, 0, b"", 0.0, last=True))
+        self._fixed = len(self._page(0, 0, b"", 0.0, last=True))
 
     def _image_tags(self, dtype: np.dtype[Any]) -> dict[int, tuple[int, int, bytes]]:
         samples, planes = self.sizes["S"], self._planes
@@ -113,11 +117,14 @@ class PageFormat:
         return f"{self._said}, {json_text(own | {'attributes': dict(frame.attributes)})[1:]}".encode() + b"\0"
 
     def size(self, text: bytes) -> int:
-        """Return how long the block of a page with this text is; a multiple of 8."""
+        """Return how long the block of a frame with this text is; a multiple of 8."""
+        return self.pages * self._page_size(text)
+
+    def _page_size(self, text: bytes) -> int:
         return self._fixed + up(len(text), 8)
 
     def block(self, at: int, pixels_at: int, text: bytes, timestamp: float, *, last: bool) -> bytes:
-        """Return the tags of a page, for the place `at` (a multiple of 8) of the file.
+        """Return the tags of a frame's pages, for the place `at` (a multiple of 8) of the file.
 
         Parameters
         ----------
@@ -128,8 +135,16 @@ class PageFormat:
         timestamp : float
             s since 1970-01-01 UTC.
         last : bool
-            Whether no page follows; otherwise the next one's block follows this one.
+            Whether no frame follows; otherwise the next one's block follows this one.
         """
+        size, plane = self._page_size(text), self._plane * self._planes
+        pages = range(self.pages)
+        ends = [last and page == pages[-1] for page in pages]
+        return b"".join(
+            self._page(at + page * size, pixels_at + page * plane, text, timestamp, last=ends[page]) for page in pages
+        )
+
+    def _page(self, at: int, pixels_at: int, text: bytes, timestamp: float, *, last: bool) -> bytes:
         places = [pixels_at + plane * self._plane for plane in range(self._planes)]
         tags = self._constant_tags | {
             DESCRIPTION_TAG: (_ASCII, len(text), text),
@@ -137,7 +152,7 @@ class PageFormat:
             _DATE_TAG: _text(_date(timestamp)),
             FRAME_TAG: (_ASCII, len(text), text),
         }
-        start = up(self.link(at) + self._slot, 8)
+        start = up(self._link(at) + self._slot, 8)
         entries, values, text_at = self._encode(tags, start, text)
         end = text_at + up(len(text), 8)
         number = struct.pack(f"{self._order}{'Q' if self.big else 'H'}", len(tags))
@@ -164,11 +179,14 @@ class PageFormat:
         """Encode a place in the file."""
         return struct.pack(f"{self._order}{self._place}", place)
 
-    def link(self, at: int) -> int:
+    def link(self, at: int, text: bytes) -> int:
         """Return where the block at `at` has the place of the next one: with 64 bits a multiple of 8.
 
         So it changes in one piece under the eyes of a reader; an even number of tags makes it so.
         """
+        return self._link(at + (self.pages - 1) * self._page_size(text))
+
+    def _link(self, at: int) -> int:
         return at + self._head + self._entry * (len(self._constant_tags) + len(_FRAMES_OWN))
 
     def entry(self, at: int, code: int) -> int:
@@ -178,21 +196,22 @@ class PageFormat:
 
 
 def stored_axes(geometry: Geometry) -> tuple[str, str]:
-    """Return the axes of a frame (Y rows, X columns, S colours), and their order in the file.
+    """Return the axes of a page (Y rows, X columns, S colours), and their order in the file.
 
     Raises
     ------
     SinkError
         TIFF has no such pixels.
     """
-    axes = _AXES.get(geometry.color_mode, "YX")
     dtype, shape = np.dtype(geometry.dtype), geometry.shape
+    unnamed = "YXS" if len(shape) == 3 and shape[2] == 3 else "YX"  # where nothing says that they are colours
+    axes = _AXES.get(geometry.color_mode, unnamed)
     colours = shape[axes.index("S")] if "S" in axes and len(shape) == 3 else 3
-    fits = len(shape) == len(axes) or (axes == "YX" and len(shape) == 1)
+    fits = len(shape) == len(axes) or axes == "YX"
     if not fits or colours != 3 or 0 in shape or dtype.kind not in _SAMPLE_FORMATS:
         raise SinkError(
-            f"TIFF: pages of {geometry} asked for, it has pages of one or two dimensions or of three colours, "
-            "of integers or floating-point numbers; record to HDF5"
+            f"TIFF: pages of {geometry} asked for, it has pages of rows and columns or of three colours, "
+            "of integers or floating-point numbers; choose hdf5, zarr or npy"
         )
     return axes, "YXS" if axes == "YSX" else axes
 

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from beamstream.frames import ColorMode
+from beamstream.ops.contrast import samples
 from beamstream.ops.orient import Flip, Rotate, Transpose
+from beamstream.ops.picture import picture_of
 from beamstream.ops.shrink import area_means
-from beamstream.viewers.qt.drawing import NOTHING, Drawing, colours_last, grid_of
+from beamstream.viewers.qt.drawing import NOTHING, Drawing, grid_of
 from beamstream.viewers.qt.gauge import profile_of, statistics_of, value_at
 from beamstream.viewers.qt.orientation import Orientation
 from beamstream.viewers.qt.palettes import NAMES, table_of
-from beamstream.viewers.qt.shades import Contrast, calm, limits, positions, samples
+from beamstream.viewers.qt.shades import Contrast, calm, histogram, levels, positions
 from beamstream.viewers.qt.wishes import Wish
 
 ALL = [Orientation(*flags) for flags in itertools.product((False, True), repeat=3)]
@@ -110,16 +112,11 @@ def test_nan_has_a_colour_of_its_own(image):
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 def test_colours_are_those_that_came_in_every_layout(mode, axis, dtype):
     rgb = np.random.default_rng(4).integers(0, 256, (10, 12, 3)).astype(np.uint32)
-    image = colours_last(np.ascontiguousarray(np.moveaxis(rgb.astype(dtype), 2, axis)), mode)
+    image = picture_of(np.ascontiguousarray(np.moveaxis(rgb.astype(dtype), 2, axis)), mode).image
     expected = 0xFF000000 | (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
     np.testing.assert_array_equal(drawn(image), expected)
     turned = drawn(image, orientation=Orientation(turned=True), size=(10, 12))
     np.testing.assert_array_equal(turned, expected.T)
-
-
-def test_what_is_no_image_is_refused():
-    with pytest.raises(ValueError, match="shape"):
-        colours_last(np.zeros(7), ColorMode.MONO)
 
 
 def test_the_logarithm_lifts_what_is_dark_and_keeps_the_ends():
@@ -132,11 +129,19 @@ def test_the_logarithm_lifts_what_is_dark_and_keeps_the_ends():
 def test_limits_follow_percentiles_extremes_or_the_hand():
     image = np.arange(10_000, dtype=np.float32).reshape(100, 100)
     few = samples(image)
-    low, high = limits(Contrast("auto", percentiles=(1.0, 99.0)), image, few)
-    assert (low, high) == pytest.approx((99.99, 9899.01))
-    assert limits(Contrast("limits"), image, few) == (0.0, 9999.0)
-    assert limits(Contrast("manual", 5.0, 6.0), image, few) == (5.0, 6.0)
-    assert limits(Contrast(), np.full((4, 4), 7.0), samples(np.full((4, 4), 7.0))) == (7.0, 8.0)
+    low, high = levels(Contrast("auto", percentiles=(1.0, 99.0)), image, few)
+    assert (low, high) == (100.0, 9899.0)
+    assert levels(Contrast("limits"), image, few) == (0.0, 9999.0)
+    assert levels(Contrast("manual", 5.0, 6.0), image, few) == (5.0, 6.0)
+    assert levels(Contrast(), np.full((4, 4), 7.0), samples(np.full((4, 4), 7.0))) == (7.0, 8.0)
+
+
+def test_a_hot_pixel_takes_nothing_from_the_histogram():
+    few = np.append(np.linspace(100.0, 200.0, 1000), 1e9)
+    counts, edges = histogram(few)
+    assert edges[0] == 100.0
+    assert edges[-1] < 1000.0
+    assert counts.sum() == 1000
 
 
 def test_limits_that_only_flicker_stay():

@@ -2,6 +2,7 @@
 
 import { decode } from "./image/wire.js";
 import { FOR_IMAGES, NAMES, table } from "./palettes.js";
+import { within } from "./quantiles.js";
 import { Rows } from "./rows.js";
 import { Range } from "./scale.js";
 import { Waterfall } from "./waterfall.js";
@@ -166,10 +167,8 @@ export class ImageThumbnail extends Thumbnail {
 }
 
 function grey(pixels, out, colours) {
-  const sorted = sample(pixels);
-  const at = (fraction) => sorted[Math.round(fraction * (sorted.length - 1))] ?? 0;
-  const low = at(LOW);
-  const factor = 255 / (at(HIGH) - low || 1);
+  const [low = 0, high = 1] = within(sample(pixels), LOW, HIGH);
+  const factor = 255 / (high - low || 1);
   for (let i = 0; i < out.length; i++) {
     const index = Math.round((pixels[i] - low) * factor);
     out[i] = index !== index ? 0 : colours[index < 0 ? 0 : index > 255 ? 255 : index]; // NaN: nothing
@@ -177,11 +176,11 @@ function grey(pixels, out, colours) {
 }
 
 function colour(pixels, out) {
-  const full = sample(pixels).at(-1) || 1;
-  const factor = pixels instanceof Uint8Array ? 1 : 255 / full;
+  const [, full] = within(sample(pixels), LOW, HIGH);
+  const factor = pixels instanceof Uint8Array ? 1 : 255 / (full || 1);
+  const bytes = Uint8ClampedArray.from(pixels, (value) => value * factor);
   for (let i = 0; i < out.length; i++) {
-    const [r, g, b] = [pixels[3 * i] * factor, pixels[3 * i + 1] * factor, pixels[3 * i + 2] * factor];
-    out[i] = (255 << 24) | (b << 16) | (g << 8) | r;
+    out[i] = (255 << 24) | (bytes[3 * i + 2] << 16) | (bytes[3 * i + 1] << 8) | bytes[3 * i];
   }
 }
 

@@ -69,7 +69,7 @@ class Source(_Checked):
     name: Word
     ring: Annotated[str, Field(max_length=200)] = ""
     owner: Annotated[int, Field(ge=0)] = 0
-    shape: Annotated[tuple[Size, ...], Field(min_length=2, max_length=3)]
+    shape: Annotated[tuple[Size, ...], Field(min_length=1, max_length=10)]
     dtype: Annotated[str, Field(pattern=r"^[<>|][uif][1248]$")]
     color_mode: ColorMode = ColorMode.MONO
     axes: Annotated[tuple[Axis, ...], Field(min_length=1, max_length=8)]

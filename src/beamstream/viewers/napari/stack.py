@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from beamstream.errors import BeamstreamError
 from beamstream.frames import ColorMode, Frame
 from beamstream.recorded import RecordedFrames
-from beamstream.viewers.napari.pixels import as_plane, plane_shape
+from beamstream.viewers.napari.pixels import as_plane
 
 MOST_BYTES = 512 * 2**20
 """That may be asked for at once: nobody's memory is to be filled by a click."""
@@ -34,9 +34,12 @@ class Stack:
 
     def __init__(self, shape: tuple[int, ...], dtype: str, mode: ColorMode, lead: tuple[int, ...] = ()) -> None:
         self.mode = mode
-        self.rgb = mode in (ColorMode.RGB1, ColorMode.RGB2, ColorMode.RGB3)
-        self.plane = plane_shape(shape, mode)
-        self.dtype = np.dtype(dtype).newbyteorder("=")
+        self.frames = shape, np.dtype(dtype).newbyteorder("="), mode
+        """What frames it takes."""
+        blank, self.words = as_plane(np.broadcast_to(np.zeros((), self.frames[1]), shape), mode)
+        """What of each frame is shown, where that is not all of it."""
+        self.plane, self.dtype = blank.shape, blank.dtype
+        self.rgb = blank.ndim == 3
         self.lead = lead
         self.live: NDArray[Any] | None = None
         """Shown at `newest` in place of what is recorded there."""
@@ -141,7 +144,7 @@ class Stack:
         if frame is None:
             return np.zeros(self.plane, self.dtype)
         self.times = {at: frame.timestamp}
-        return np.array(as_plane(frame.image, self.mode), copy=True)  # the next reading uses the same memory
+        return np.array(as_plane(frame.image, self.mode).image, copy=True)  # the next reading uses the same memory
 
     def _read(self, file: RecordedFrames, row: int) -> Frame | None:
         try:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from beamstream.errors import BeamstreamError
 from beamstream.frames import Frame
-from beamstream.viewers.napari.pixels import as_plane, contrast, contrast_range
+from beamstream.ops.contrast import limits, samples
+from beamstream.viewers.napari.pixels import as_plane, contrast_range
 from beamstream.viewers.napari.rings import Live
 from beamstream.viewers.napari.stack import Stack
 
@@ -126,7 +127,7 @@ class StreamLayer:
             return
         old, newest = self.stack, self.stack.newest
         frozen = Stack(old.plane, old.dtype.str, old.mode)
-        frozen.plane = old.plane
+        frozen.plane, frozen.words, frozen.frames = old.plane, old.words, old.frames
         frozen.live = old[newest]
         self.show(frozen)
 
@@ -156,7 +157,7 @@ class StreamLayer:
         if self.layer is None or not self.layer.visible or (self.stack.lead and not following):
             return False
         try:
-            self.stack.live = as_plane(frame.image, self.stack.mode)
+            self.stack.live, self.stack.words = as_plane(frame.image, self.stack.mode)
         except BeamstreamError as error:  # cannot be decoded
             self.trouble = str(error)
             return False
@@ -187,8 +188,7 @@ class StreamLayer:
     def _fits(self, frame: Frame) -> bool:
         g, stack = frame.geometry, self.stack
         assert stack is not None
-        fresh = Stack(g.shape, g.dtype, g.color_mode)
-        return (fresh.plane, fresh.dtype, fresh.mode) == (stack.plane, stack.dtype, stack.mode)
+        return (g.shape, np.dtype(g.dtype).newbyteorder("="), g.color_mode) == stack.frames
 
     def recorded(self) -> None:
         """Show what is recorded where the live frame was."""
@@ -205,7 +205,10 @@ class StreamLayer:
             return
         if stack.live is None and stack.row(stack.newest) is None:
             return
-        low, high = contrast(stack.live if stack.live is not None else stack[stack.newest])
+        few = samples(stack.live if stack.live is not None else stack[stack.newest])
+        if not few.size:
+            return  # nothing finite: the next image may have some
+        low, high = limits(few)
         layer.contrast_limits_range = contrast_range(stack.dtype, low, high)
         layer.contrast_limits = (low, high)
         self._contrast_of = stack.dtype

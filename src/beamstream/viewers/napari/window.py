@@ -134,7 +134,8 @@ def warm_up(viewer: Any) -> None:
 
 def _words_of(stream: StreamLayer) -> str:
     """Say how a stream is: what is recorded, what is live, what went wrong."""
-    stack, said = stream.stack, []
+    stack = stream.stack
+    said = [stack.words] if stack is not None and stack.words else []
     if stack is not None and stack.lead:
         said.append(f"{stack.announced} recorded")
     if stream.live is not None:

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from PySide6.QtGui import QImage
 
 from beamstream.frames import ColorMode
-from beamstream.viewers.qt.drawing import Drawing, colours_last, grid_of
+from beamstream.ops.picture import picture_of
+from beamstream.viewers.qt.drawing import Drawing, grid_of
 from beamstream.viewers.qt.orientation import Orientation
 from beamstream.viewers.qt.shades import Contrast
 from beamstream.viewers.qt.wishes import Wish
@@ -15,7 +16,7 @@ from beamstream.viewers.qt.wishes import Wish
 
 def coloured(image: NDArray[Any], contrast: Contrast, palette: str, orientation: Orientation) -> QImage:
     """Return a frame as it is seen, every pixel of it; `contrast` has the limits."""
-    image = np.ascontiguousarray(colours_last(image, ColorMode.RGB1))
+    image = np.ascontiguousarray(picture_of(image, ColorMode.RGB1).image)
     shape = image.shape[0], image.shape[1]
     width, height = orientation.size(shape)
     wish = Wish(size=(width, height), orientation=orientation, contrast=contrast, palette=palette, display_bin=1)

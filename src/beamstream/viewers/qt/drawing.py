@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beamstream.frames import ColorMode
 from beamstream.ops.shrink import area_means
 from beamstream.viewers.qt.orientation import Orientation, Rectangle
 from beamstream.viewers.qt.palettes import table_of
@@ -17,24 +16,6 @@ Array = NDArray[Any]
 NOTHING = 0xFF5B3A63
 """The colour of NaN: in no palette that is offered."""
 _DIRECT = (np.dtype("u1"), np.dtype("u2"), np.dtype("f4"))
-_COLOUR_AXIS = {ColorMode.RGB1: 2, ColorMode.RGB2: 1, ColorMode.RGB3: 0}
-
-
-def colours_last(image: Array, mode: ColorMode) -> Array:
-    """Return an image as rows × columns or rows × columns × 3, a view.
-
-    Raises
-    ------
-    ValueError
-        It is neither.
-    """
-    if image.ndim == 2:
-        return image
-    if image.ndim == 3:
-        for axis in (_COLOUR_AXIS.get(mode, 2), 2, 1, 0):  # a pipeline may have moved the colours
-            if image.shape[axis] == 3:
-                return np.moveaxis(image, axis, 2)
-    raise ValueError(f"an image of shape {image.shape} cannot be shown; rows and columns, or these and 3 colours can")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -210,7 +210,7 @@ class Eye:
                 fresh=fresh,
                 index=seen.index,
                 value=value,
-                note=corrections.note,
+                note=" · ".join(filter(None, (seen.words, corrections.note))),
                 failed=corrections.failed,
                 skipped=looking.skipped if fresh else 0,
                 measured=measured,

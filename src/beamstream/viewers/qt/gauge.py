@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstream.frames import ColorMode
+from beamstream.ops.contrast import samples
 from beamstream.ops.statistics import FrameStatistics, Roi, frame_statistics
-from beamstream.viewers.qt.shades import calm, histogram, limits, samples
+from beamstream.viewers.qt.shades import calm, histogram, levels
 from beamstream.viewers.qt.wishes import Line, Measured, Wish
 
 Array = NDArray[Any]
@@ -69,7 +70,7 @@ class Gauge:
         self._steady = self._steady and asked == self._asked
         self._asked, self._due = asked, now + _PERIOD
         few = samples(image)
-        found = limits(wish.contrast, image, few)
+        found = levels(wish.contrast, image, few)
         self.limits = calm(self.limits, found) if self._steady and wish.contrast.mode != "manual" else found
         self._steady = True
         counts, edges = histogram(few)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from beamstream.errors import RingOverrun
 from beamstream.frames import Frame
+from beamstream.ops.picture import picture_of
 from beamstream.readers import RingView
-from beamstream.viewers.qt.drawing import colours_last
 from beamstream.viewers.qt.wishes import Wish
 from beamstream.watching.corrections import Corrections
 from beamstream.watching.follow import Follow
@@ -22,7 +22,8 @@ from beamstream.watching.streams import StreamSpec
 class Seen:
     """A frame that was taken: mostly a view of a ring, which the writer may overwrite at any time.
 
-    `kept`: the frame's own memory is ours; `ours`: that of the image is.
+    `kept`: the frame's own memory is ours; `ours`: that of the image is. `words`: what of the frame the image is, see
+    `beamstream.ops.picture.picture_of`.
     """
 
     view: RingView
@@ -31,6 +32,7 @@ class Seen:
     image: NDArray[Any]
     kept: bool = False
     ours: bool = False
+    words: str = ""
 
     @property
     def raw_whole(self) -> bool:
@@ -128,13 +130,14 @@ class Looking:
             if not seen.raw_whole:
                 return False
         try:
-            image = colours_last(corrections.apply(frame), frame.geometry.color_mode)
+            picture = picture_of(corrections.apply(frame), frame.geometry.color_mode)
         except Exception:  # of this frame, or of newer pixels written over it meanwhile?
             if seen.raw_whole:
                 raise
             return False
         own = seen.frame.payload
-        seen.image, seen.ours = image, seen.kept or not np.may_share_memory(image, own)
+        seen.image, seen.words = picture
+        seen.ours = seen.kept or not np.may_share_memory(seen.image, own)
         return frame.payload is not own or seen.raw_whole
 
     def _switch(self, wish: Wish) -> None:
@@ -155,7 +158,7 @@ class Looking:
         if not seen.raw_whole:
             return False
         if not seen.ours:
-            image = colours_last(copy.image, copy.geometry.color_mode)
+            image = picture_of(copy.image, copy.geometry.color_mode).image
             seen.image, seen.ours = image, image.shape == seen.image.shape
         seen.frame, seen.kept = copy, True
         return True

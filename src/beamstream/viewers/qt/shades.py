@@ -6,16 +6,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.ops.contrast import PERCENTILES, limits
+
 Array = NDArray[Any]
 Mode = Literal["auto", "limits", "manual"]
 
 STEPS = 4096
 """Shades that floats are told apart by."""
-_SAMPLES = 1 << 15
 _BEND = 1000.0
 """How much the logarithm lifts what is dark: 1/1000 of the span is shown at a tenth of the colours."""
 _CALM = 0.02
 """Part of the span that automatic limits may be off before they move: noise does not flicker."""
+_FAR = 4.0
+"""Times that span from it, values are no part of the histogram: one hot pixel would press all others together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +39,21 @@ class Contrast:
     mode: Mode = "auto"
     low: float = 0.0
     high: float = 255.0
-    percentiles: tuple[float, float] = (0.5, 99.8)
+    percentiles: tuple[float, float] = PERCENTILES
     log: bool = False
 
 
 AUTOMATIC = Contrast()
 
 
-def samples(image: Array) -> NDArray[np.float32]:
-    """Return some 30 000 finite values spread over an image, for percentiles and the histogram."""
-    stride = max(1, int((image.shape[0] * image.shape[1] / _SAMPLES) ** 0.5))
-    few = np.asarray(image[::stride, ::stride], np.float32).ravel()
-    return few[np.isfinite(few)]
-
-
-def limits(contrast: Contrast, image: Array, few: NDArray[np.float32]) -> tuple[float, float]:
-    """Return what becomes black and white; never equal."""
+def levels(contrast: Contrast, image: Array, few: NDArray[np.float64]) -> tuple[float, float]:
+    """Return what becomes black and white; never equal. `few` are the image's `beamstream.ops.contrast.samples`."""
     low, high = contrast.low, contrast.high
     if contrast.mode == "auto" and few.size:
         if image.ndim == 3 and image.dtype == np.uint8:
             return 0.0, 255.0  # colours as the camera made them
-        low, high = np.percentile(few, contrast.percentiles).tolist()
-    elif contrast.mode == "limits":
+        return limits(few, contrast.percentiles)
+    if contrast.mode == "limits":
         low, high = extremes(image)
     return (low, high) if high > low else (low, low + max(1.0, abs(low) * 1e-3))
 
@@ -68,7 +64,9 @@ def extremes(image: Array) -> tuple[float, float]:
         return float(image.min()), float(image.max())
     from beamstream.ops import shrink_kernels
 
-    low, high = shrink_kernels.limits(np.ascontiguousarray(image, np.float32).reshape(-1))
+    with np.errstate(over="ignore"):  # a float64 beyond float32 is infinite
+        values = np.ascontiguousarray(image, np.float32).reshape(-1)
+    low, high = shrink_kernels.limits(values)
     return float(low), float(high)
 
 
@@ -78,11 +76,13 @@ def calm(old: tuple[float, float], new: tuple[float, float]) -> tuple[float, flo
     return old if abs(new[0] - old[0]) <= slack and abs(new[1] - old[1]) <= slack else new
 
 
-def histogram(few: NDArray[np.float32], bins: int = 128) -> tuple[Array, Array]:
-    """Return counts and the edges of their bins, from the least to the greatest value."""
+def histogram(few: NDArray[np.float64], bins: int = 128) -> tuple[Array, Array]:
+    """Return counts and the edges of their bins, from the least to the greatest value that is not far outside."""
     if not few.size:
         return np.zeros(1), np.array([0.0, 1.0])
-    low, high = float(few.min()), float(few.max())
+    low, high = limits(few)
+    far = _FAR * (high - low)
+    low, high = max(float(few.min()), low - far), min(float(few.max()), high + far)
     narrow = high - low < 1e-6 * max(1.0, abs(low))  # float32 knows nothing between
     return np.histogram(few, bins, (low, low + max(1.0, abs(low) * 1e-3) if narrow else high))
 

@@ -16,6 +16,7 @@ export function captions(frame, status) {
   const exposure = Number.isFinite(status?.exposure) ? `  exposure ${seconds(status.exposure)}` : "";
   lines.push(`frame ${frame.uniqueId}${exposure}`);
   lines.push(`${iso(frame.timestamp, 3).join(" ")} UTC`);
+  if (frame.notes?.shows) lines.push(frame.notes.shows);
   const { flat, dark, pipeline } = status?.correction ?? {};
   if (frame.treated) lines.push([dark && "dark", flat && "flat", pipeline && "pipeline"].filter(Boolean).join(", ") || "treated");
   return lines;

@@ -1,5 +1,6 @@
 // The range that gets colours: found in what came, or as it was set by hand.
 
+import { within } from "../quantiles.js";
 import { contains } from "./shapes.js";
 
 const SAMPLE = 40_000; // values
@@ -50,7 +51,7 @@ export class Contrast extends EventTarget {
     const area = way === "region" ? (this.shapes.get(this.shapes.selected) ?? this.shapes.areas[0]) : null;
     const values = area && area.shape !== "line" ? sample(frame, area) : this.values;
     const percent = this.settings.get("percentiles");
-    return [quantile(values, percent / 100), quantile(values, 1 - percent / 100)];
+    return within(values, percent / 100, 1 - percent / 100);
   }
 
   take([low, high], exact) {
@@ -64,16 +65,12 @@ export class Contrast extends EventTarget {
   }
 }
 
-function quantile(sorted, fraction) {
-  return sorted[Math.round(fraction * (sorted.length - 1))];
-}
-
-/** The least and the greatest of all values that came. */
+/** The least and the greatest of all finite values that came. */
 function extremes({ pixels, scale, offset }) {
   let [low, high] = [Infinity, -Infinity];
   for (let i = 0; i < pixels.length; i++) {
-    if (pixels[i] < low) low = pixels[i];
-    if (pixels[i] > high) high = pixels[i];
+    if (pixels[i] < low && pixels[i] > -Infinity) low = pixels[i];
+    if (pixels[i] > high && pixels[i] < Infinity) high = pixels[i];
   }
   return [low * scale + offset, high * scale + offset];
 }
@@ -81,7 +78,7 @@ function extremes({ pixels, scale, offset }) {
 /** Return some of the finite values of a frame, or of an area in it, sorted; evenly from everywhere. */
 export function sample(frame, area = null) {
   const { pixels, channels, scale, offset, region, bin } = frame;
-  const at = area ? within(area, frame) : { top: 0, left: 0, rows: frame.rows, cols: frame.cols };
+  const at = area ? reached(area, frame) : { top: 0, left: 0, rows: frame.rows, cols: frame.cols };
   const every = Math.max(1, Math.ceil(Math.sqrt((at.rows * at.cols * channels) / SAMPLE)));
   const values = new Float32Array(Math.ceil(at.rows / every) * Math.ceil(at.cols / every) * channels);
   let n = 0;
@@ -98,7 +95,7 @@ export function sample(frame, area = null) {
 }
 
 /** The rows and columns that came of an area. */
-function within(area, { region, bin, rows, cols }) {
+function reached(area, { region, bin, rows, cols }) {
   const clip = (value, most) => Math.max(0, Math.min(most, value));
   const top = clip(Math.floor((area.row - region.row) / bin), rows);
   const left = clip(Math.floor((area.col - region.col) / bin), cols);

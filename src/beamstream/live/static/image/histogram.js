@@ -7,6 +7,7 @@ const BINS = 160;
 const NEAR = 12; // CSS pixels
 const BAR = 0.7; // em, the colours below
 const GAP = 0.15;
+const FAR = 4; // times the range: one hot pixel must not press all others together
 
 /** `contrast` has the sample, `levels` the range; what is moved by hand goes into the settings. */
 export class Histogram {
@@ -31,11 +32,13 @@ export class Histogram {
     return (this.plot.width * (value - this.axis[0])) / (this.axis[1] - this.axis[0]);
   }
 
-  /** An axis that has all values and the range; kept for as long as it is about right, so that it does not shake. */
+  /** An axis that has the range, and all values but those far outside; kept for as long as it is about right, so that it does not shake. */
   findAxis(values) {
     if (this.held && this.axis) return;
     const { low, high } = this.levels;
-    const [least, most] = [Math.min(low, values[0]), Math.max(high, values.at(-1))];
+    const far = FAR * (high - low);
+    const least = Math.min(low, Math.max(values[0], low - far));
+    const most = Math.max(high, Math.min(values.at(-1), high + far));
     const air = 0.04 * (most - least) || 0.5;
     const kept = this.axis && least >= this.axis[0] && most <= this.axis[1];
     if (kept && most - least > 0.7 * (this.axis[1] - this.axis[0])) return;
