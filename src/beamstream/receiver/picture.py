@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beamstream.ops.contrast import limits, samples
 from beamstream.plain_text import plain
 from beamstream.plots import look
-from beamstream.plots.arrays import contrast
 from beamstream.receiver.layout import Layout, arrange, date_and_time, duration, labels
 from beamstream.receiver.newest import Spectra
 
@@ -80,7 +80,7 @@ def _decibels(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _is_signed(values: NDArray[np.float32]) -> bool:
     """Return whether values lie on both sides of 0, more than by noise: as Stokes V does."""
-    low, high = contrast(values, _PERCENTILE)
+    low, high = limits(samples(values), _PERCENTILE)
     return low < 0 < high and -low > 0.05 * high
 
 
@@ -102,9 +102,9 @@ def _draw_waterfall(
     layout = arrange(spectra.times, spectra.unique_ids)
     pixels = np.full((layout.number, values.shape[1]), np.nan, np.float32)
     pixels[layout.rows] = values
-    low, high = contrast(values, _PERCENTILE)
+    low, high = limits(samples(values), _PERCENTILE)
     if signed:
-        _, high = contrast(np.abs(values), (0.0, _OF_SIGNED))
+        _, high = limits(samples(np.abs(values)), (0.0, _OF_SIGNED))
         low = -high
     half = _step(frequency) / 2
     enlarged = pixels.shape[0] < _height() * DPI and pixels.shape[1] < _width() * DPI
