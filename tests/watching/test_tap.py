@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from looking import newer, says
+from pva_camera import WRONG, PvaCamera
 
 from beamstream.frames import Geometry
 from beamstream.sim.beamline import Beamline, CameraSpec
@@ -112,6 +113,35 @@ def test_a_camera_that_has_no_frame_is_connected_and_said_to_be_silent(beamline,
     wait_for(says(eye, "pva://TAP:E:Pva1:Image is connected, no frame for", "is it acquiring?"), what="words")
     assert eye.status["connected"]
     assert eye.newest() is None
+
+
+def test_a_camera_that_contradicts_itself_is_named_as_that_until_it_does_no_more(follow, wait_for):
+    wrong, _ = WRONG["too few"]
+    with PvaCamera("TAP:W:Image") as camera:
+        camera.post([(1, time.time())], wrong)
+        eye = follow(spec_of_uri(f"pva://{camera.pv}"))
+        wait_for(says(eye, "dimensions [64, 47] ask for 3008 values, 3072 are there"), what="words")
+        assert eye.newest() is None
+        camera.post([(2, time.time())])
+        wait_for(lambda: eye.newest() is not None, what="a frame")
+        camera.post([(3, time.time())], wrong)
+        wait_for(says(eye, "ask for 3008 values"), what="words again")
+
+
+def test_of_a_camera_that_numbers_and_dates_nothing_frames_are_seen_and_no_losses_claimed(follow, wait_for):
+    with PvaCamera("TAP:N:Image") as camera:
+        camera.run(0.02, 0.0, 4711.0 - time.time(), numbers="0")
+        eye = follow(spec_of_uri(f"pva://{camera.pv}"))
+        times = []
+
+        def unnumbered() -> bool:
+            frame = eye.newest()
+            times.extend([] if frame is None else [frame.timestamp])
+            return eye.status["lost"] is None
+
+        wait_for(unnumbered, what="frames without numbers")
+        assert times == pytest.approx([time.time()] * len(times), abs=60)
+        assert eye.status["delay"] == 0
 
 
 def test_of_a_camera_that_stands_still_the_last_frame_is_shown_and_its_age_said(beamline, follow, wait_for):
