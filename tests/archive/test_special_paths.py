@@ -19,7 +19,7 @@ from beamstream.archive.layout import Layout
 from beamstream.archive.process import running_server
 from beamstream.archive.recovery import recover
 from beamstream.callbacks.journal import Journal
-from beamstream.errors import ArchiveError
+from beamstream.errors import ArchiveError, SinkError
 from beamstream.frames import Frame, Geometry
 from beamstream.sinks.base import Sink
 from beamstream.sinks.contract import made_frames
@@ -40,7 +40,7 @@ catalog._catalog.context.close()
 """
 GEOMETRY = Geometry((24, 32), "<u2")
 STRANGE = os.fsdecode(b"-x/:memory:/\"q\" 's'/a&b;c=d|$e*/\xe9t\xc3\xa9/" + b"long" * 60)
-NAMES = ["sample #3", "why?", "50%41", "100%", "käse", "two\nlines"]
+NAMES = ["sample #3", "why?", "50%41", "100%", "käse"]
 SINKS: dict[str, Callable[[Path], Sink]] = {
     "hdf5": lambda where: Hdf5Sink(where / "cam.h5", GEOMETRY),
     "tiff": lambda where: TiffSequenceSink(where / "tiff", GEOMETRY, prefix="cam"),
@@ -125,4 +125,11 @@ def test_an_archive_in_a_directory_with_a_control_character_is_refused_by_it(tmp
     with pytest.raises(ArchiveError, match="control character") as refused:
         Layout(tmp_path / f"a{sign}b").prepare()
     assert repr(sign) in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", SINKS)
+def test_no_recording_is_made_below_a_control_character(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(SinkError, match="control character"), SINKS[kind](tmp_path / "two\nlines"):
+        pass
     assert list(tmp_path.iterdir()) == []

@@ -19,6 +19,7 @@ from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.ops.axes import rows_and_columns
 from beamstream.ops.base import Op, described, meta_of
 from beamstream.ops.flatfield import FlatField as FlatFieldOp
+from beamstream.path_names import control_fault
 from beamstream.references import Kind, Reference, ReferenceStore
 from beamstream.sinks.description import Description
 from beamstream.sinks.disk import explained, make_directories
@@ -107,6 +108,8 @@ class Recorder:
     ) -> None:
         if format not in FORMATS:
             raise ValueError(f"recorder: format {format!r} given; use one of {', '.join(FORMATS)}")
+        if fault := control_fault(directory):
+            raise ValueError(f"recorder: directory {str(directory)!r} given, {fault}; choose another")
         if stride < 1:
             raise ValueError(f"recorder: stride {stride} given; use 1 or more")
         if region is not None and (min(region) < 0 or min(region[2:]) < 1):

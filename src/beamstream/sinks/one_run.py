@@ -11,6 +11,7 @@ from typing import Any, Self
 from beamstream.errors import BeamstreamError, CodecError, SinkError
 from beamstream.file_uri import uri_of
 from beamstream.frames import NO_ATTRIBUTES, Frame, Geometry
+from beamstream.path_names import control_fault
 from beamstream.sinks.base import StoredArray, Undecoded
 from beamstream.sinks.disk import explained, sync_directory, sync_file
 from beamstream.sinks.durable import Durable
@@ -105,6 +106,8 @@ class OneRun(ABC):
         """
         if self._state != "is not open":
             raise SinkError(f"{self.name}: to be opened again, but {self.path} was one run's; make a new sink")
+        if fault := control_fault(self.path):
+            raise SinkError(f"{self.name}: frames to be kept in {str(self.path)!r}, {fault}; choose another directory")
         with explained(self.name, "create", self.path):
             self._open()
             try:
