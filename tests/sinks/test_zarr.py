@@ -184,7 +184,7 @@ def test_the_group_says_what_it_holds(tmp_path):
     told = {"source": "pva://cam", "roi": [1, 2], "gain": "nan", "at": "/x"}
     about = {key: value for key, value in group.attrs.items() if key != "ome"}
     assert about == {**told, "creator": "beamstream", "detector": "cam", "complete": True}
-    assert set(group.array_keys()) == set(KEYS)
+    assert set(group.array_keys()) == {*KEYS, "t"}
     assert group["data"].metadata.dimension_names == ("t", "c", "y", "x")
     assert dict(group["data"].attrs) == {"units": "counts", "color_mode": "rgb3", "received_codec": ""}
     assert group["timestamp"].attrs["units"] == "s"
