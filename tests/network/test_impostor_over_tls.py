@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import make_certificate
+from certificates import make_certificate
 
 from beamstream.archive.layout import Layout
 from beamstream.archive.server import ArchiveServer
