@@ -1,4 +1,4 @@
-"""Certificates, and an application to be served."""
+"""Certificates of servers under test, and an application to be served."""
 
 import sys
 from pathlib import Path
