@@ -132,6 +132,8 @@ def test_scalars_beside_the_pixels_are_described_and_recorded(engine, docs, cam)
         "cam_unique_id",
         "cam_timestamp",
         "cam_received",
+        "cam_attr_Model",
+        "cam_attr_AcquireTime",
     }
     assert descriptor["configuration"]["cam"]["data"]["cam_control_acquire_period"] == 0.005
     with h5py.File(cam.path) as file:

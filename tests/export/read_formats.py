@@ -24,8 +24,8 @@ def npz(path: Path, name: str) -> NDArray[Any]:
 
 def csv_images(path: Path) -> NDArray[Any]:
     """Return images of uint16 that have a column a pixel."""
-    last = path.read_text().partition("\n")[0].rpartition(",")[2]
-    shape = [int(place) + 1 for place in last.split("_")]
+    pixels = [head for head in path.read_text().partition("\n")[0].split(",") if head.replace("_", "").isdigit()]
+    shape = [int(place) + 1 for place in pixels[-1].split("_")]
     rows = np.loadtxt(path, delimiter=",", skiprows=1, usecols=range(2, 2 + int(np.prod(shape))), ndmin=2)
     return rows.reshape(-1, *shape).astype("<u2")
 

@@ -154,9 +154,12 @@ def test_csv_has_columns_and_the_rest_beside(exported):
 
 
 @pytest.mark.parametrize("format", ["mkv", "mp4"])
-def test_films_have_all_of_them_beside(exported, format):
-    changes = beside(exported(format))
-    assert [change["attributes"] | {"ColorMode": 0} for change in changes] == SENT
+def test_films_have_those_of_the_first_frame_in_their_comment_and_what_changes_beside(exported, format):
+    path = exported(format)
+    assert b"frame_attributes" in path.read_bytes()
+    changes = beside(path)
+    assert [change["row"] for change in changes] == list(range(1, 12))
+    assert [change["attributes"] | {"ColorMode": 0} for change in changes] == SENT[1:]
 
 
 def test_a_motor_and_an_attribute_of_one_name_are_both_kept():

@@ -111,10 +111,18 @@ class AttributePacker:
         The detector's, for the log.
     ignored : collection of str
         Attributes that are kept elsewhere.
+    is_known : bool
+        Whether readers know `attributes`: the first line is that of the first frame which has others.
     """
 
     def __init__(
-        self, attributes: Mapping[str, Any], columns: Sequence[Column], name: str, ignored: Collection[str] = ()
+        self,
+        attributes: Mapping[str, Any],
+        columns: Sequence[Column],
+        name: str,
+        ignored: Collection[str] = (),
+        *,
+        is_known: bool = False,
     ) -> None:
         self.columns = tuple(columns)
         self._name = name
@@ -125,6 +133,8 @@ class AttributePacker:
         self._rest: Mapping[str, Any] | None = {}  # of the last frame; None where something did not fit a column
         self._line = b""  # without the row
         self._place, self._end = -1, 0  # of the line that holds, and of all lines
+        if is_known:
+            self._line = self._state(attributes, {}, 0)
 
     def pack(self, frames: Sequence[Frame], first: int) -> Packed:
         """Return what is kept of the attributes of some frames, the first of them for row `first`."""

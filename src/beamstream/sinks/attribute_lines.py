@@ -31,12 +31,14 @@ class AttributeLines:
     elsewhere : sequence of Column
         What the format keeps already.
     kinds : str
-        Of which of numpy's kinds the format has columns: of ``"bifS"``.
+        Of which of numpy's kinds the format has columns: of ``"bifS"``; of none, it has `own` elsewhere.
 
     Attributes
     ----------
     columns : tuple of Column
         What the format is to keep; `append` returns their values.
+    own : dict
+        Those of `attributes` that are kept nowhere else.
     """
 
     def __init__(
@@ -51,12 +53,11 @@ class AttributeLines:
         self.columns: tuple[Column, ...] = ()
         self._packer: AttributePacker | None = None
         self._fd = -1
+        kept = {column.source for column in elsewhere} | {COLOR_MODE}
+        self.own = {key: value for key, value in (attributes or {}).items() if key not in kept}
         if attributes is not None:
-            kept = {column.source for column in elsewhere} | {COLOR_MODE}
-            own = {key: value for key, value in attributes.items() if key not in kept}
-            taken = [column.name for column in elsewhere]
-            self.columns = attribute_columns(own, taken, kinds)
-            self._packer = AttributePacker(own, self.columns, name, kept)
+            self.columns = attribute_columns(self.own, [column.name for column in elsewhere], kinds)
+            self._packer = AttributePacker(self.own, self.columns, name, kept, is_known=not kinds)
 
     def append(self, frames: Sequence[Frame], first: int) -> dict[str, NDArray[Any]]:
         """Write the lines of some frames, the first of them row `first`; return the values of the columns by name.

@@ -37,8 +37,9 @@ class CsvSink(OneRun):
     a table is filtered by these columns. Images have one line each, and a column a pixel: ``row_column``.
 
     Numbers have as many digits as bring them back bit by bit. A killed writer may leave the beginning of a line behind
-    the last whole one. ``attributes`` have no place in this format, and are not kept. Attributes of frames are columns;
-    what fits none is in ``<path>.attributes.jsonl``, see `beamstream.sinks.attribute_lines.AttributeLines`.
+    the last whole one. ``attributes`` have no place in this format, and are not kept. Attributes of frames are columns
+    behind the values; what fits none is in ``<path>.attributes.jsonl``, see
+    `beamstream.sinks.attribute_lines.AttributeLines`.
 
     Parameters
     ----------
@@ -107,12 +108,12 @@ class CsvSink(OneRun):
     def _header(self) -> Iterator[str]:
         yield from ("time", "unique_id")
         yield from (f'"{name}"' if "," in name else name for name in self._columns)
-        yield from (column.name for column in self._beside.columns)
         if self._axes is not None:
             yield from _several(self._axes, self.geometry.shape)
             yield from (f"{frequency!r} MHz" for frequency in self._axes.frequency.tolist())
         else:
             yield from ("_".join(map(str, index)) for index in np.ndindex(self.geometry.shape))
+        yield from (column.name for column in self._beside.columns)
 
     def _append(self, frames: Sequence[Frame]) -> None:
         stamps = np.datetime_as_string(times(frames), unit="us", timezone="UTC")
@@ -120,10 +121,9 @@ class CsvSink(OneRun):
         beside = [list(map(_cell, array.tolist())) for array in self._beside.append(frames, self.kept).values()]
         for number, (frame, stamp) in enumerate(zip(frames, stamps, strict=True)):
             also = [str(frame.attributes.get(name, "")) for name in self._columns]
-            also += [values[number] for values in beside]
             begin = ",".join([str(stamp), str(frame.unique_id), *also, ""]).encode()
             for label, row in zip(self._labels, self._rows(frame), strict=True):
-                lines += (begin, label, row, b"\n")
+                lines += (begin, label, row, *(values[number] for values in beside), b"\n")
         self._write(b"".join(lines))
         self._kept_end = self._end
 
@@ -154,12 +154,10 @@ class CsvSink(OneRun):
         self._beside.close()
 
 
-def _cell(value: Any) -> str:
-    """Return a value of an attribute as a cell of a table: text in quotes where it has to be, one line always."""
-    if not isinstance(value, bytes):
-        return str(value)
-    text = value.decode(errors="replace")
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
+def _cell(value: Any) -> bytes:
+    """Return a value of an attribute as a further cell of a line: text in quotes where it has to be."""
+    text = value if isinstance(value, bytes) else str(value).encode()
+    return b',"%s"' % text.replace(b'"', b'""') if any(c in text for c in b',"\r\n') else b"," + text
 
 
 def _labels(axes: Axes | None, shape: tuple[int, ...]) -> Iterator[bytes]:

@@ -47,8 +47,9 @@ class VideoSink(OneRun):
 
     Times are kept to the nanosecond in ``.mkv``, to the microsecond in ``.mp4``. The first one is the film's creation
     time, which other programs see in whole seconds in an ``.mp4``. A frame that is not later than the one before is
-    put a microsecond behind it, with a warning. unique_id and received have no place in a film; attributes of frames
-    are beside it, in ``<path>.attributes.jsonl``, see `beamstream.sinks.attribute_lines.AttributeLines`.
+    put a microsecond behind it, with a warning. unique_id and received have no place in a film. Attributes of the
+    first frame are in the comment, what changes of them is beside the film, in ``<path>.attributes.jsonl``: see
+    `beamstream.sinks.attribute_lines.AttributeLines`.
     `beamstream.sources.video.VideoSource` gives the frames back as they were, cut to their size.
 
     Parameters
@@ -134,7 +135,8 @@ class VideoSink(OneRun):
     def _begin(self, first: Frame) -> None:
         self._start_ns = nanoseconds(first.timestamp)
         g = self.geometry
-        about = jsonable({"detector": self.name, **self._attributes})
+        own = {"frame_attributes": self._beside.own} if self._beside.own else {}
+        about = jsonable({"detector": self.name, **self._attributes, **own})
         notes = FilmNotes(self._start_ns, g.shape, g.dtype, str(g.color_mode), self._window, about)
         tags = {"TITLE": self._description.title, "DATE_RECORDED": self._description.began}
         tags = {name: text for name, text in tags.items() if text}
