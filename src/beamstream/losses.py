@@ -82,6 +82,7 @@ class Losses:
         if missing == 0 and 0 < last - unique_id < _FAR:
             return None  # a late one, of before the first that was counted
         self.newest = unique_id
+        came, self.malformed = self.malformed, 0
         if taken is None:
             return None
         if unique_id == last:
@@ -96,14 +97,13 @@ class Losses:
             )
         if not missing or (taken.started and not taken.accepted):
             return None  # from before the start; one of ours is missed at the end
-        return self._gap(taken, unique_id, missing, unique_id - missing - 1 if unique_id > last else last)
+        place = Place.HEADER if came >= missing else Place.TRANSPORT
+        return self._gap(taken, unique_id, missing, unique_id - missing - 1 if unique_id > last else last, place)
 
-    def _gap(self, window: Window, unique_id: int, missing: int, after: int) -> FrameLoss | None:
+    def _gap(self, window: Window, unique_id: int, missing: int, after: int, place: Place) -> FrameLoss | None:
         expected, most = self._times.possible_before_newest(window.frame_time)
-        came, self.malformed = self.malformed, 0
         if missing <= most:
             window.lost += missing
-            place = Place.HEADER if came >= missing else Place.TRANSPORT
             return self.miss(after, missing, place, log=self._is_to_be_logged(after, unique_id, missing))
         lost = min(missing, round(expected))
         window.lost += lost

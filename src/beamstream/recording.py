@@ -73,7 +73,7 @@ class Recording:
         self._last_accepted: int | None = None  # ring index
         self._times = FrameTimes()
         self._losses = Losses(name, self.ledger, self._times, on_loss)
-        self._malformed: tuple[float, BeamstreamError] | None = None  # the last one, and when: s of time.monotonic
+        self._malformed: tuple[float, BeamstreamError] | None = None  # the last that came, s of time.monotonic
         ring.prepare(geometry)
         sink.ring = ring.token
         self._writer = RecordingWriter(
@@ -260,11 +260,11 @@ class Recording:
     def malformed(self, error: BeamstreamError) -> None:
         """Count an update that is no frame, and log the first."""
         self._losses.malformed += 1
+        self._malformed = time.monotonic(), error
         self._count_malformed(error)
 
     def _count_malformed(self, error: BeamstreamError) -> None:
         self.ledger.malformed += 1
-        self._malformed = time.monotonic(), error
         if self.ledger.malformed == 1 and not isinstance(error, MalformedMessage):  # its source names each kind
             logger.warning("%s: %s", self.name, error)
         if self._on_loss == "fail" and not self._complete():

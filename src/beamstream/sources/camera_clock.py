@@ -51,8 +51,8 @@ class CameraClock:
         if stamp == received and not self._named_unset:
             self._named_unset = True
             logger.warning(
-                "%s: the camera stamps no valid time; its frames are dated by their arrival; have its driver or its "
-                "server fill in dataTimeStamp",
+                "%s: the camera stamps no valid time; its frames are dated by their arrival; have its driver or server "
+                "fill in dataTimeStamp",
                 self._name,
             )
         return _by_arrival(frame)

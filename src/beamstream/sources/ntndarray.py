@@ -190,8 +190,8 @@ class Decoder:
             color = self._attributes_of(pv).get("ColorMode")
         shape = sizes[::-1]
         color_mode = self._color_mode(color, shape)
-        name = "" if codec.strip().lower() == "none" else codec.strip()
-        if not name:
+        name = codec.strip().lower()
+        if name in ("", "none"):
             return Geometry(shape, values.dtype.str, color_mode)
         if name not in codecs.NAMES:
             raise CodecError(
