@@ -31,9 +31,10 @@ def cameras() -> Iterator[dict[str, Camera]]:
         "float": Camera("page-float", SHAPE, "<f4"),
         "colour": Camera("page-colour", (*SHAPE, 3), "|u1"),
         "large": Camera("page-large", (1600, 2400), "<u2", slots=4),
+        "planes": Camera("page-planes", SHAPE, "|u1"),
     }
-    for camera in made.values():
-        camera.put()  # the shared memory is there from now on
+    for name, camera in made.items():  # the shared memory is there from now on
+        camera.put(np.zeros((5, *SHAPE), "|u1") if name == "planes" else None)
     yield made
     for camera in made.values():
         camera.close()
@@ -157,6 +158,34 @@ def test_the_range_is_found_in_the_image_or_in_a_shape(visit, tab, wait_for):
     wait_for(lambda: found(low, high), what="percentiles of the shape")
     tab.field("contrast").select_option("full")
     wait_for(lambda: found(0, 65535), what="all that the pixels can be")
+
+
+@pytest.mark.parametrize("which", ["grey", "float"])
+@pytest.mark.parametrize("contrast", ["percentile", "extremes"])
+def test_the_field_is_seen_whatever_single_pixels_are(visit, tab, wait_for, which, contrast):
+    image = 100.0 + gradient() * 100 / 255
+    if contrast == "percentile":  # min-max is what somebody asked for
+        image[3, 4], image[5, 6] = 60_000 if which == "grey" else 1e9, 0
+    if which == "float":
+        image[30:34, 40:60], image[40, 7], image[41, 7] = np.nan, np.inf, -np.inf
+    visit(which, image.astype("<u2" if which == "grey" else "<f4"), contrast=contrast)
+    field = np.ones(SHAPE, bool)
+    field[3, 4] = field[5, 6] = field[40, 7] = field[41, 7] = False
+    field[30:34, 40:60] = which == "grey"
+
+    def near() -> bool:
+        seen = tab.image(*SHAPE)[..., 0].astype(float)
+        return seen.shape == SHAPE and bool(np.abs(seen - (image - 100) * 2.55)[field].max() < 12)
+
+    wait_for(near, what="the field in all of its shades")
+    if which == "float":
+        assert (tab.image(*SHAPE)[30:34, 40:60] == tab.pixels(0, 0, 1, 1)).all(), "NaN: as where nothing is"
+
+
+def test_a_stack_shows_its_plane_in_the_middle(visit, tab):
+    stack = np.stack([gradient(seed=number) for number in range(5)]).astype("|u1")
+    visit("planes", stack)
+    tab.becomes(stack[2], "the third plane")
 
 
 def test_the_ends_of_the_range_are_moved_on_the_histogram(visit, tab, wait_for):

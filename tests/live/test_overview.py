@@ -18,6 +18,7 @@ from test_overview_state import write_run
 
 from beamstream.archive.process import running_server
 from beamstream.callbacks.journal import Journal
+from beamstream.frames import ColorMode
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.page import LivePage
 from beamstream.rheed.job import Job, JobDirectory
@@ -104,6 +105,21 @@ def test_small_pictures_show_what_cameras_and_spectrometers_have(overview, camer
         until_text(wait_for, card(overview, SPECTRA).locator(".pill"), "live")
     finally:
         writer.close()
+
+
+def test_small_pictures_of_colours_are_as_bright_as_the_field_whatever_single_pixels_are(overview, camera, wait_for):
+    image = np.zeros((60, 90, 3))
+    image[:, :45], image[:, 45:] = (1000, 500, 0), (0, 500, 1000)
+    image[3, 4], image[7, 8] = 1e9, np.nan
+    camera.color_mode = ColorMode.RGB1
+
+    def looks() -> bool:
+        camera.put(image.astype("<f4"))
+        found = [overview.evaluate(PIXEL, [camera.name, x, 0.5]) for x in (0.25, 0.75)]
+        expected = [[255, 128, 0, 255], [0, 128, 255, 255]]
+        return None not in found and bool(np.abs(np.subtract(found, expected)).max() <= 2)
+
+    wait_for(looks, timeout=15, what="the colours of both halves")
 
 
 def test_a_stream_is_green_amber_when_it_stops_and_red_when_it_loses_frames(overview, camera, wait_for):

@@ -35,6 +35,7 @@ def encoded(image: NDArray[Any], form: str) -> bytes:
     else:
         import tifffile
 
+        image = np.atleast_2d(image)
         tifffile.imwrite(file, image, photometric="rgb" if image.ndim == 3 and image.shape[2] == 3 else "minisblack")
     return file.getvalue()
 
