@@ -144,6 +144,18 @@ def test_the_index_in_the_ring_is_a_column_of_the_file_and_of_nothing_else(tmp_p
         assert "ring_index" not in file["measurement/frames"]
 
 
+def test_attributes_that_the_ring_has_no_room_for_come_from_the_file(tmp_path, ring):
+    frames = [replace(f, attributes={"n": f.unique_id, "long": "x" * 2000}) for f in made_frames(PLAIN, 0, 9)]
+    sink = Hdf5Sink(tmp_path / "run.h5", PLAIN, frame_attributes=frames[0].attributes)
+    sink.ring = ring.token
+    with sink:
+        sink.write(recorded_from(ring, frames))
+        with RecordedFrames(sink.path, ring=RING) as recorded:
+            found = [frame.attributes for batch in recorded.read(2, 9) for frame in batch]
+            assert recorded.origins.ring == 7
+    assert found == [frame.attributes for frame in frames[2:]]
+
+
 def test_a_frame_that_is_overwritten_while_it_is_decoded_is_read_from_the_file(tmp_path, ring, monkeypatch):
     plain = made_frames(PLAIN, 0, 2)
     packed = [replace(f, payload=encode(f.image, "zlib"), geometry=replace(PLAIN, codec="zlib")) for f in plain]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from imagecodecs import jpeg8_encode
 
 from beamstream import segment
 from beamstream.errors import MalformedFrame, RingError, RingOverrun
+from beamstream.frame_attributes import SomeAttributes
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.readers import Latest, RingView, every, frames
 from beamstream.ring import Ring
@@ -174,6 +176,19 @@ def test_attributes_that_do_not_fit_are_dropped_and_counted(ring):
     ring.put(_frame(1, text="x" * 5000))
     assert ring.frame(0).attributes == {}
     assert ring.statistics().attributes_dropped == 1
+
+
+def test_readers_get_the_attributes_that_have_room_and_whoever_has_them_all_keeps_them(ring, caplog):
+    own = {"a": 1, "long": "x" * 5000, "b": float("nan"), "c": [2.5, None]}
+    for unique_id in (1, 2):
+        ring.put(replace(_frame(unique_id), attributes=own))
+        found = ring.frame(unique_id - 1).attributes
+        assert isinstance(found, SomeAttributes)
+        assert (found["a"], found["b"] != found["b"], found["c"], len(found)) == (1, True, [2.5, None], 3)
+    assert ring.frame(1, own).attributes is own
+    assert ring.statistics().attributes_dropped == 2
+    assert len(caplog.records) == 1
+    assert "viewers do not get long; recordings do" in caplog.text
 
 
 def test_a_compressed_payload_beyond_reason_is_refused(name):

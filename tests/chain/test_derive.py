@@ -13,8 +13,10 @@ from bluesky.plans import count
 
 from beamstream.callbacks.derive import Derive
 from beamstream.errors import ProcessorFailed, RingError
+from beamstream.file_uri import path_of
 from beamstream.frames import ColorMode
 from beamstream.ops.reduce import Bin
+from beamstream.recorded import RecordedFrames
 from beamstream.ring import Ring
 from beamstream.segment import PREFIX, SHM
 from devices.video import VideoDetector
@@ -57,6 +59,16 @@ def test_every_frame_of_a_flight_is_derived_in_order_and_bit_exact(engine, chain
     assert docs.stop["num_events"] == {"primary": 200, "ledger": 1, "primary_inverted": 200, "callbacks": 1}
     assert (docs.account["inverted_frames"], docs.account["inverted_undone"]) == (200, 0)
     assert docs.stop["exit_status"] == "success"
+
+
+def test_derived_frames_carry_the_attributes_of_those_that_they_are_made_of(engine, chain, docs, cam):
+    chain.add(Derive("inverted", Inverted))
+    engine(record([cam], num=20))
+    resource = next(doc for doc in docs.of("stream_resource") if doc["data_key"] == "cam_inverted_image")
+    with RecordedFrames(path_of(resource["uri"])) as derived, RecordedFrames(cam.path) as raw:
+        found = [[f.attributes for batch in frames.read(0, 20) for f in batch] for frames in (derived, raw)]
+    assert found[0] == found[1]
+    assert found[0][7]["Model"] == "SimCamera"
 
 
 def test_recorded_and_derived_rows_know_their_ring_and_documents_do_not_mention_it(engine, chain, docs, cam):

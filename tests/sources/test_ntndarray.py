@@ -264,8 +264,8 @@ def test_attributes_arrive_as_plain_values_and_what_is_too_long_is_left_out_and_
     }  # fmt: skip
     assert from_json(to_json(attributes))["Pressure"] == [1.0, math.inf]
     assert [record.args[1:] for record in caplog.records] == [
-        ("Waveform", "it has more than 4096 values"),
-        ("Story", "it has more than 65536 characters"),
+        ("attribute 'Waveform' is", "it has more than 4096 values"),
+        ("attribute 'Story' is", "it has more than 65536 characters"),
     ]
 
 
@@ -275,6 +275,9 @@ def test_attributes_of_one_name_are_all_kept_and_equal_ones_are_one_mapping(wire
     frames = [wire.send(build(np.zeros(6, "<u2"), (3, 2), unique_id=n, attributes=sent)) for n in (1, 2)]
     assert frames[0].attributes == {"Gain": 1.5, "Gain_2": 2.5, "": 3}
     assert frames[0].attributes is frames[1].attributes
+    sent[2] = ("", pva.PvDouble(3.0))
+    other = wire.send(build(np.zeros(6, "<u2"), (3, 2), unique_id=3, attributes=sent)).attributes
+    assert isinstance(other[""], float)
 
 
 def test_a_region_of_the_sensor_its_binning_and_its_mirroring_are_an_attribute_slowest_axis_first(wire):

@@ -13,6 +13,7 @@ BULK = 10_000  # for a run that has ended: 30 ms a request would be minutes
 FAR_BEHIND = 1 << 17  # bytes: some ten seconds of requests, when each event is one
 MOST_ROWS = 10_000_000  # of a stream: tiled names each chunk of them in its catalogue, and in every answer
 SIP = 1 << 13  # bytes a step of a live run, so that being late is noticed and other runs get their turn
+GULP = 4 * SIP  # the most of one that is behind: rows of dozens of columns are a request each, unless they are joined
 
 
 class Filing:
@@ -65,7 +66,8 @@ class Filing:
             self._begin()  # the run is over and we are minutes late: all at once is faster
             return True
         some = False
-        for name, doc in merged(self._tail.read(SIP if self._live else CHUNK)):
+        sip = min(max(SIP, self._tail.behind // 2), GULP)
+        for name, doc in merged(self._tail.read(sip if self._live else CHUNK)):
             some = True
             self._accounts.take(name, doc)
             _expect_plausible(name, doc)

@@ -110,7 +110,7 @@ class DeriveWork(FrameWork):
         if not fresh:
             return
         if made.stream is None:
-            made.stream = self._open(source, fresh[0].geometry, described(made.op))
+            made.stream = self._open(source, fresh[0], described(made.op))
         made.stream.write(fresh)
 
     def caught_up(self, source: Source) -> None:
@@ -119,14 +119,16 @@ class DeriveWork(FrameWork):
         if made is not None and made.stream is not None:
             made.stream.publish()
 
-    def _open(self, source: Source, geometry: Geometry, about: dict[str, Any]) -> DerivedStream:
+    def _open(self, source: Source, first: Frame, about: dict[str, Any]) -> DerivedStream:
         """Open a stream, its file beside the one that its frames are made of."""
         name = self._of.name
         path = source.path.with_name(f"{source.path.stem}_{name}.h5")
         attributes = {"source": f"{source.path.name}/{source.data_key}", **about}
-        pixel = pixel_of_made(source.descriptor, source.data_key, geometry.shape)
+        pixel = pixel_of_made(source.descriptor, source.data_key, first.geometry.shape)
         layout = of_run(NEXUS, Description.of(pixel, start=self.start))
-        sink = Hdf5Sink(path, geometry, name=f"{source.name}_{name}", attributes=attributes, layout=layout)
+        beside = {"frame_attributes": first.attributes, "describe_attributes": False}  # documents of the raw ones do
+        about_sink = {"name": f"{source.name}_{name}", "attributes": attributes, "layout": layout}
+        sink = Hdf5Sink(path, first.geometry, **about_sink, **beside)
         return DerivedStream(self.start, source, name, sink, about, self.emit, ring_memory=self._ring_memory)
 
     def ended(self) -> None:

@@ -58,6 +58,8 @@ class Hdf5Sink(OneRun):
         Attributes of a frame like those that will come. With it, also an empty one, all that frames have are kept: its
         numbers and short texts as columns, see `beamstream.sinks.hdf5_attributes.AttributeWriter`, the others beside
         them. Without it, only those that are columns of the layout.
+    describe_attributes : bool
+        Whether `arrays`, and so documents, have these columns.
 
     Attributes
     ----------
@@ -79,6 +81,7 @@ class Hdf5Sink(OneRun):
         direct: bool | None = None,
         layout: Layout = NEXUS,
         frame_attributes: Mapping[str, Any] | None = None,
+        describe_attributes: bool = True,
     ) -> None:
         super().__init__(path, geometry, name=name, attributes=attributes)
         self.arrays = stored_arrays(geometry, layout)
@@ -87,7 +90,7 @@ class Hdf5Sink(OneRun):
         self._beside: AttributeWriter | None = None
         if frame_attributes is not None:
             self._beside = AttributeWriter(frame_attributes, layout.columns, name, layout.attributes)
-            self.arrays |= self._beside.arrays
+            self.arrays |= self._beside.arrays if describe_attributes else {}
 
     def _keeps_bytes(self, frame: Frame) -> bool:
         return keeps_bytes(frame)

@@ -130,7 +130,7 @@ class Decoder:
             if DIMENSION in found:
                 found[f"{DIMENSION}_2"] = found[DIMENSION]
             found[DIMENSION] = self._region
-        if found != self._attributes:
+        if found != self._attributes or not _have_types_of(found, self._attributes):
             self._attributes = found
         return self._attributes
 
@@ -140,7 +140,7 @@ class Decoder:
         except _pva.FieldNotFound:
             return {}
         except UnicodeError:
-            self._leave_out("any", "one of them is no UTF-8, and pvaccess reads all or none")
+            self._leave_out("attributes are", "one of them is no UTF-8, and pvaccess 5.6 reads all or none")
             return {}
         try:
             found = {attribute["name"]: attribute["value"][0]["value"] for attribute in listed}
@@ -163,14 +163,14 @@ class Decoder:
             try:
                 found[name] = _plain(value)
             except ValueError as error:
-                self._leave_out(name, str(error))
+                self._leave_out(f"attribute {name[:80]!r} is", str(error))
         return found
 
-    def _leave_out(self, name: str, why: str) -> None:
+    def _leave_out(self, what: str, why: str) -> None:
         """Log that an attribute is not kept, once a run."""
-        if name not in self._left_out and len(self._left_out) < _MOST_NAMED:
-            self._left_out.add(name)
-            logger.warning("%s: the attribute %.80r is left out: %s", self._source, name, why)
+        if what not in self._left_out and len(self._left_out) < _MOST_NAMED:
+            self._left_out.add(what)
+            logger.warning("%s: the %s left out: %s", self._source, what, why)
 
     def _describe(self, pv: PvObject, values: Any, key: tuple[Any, ...]) -> Geometry:
         field, sizes, codec, scalar_type, color = key
@@ -318,6 +318,11 @@ def _counted_otherwise(pv: PvObject, geometry: Geometry, nbytes: int) -> str:
 def _quoted(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _have_types_of(found: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether equal values are of equal types: 1, 1.0 and True are not."""
+    return list(map(type, found.values())) == list(map(type, other.values()))
 
 
 def _are_plain(found: dict[str, Any]) -> bool:
