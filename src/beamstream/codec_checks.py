@@ -27,7 +27,7 @@ _BITSHUFFLE_LEAST = 128  # elements
 _BLOSC_HEADER = struct.Struct("<BBBBIII")  # version, codec version, flags, itemsize, nbytes, block, cbytes
 _BLOSC_MEMCPYED, _BLOSC2_MARK, _BLOSC2_HEADER, _LAST_BLOSC1 = 0x02, 0x05, 32, 2
 _PROBE = 4096  # bytes of zlib that are inflated
-_FEW_BLOCKS = 64  # up to so many are walked before numba is imported for that
+_FEW_BLOCKS = 256  # up to so many take less than what numba is worth, whose import takes a second
 _MOST_TOKENS = 16  # of an lz4 block that are walked: noise breaks its rules within the first few
 
 # Decoded bytes a compressed byte can stand for, at most. lz4 and blosclz code 255 of a run in one, deflate 258 in two
