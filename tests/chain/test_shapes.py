@@ -21,6 +21,7 @@ from beamstream.callbacks.live import LiveImage, LiveWaterfall
 from beamstream.callbacks.live_stats import LiveStats
 from beamstream.callbacks.recorder import Recorder
 from beamstream.callbacks.strip import Strip
+from beamstream.callbacks.uploader import RheedUploader
 from beamstream.frames import ColorMode, Geometry
 from beamstream.references import ReferenceStore
 from beamstream.sim.beamline import CameraSpec
@@ -166,3 +167,16 @@ def test_pictures_are_drawn_of_them(engine, chain, docs, make, plots, name):
         (path,) = Path(plot._options["directory"]).glob(f"*_{start['uid'][:8]}_cam{suffix}.png")
         with Image.open(path) as picture:
             assert np.asarray(picture.convert("L")).std() > 5
+
+
+@pytest.mark.parametrize("name", ["TRACE", "STACK", "DEEP", "RGB"])
+def test_an_upload_of_them_is_refused_in_words(engine, chain, docs, make, home, name):
+    uploader = chain.add(RheedUploader(home, endpoint="http://127.0.0.1:9"))
+    try:
+        engine(record([make(f"CHAIN:{name}")], num=5))
+    finally:
+        uploader.close()
+    assert docs.stop["exit_status"] == "success"
+    size = " × ".join(map(str, GEOMETRIES[name].shape))
+    assert f"images are {size}" in docs.account["rheed_uploader_error"]
+    assert "rows and columns of grey" in docs.account["rheed_uploader_error"]

@@ -146,7 +146,7 @@ def test_what_cannot_be_uploaded_is_said_and_the_rest_is_uploaded(engine, make, 
     engine(record([rgb, deep, cam], num=12))
     assert docs.stop["exit_status"] == "success"
     assert docs.account["rheed_uploader_failed"] == 2, "colours, and 16 bit without a rule"
-    assert "RHEED is grey" in docs.account["rheed_uploader_error"]
+    assert "RHEED is rows and columns of grey" in docs.account["rheed_uploader_error"]
     job = done(home, wait_for)
     assert (job.job.name, job.state.uploaded, job.state.chunk_size) == ("cam", 12, 10)
     assert np.array_equal(stored(ingest, job), docs.images("cam_image"))

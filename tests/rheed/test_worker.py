@@ -130,7 +130,7 @@ def test_a_film_without_frames_is_done_at_once(film, upload):
     [
         ({}, {"chunk_size": 10}, "service takes 2 s or more; give 20 or more"),
         ({"dtype": "<u2"}, {}, "rule as-is asked for, pixels are uint16; give shift:8"),
-        ({"shape": (12, 16, 3)}, {}, "not grey"),
+        ({"shape": (12, 16, 3)}, {}, "not rows and columns of grey"),
         ({}, {"rule": "bright"}, "give as-is (8-bit pixels only), shift:BITS"),
         ({}, {"rotations_per_min": 5.0, "azimuth": "110"}, "azimuth is for parked streams"),
         ({}, {"path": "gone.h5"}, "no directory|No such file|unable to open"),

@@ -121,7 +121,9 @@ class UploadWork(AsideWork[RecordedFile]):
     def _refuse(self) -> None:
         """Warn of images that are no RHEED."""
         for data_key, what in self._files.not_grey.items():
-            error = UploadError(f"images are {what}, RHEED is grey; name the detectors that are to be uploaded")
+            error = UploadError(
+                f"images are {what}, RHEED is rows and columns of grey; name the detectors that are to be uploaded"
+            )
             self.fail(error, f"{data_key} is not uploaded")
         self._files.not_grey.clear()
 

@@ -29,13 +29,15 @@ def print_lines(console: Terminal, lines: dict[str, str]) -> None:
         console.print(line, soft_wrap=True)
 
 
-def run_lines(url: str, key: Path | None, uid: str, image: str | None, lossy: bool = False) -> dict[str, str]:
+def run_lines(url: str, key: Path | None, uid: str, image: str | None, *, plane: str = "") -> dict[str, str]:
     """Return lines for one run, by what they ask for.
 
     Parameters
     ----------
     image : str or None
         ``stream/data_key`` of frames; None when the run has none.
+    plane : str
+        Which plane of a stack becomes a picture, as a slice has it behind the frame: ``",3"``.
     """
     curl, run = header(key), quote(uid, safe="")
 
@@ -51,7 +53,7 @@ def run_lines(url: str, key: Path | None, uid: str, image: str | None, lossy: bo
     if image:
         array = f"array/full/{run}/{quote(image)}"
         ids = f"array/full/{run}/{quote(image.removesuffix('_image'))}_unique_id"
-        lines["frame as PNG"] = line(array, "slice=0&format=image/png", "frame.png")
+        lines["frame as PNG"] = line(array, f"slice=0{plane}&format=image/png", "frame.png")
         lines["frames as bytes"] = line(array, "slice=0:2&format=application/octet-stream", "frames.raw")
         lines["unique_ids"] = line(ids, "format=text/csv")
     return lines

@@ -1,6 +1,7 @@
 """`beamstream runs`: what the archive holds, asked over HTTP."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,10 +125,12 @@ def show(
         node = archive.find(run)
         uid = node["id"]
         streams = _streams(archive, uid)
-        image = next((f"{s}/{key}" for s, keys in streams.items() for key, a in keys.items() if _is_image(a)), None)
+        found = ((f"{s}/{key}", a) for s, keys in streams.items() for key, a in keys.items() if _is_image(key, a))
+        image, about = next(found, (None, {"shape": ()}))
+        plane = _plane(about["shape"])
         if png is not None:
-            save_png(archive, uid, image, frame, png)
-        lines = run_lines(archive.url, archive.key_file, uid, image)
+            save_png(archive, uid, image, frame, png, plane)
+        lines = run_lines(archive.url, archive.key_file, uid, image, plane=plane)
         if as_json:
             print_json(
                 asdict(summary(node)) | {"metadata": node["attributes"]["metadata"], "streams": streams, "curl": lines}
@@ -138,8 +141,8 @@ def show(
         out().print(f"frame {frame} is in {png}")
 
 
-def save_png(archive: Archive, uid: str, image: str | None, frame: int, path: Path) -> None:
-    """Fetch one frame as the server draws it, scaled to 8 bit, into a file.
+def save_png(archive: Archive, uid: str, image: str | None, frame: int, path: Path, plane: str = "") -> None:
+    """Fetch one frame, or a plane of it, as the server draws it, scaled to 8 bit, into a file.
 
     Raises
     ------
@@ -150,7 +153,7 @@ def save_png(archive: Archive, uid: str, image: str | None, frame: int, path: Pa
 
     if image is None:
         raise ArchiveError(f"archive: a PNG of run {uid} asked for, it has no images")
-    data = archive.get(f"/array/full/{uid}/{quote(image)}", slice=str(frame), format="image/png").content
+    data = archive.get(f"/array/full/{uid}/{quote(image)}", slice=f"{frame}{plane}", format="image/png").content
     path.write_bytes(data)
 
 
@@ -178,8 +181,15 @@ def _structure(attributes: dict[str, Any]) -> dict[str, Any]:
     return {"columns": structure.get("columns", [])}
 
 
-def _is_image(about: dict[str, Any]) -> bool:
-    return len(about.get("shape", ())) >= 3
+def _is_image(key: str, about: dict[str, Any]) -> bool:
+    axes = len(about.get("shape", ()))
+    return axes >= 3 or (axes == 2 and key.endswith("_image"))  # a trace
+
+
+def _plane(shape: Sequence[int]) -> str:
+    """Return what chooses the plane in the middle, behind a frame's number in a slice; nothing of an image."""
+    ahead = () if len(shape) == 4 and shape[3] == 3 else shape[1:-2]
+    return "".join(f",{size // 2}" for size in ahead)
 
 
 def _show_list(found: "list[RunSummary]") -> None:

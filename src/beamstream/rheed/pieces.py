@@ -78,7 +78,7 @@ def check_rows(rows: RecordedRows, rule: EightBit, name: str) -> None:
     """
     if not rows.grey:
         size = " × ".join(map(str, rows.shape))
-        raise Cannot(f"upload: frames of {rows.path} are {size} and not grey; record them as grey ones")
+        raise Cannot(f"upload: frames of {rows.path} are {size}, not rows and columns of grey; record them so")
     try:
         rule.check(rows.dtype)
     except PipelineError as error:

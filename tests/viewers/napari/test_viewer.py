@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from PIL import Image
 
 from beamstream.errors import BeamstreamError
 from beamstream.frames import ColorMode, Frame, Geometry
+from beamstream.ops.picture import picture_of
 from beamstream.ring import Ring
 from beamstream.sinks.hdf5 import Hdf5Sink
 from beamstream.viewers.napari import starting
@@ -185,6 +187,44 @@ def test_another_geometry_and_colours_are_shown_in_the_same_place(line, ring, wa
     wait_for(lambda: state(line)["layers"]["nap"]["shape"] == [40, 50, 3], what="colours")
     assert state(line)["layers"]["nap"]["mean"] == pytest.approx(30)
     line.ask("forget", name="nap")
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"), [((500,), "curve of 500 values, 0 to 499"), ((5, 96, 128), "plane 2 of 5")], ids=str
+)
+def test_of_traces_and_stacks_a_curve_or_a_plane_is_shown_and_said(line, wait_for, tmp_path, shape, words):
+    geometry, image = Geometry(shape, "<u2"), np.arange(np.prod(shape)).reshape(shape).astype("<u2")
+    name = f"axes{len(shape)}"
+    mean_of = lambda: state(line)["layers"].get(name, {}).get("mean")  # noqa: E731
+    line.ask("watch", name=name, about={})
+    with closing(Ring(name, memory=16 * 2**20)) as ring:
+        ring.put(frame(image, 0, geometry))
+        expected = picture_of(image).image.astype(float).mean()
+        wait_for(lambda: mean_of() == pytest.approx(expected), what="the live frame")
+        assert words in state(line)["words"]
+        line.ask("forget", name=name)
+    with Hdf5Sink(tmp_path / "run.h5", geometry, name=name) as sink:
+        sink.write([frame(image // (number + 1), number, geometry) for number in range(3)])
+    line.ask("begin", run=name, scan_id=1, plan="count", time=0.0)
+    source(line, name, key=f"{name}_image", shape=list(shape))
+    rows(line, name, tmp_path / "run.h5", 3, key=f"{name}_image")
+    last = picture_of(image // 3).image
+    wait_for(lambda: mean_of() == pytest.approx(last.astype(float).mean()), what="the last row")
+    assert state(line)["layers"][name]["shape"] == [3, *last.shape]
+    line.ask("end", run=name, words="")
+
+
+def test_a_hot_pixel_and_nan_leave_the_contrast_to_the_field(line, wait_for):
+    image = np.linspace(100, 200, 96 * 128).reshape(96, 128).astype("<f4")
+    image[3, 4], image[5, 6], image[7, 8], image[9:20, 9:20] = 1e9, np.inf, -np.inf, np.nan
+    line.ask("watch", name="hot", about={})
+    with closing(Ring("hot", memory=16 * 2**20)) as ring:
+        ring.put(frame(image, 0, Geometry((96, 128), "<f4")))
+        wait_for(lambda: state(line)["layers"].get("hot", {}).get("contrast") not in (None, [0, 1]), what="a contrast")
+        low, high = state(line)["layers"]["hot"]["contrast"]
+        line.ask("forget", name="hot")
+    assert 100 <= low < 103  # the first rows are those that have the NaN
+    assert 198 < high <= 200
 
 
 def test_a_flight_is_a_stack_that_is_read_where_one_looks(line, recorded, wait_for, tmp_path):

@@ -13,9 +13,11 @@ from qt_window import Camera, on_screen, settled
 
 from beamstream.errors import ConfigurationError
 from beamstream.frames import ColorMode
+from beamstream.ops.picture import picture_of
 from beamstream.references import ReferenceStore
 from beamstream.viewers.qt import remembered, scale_bar
 from beamstream.viewers.qt.keys import KEYS
+from beamstream.viewers.qt.readings import corner
 
 RAMP = np.arange(256, dtype=np.uint8)
 
@@ -53,6 +55,40 @@ def test_the_pixels_on_the_screen_are_those_of_the_frame(window, show):
         assert sampled(window, pixels, row, col) == image[row, col]
     show(window, 255 - image)
     assert sampled(window, on_screen(window), 3, 4) == 255 - image[3, 4]
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"), [((500,), "curve of 500 values, 0 to 249"), ((5, 40, 60), "plane 2 of 5"), ((40, 60, 3), "")]
+)
+def test_of_traces_and_stacks_a_curve_or_a_plane_is_on_the_screen_and_said(window, show, shape, words):
+    by_hand(window)
+    image = (np.arange(np.prod(shape)) % 250).reshape(shape).astype(np.uint8)
+    show(window, image)
+    shown, expected = window.canvas.picture.shown, picture_of(image).image
+    assert shown.shape == expected.shape[:2]
+    assert shown.note == words
+    assert ([words] if words else []) == [line for line in corner(shown, 1.0, {}, False) if words and words in line]
+    if shape == (5, 40, 60):
+        window.actions_by_name["overlay"]()
+        pixels = on_screen(window)
+        assert [sampled(window, pixels, row, 7) for row in range(40)] == expected[:, 7].tolist()
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f4", "f8", "i8", "u8"])
+def test_the_automatic_contrast_is_of_the_field_whatever_single_pixels_are(window, show, dtype):
+    window.actions_by_name["overlay"]()
+    rows, columns = np.mgrid[:40, :60]
+    image = (150 + 50 * np.sin(columns / 9) * np.cos(rows / 7)).astype(dtype)
+    image[3, 4], image[5, 6] = 60_000 if dtype == "u2" else 1e9, 0
+    if dtype.startswith("f"):
+        image[10:14, 10:20], image[20, 20], image[21, 20] = np.nan, np.inf, -np.inf
+    show(window, image)
+    low, high = window.side.contrast.shown_limits
+    assert 100 <= low < 103
+    assert 197 < high <= 200
+    pixels = on_screen(window)
+    assert sampled(window, pixels, 22, 42) > 200  # cos is -1 there, and so is the sine
+    assert sampled(window, pixels, 22, 14) < 60
 
 
 @pytest.mark.parametrize(
