@@ -9,14 +9,16 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 import numpy as np
 import pytest
-from bluesky.utils import RunEngineInterrupted
+from bluesky.utils import Msg, RunEngineInterrupted
 from ophyd import Component as Cpt
 from ophyd import Device
 from run_engines import run_engine
 
+from beamstream.config import load
 from beamstream.errors import SinkError
 from beamstream.frames import Frame, Geometry
 from beamstream.instrument.during import DuringPlan
+from beamstream.instrument.engine import make_run_engine
 from beamstream.instrument.interrupts import Interrupts
 from beamstream.recording import Recording
 from beamstream.ring import Ring
@@ -106,3 +108,22 @@ def test_two_ctrl_c_pause_and_two_more_end_the_wait_for_the_disk(engine, recorde
     assert (account.received, account.recorded + account.lost) == (40, 40)
     assert account.lost > 0
     assert engine.state == "idle"
+
+
+def test_a_session_goes_back_to_checkpoints_also_after_a_flight_was_halted(tmp_path):
+    file = tmp_path / "beamstream.toml"
+    file.write_text('[archive]\ndirectory = "archive"\nstart = "no"\n')
+    engine, chain = make_run_engine(load(file), watched=False)
+    engine.context_managers = []
+
+    def flight():
+        yield Msg("rewindable", None, False)
+        yield from bps.pause()
+
+    with pytest.raises(RunEngineInterrupted):
+        engine(flight())
+    engine.halt()
+    assert not engine.rewindable
+    engine(bps.null())
+    assert engine.rewindable
+    chain._journal.close()
