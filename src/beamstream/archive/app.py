@@ -17,6 +17,7 @@ from tiled.server.app import build_app
 from tiled.server.authentication import move_api_key
 from tiled.storage import get_storage
 
+from beamstream.archive import table_json
 from beamstream.archive.access import RULES, TiledAccess, new_tiled_key
 from beamstream.archive.adapters import ServedAdapters
 from beamstream.archive.asset_routes import AssetRoutes
@@ -86,6 +87,7 @@ def make_app(
     _one_at_a_time(_tables_uri(layout), duckdb_settings(layout.tables))
     formats = copy.deepcopy(default_serialization_registry)
     formats.register("BlueskyRun", "application/json-seq", _documents)
+    table_json.register(formats)
     tiled_key, keys = new_tiled_key(), Keys(layout.directory, {key: SCOPES})
     browsers = Browsers(keys, Sessions(keys, cookie_name(layout)))
     app = build_app(
