@@ -17,6 +17,7 @@ from tiled.server.app import build_app
 from tiled.server.authentication import move_api_key
 from tiled.storage import get_storage
 
+from beamstream.archive import table_json
 from beamstream.archive.access import REPEATED, RULES, TiledAccess, new_tiled_key
 from beamstream.archive.adapters import ServedAdapters
 from beamstream.archive.asset_routes import AssetRoutes
@@ -89,6 +90,7 @@ def make_app(
     formats = copy.deepcopy(default_serialization_registry)
     register_pictures(formats)
     formats.register("BlueskyRun", "application/json-seq", _documents)
+    table_json.register(formats)
     tiled_key, keys = new_tiled_key(), Keys(layout.directory, {key: SCOPES})
     sessions = Sessions(keys, cookie_name(layout))
     browsers = Browsers(keys, sessions)

@@ -6,6 +6,7 @@ from typing import Any
 
 from beamstream.archive.accounts import Accounts
 from beamstream.archive.documents import CHUNK, Document, Tail, is_complete
+from beamstream.archive.readings import Readings
 from beamstream.errors import ArchiveError
 
 LIVE = 1  # documents a request: everybody sees them at once
@@ -73,6 +74,7 @@ class Filing:
             _expect_plausible(name, doc)
             if name == "stop":
                 self._tell(self._accounts.metadata())
+            doc = self._exact(doc) if name == "stop" else self._readings(name, doc)
             for one in self._shares(name, doc):
                 self._writer(*one)
             if name == "stop":
@@ -89,9 +91,10 @@ class Filing:
 
         shares.register()
         exact.register()
+        self._exact = exact.exact
         self._live = not is_complete(self.path)
         self._tail = Tail(self.path)
-        self._accounts = Accounts()
+        self._accounts, self._readings = Accounts(), Readings()
         self._shares = shares.Shares()
         self.is_filed = self._make_way()
         self._writer = TiledWriter(self._client, batch_size=LIVE if self._live else BULK)

@@ -81,6 +81,8 @@ def _check_key(key: object, where: str) -> None:
         raise ArchiveError(f"journal: {where} has the key {key!r}, of type {type(key).__name__}; use text for keys")
     if not _is_unicode(key):
         raise ArchiveError(f"journal: {where} has the key {key!r}, which is no Unicode text; use another key")
+    if key == "$float":
+        raise ArchiveError(f"journal: {where} has the key '$float', with which journals write NaN; use another key")
     if not key or "." in key or "/" in key:
         raise ArchiveError(
             f"journal: {where} has the key {key!r}; keys of metadata cannot be empty, and have no '.' and no '/'"
