@@ -5,11 +5,14 @@ whoever makes it and whatever the umask is; keys are 0600 always.
 """
 
 import contextlib
+import errno
 import grp
 import os
 import stat
 from collections.abc import Collection
 from pathlib import Path
+
+from beamstream.path_names import control_fault
 
 _MOST = 1 << 16  # bytes of a file of ours that is read as a whole
 
@@ -51,8 +54,10 @@ def make_directories(path: Path, mode: int | None = None) -> None:
     Raises
     ------
     OSError
-        As the system says it.
+        As the system says it, or the path has a control character.
     """
+    if fault := control_fault(path):
+        raise OSError(errno.EINVAL, fault, str(path))
     if path.is_dir():
         return
     if not path.parent.exists():
