@@ -5,12 +5,15 @@ whichever user makes it and whatever the umask is; keys are 0600 always.
 """
 
 import contextlib
+import errno
 import grp
 import os
 import stat
 from collections.abc import Collection
 from pathlib import Path
 from uuid import uuid4
+
+from beamstream.path_names import control_fault
 
 _MOST = 1 << 16  # bytes of a file of ours that is read as a whole
 
@@ -80,8 +83,14 @@ def make_directories(path: Path, mode: int | None = None) -> None:
     Raises
     ------
     OSError
+<<<<<<< HEAD
         The system refuses it.
+=======
+        As the system says it, or the path has a control character.
+>>>>>>> archive14
     """
+    if fault := control_fault(path):
+        raise OSError(errno.EINVAL, fault, str(path))
     if path.is_dir():
         return
     if not path.parent.exists():

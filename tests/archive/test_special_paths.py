@@ -19,7 +19,9 @@ from beamstream.archive.layout import Layout
 from beamstream.archive.process import running_server
 from beamstream.archive.recovery import recover
 from beamstream.callbacks.journal import Journal
+from beamstream.callbacks.recorder import Recorder
 from beamstream.errors import ArchiveError, SinkError
+from beamstream.export import export_run, read_run
 from beamstream.frames import Frame, Geometry
 from beamstream.sinks.base import Sink
 from beamstream.sinks.contract import made_frames
@@ -96,6 +98,13 @@ def test_an_archive_in_a_directory_with_signs_is_served_and_leaves_no_file_elsew
     frames = made_frames(GEOMETRY, 0, 7)
     uid = journaled(layout.journal, SINKS["hdf5"](layout.recordings), frames)
     events = archive_session.journaled(layout.journal, 5)
+    broken = layout.directory / "broken"
+    broken.mkdir()
+    journaled(layout.journal, SINKS["hdf5"](broken), frames, complete=False)
+    (recovered,) = recover(layout.journal)
+    assert (recovered.frames_added["cam_image"], recovered.notes) == (3, ())
+    exported = export_run(read_run(layout.journal, uid), Recorder(tmp_path / top / STRANGE / "exports", format="npy"))
+    assert np.array_equal(np.load(exported.files[0].path), [frame.image for frame in frames])
     with running_server(layout.directory):
         client = connect(layout.directory)
         wait_for_run(client, uid)

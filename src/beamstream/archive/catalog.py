@@ -48,7 +48,7 @@ def connect(where: str | os.PathLike[str], *, key: str | None = None, certificat
         raise ArchiveError(f"archive: {url}: {given}; set {KEY_VARIABLE} or read <archive>/api_key")
     if status != 200:
         raise ArchiveError(f"archive: {url} answers {status}; is it an archive?")
-    import dask
+    import dask.config
 
     dask.config.set({"dataframe.convert-string": False})  # dask makes text of arrays in a column, and loses digits
     if layout is not None:

@@ -80,7 +80,7 @@ def client_context(certificate: str) -> ssl.SSLContext | None:
     """
     if not certificate:
         return None
-    first = Path(certificate).read_text().partition(_END)[0] + _END  # not those that sign others
+    first = Path(certificate).read_text("utf-8-sig").partition(_END)[0] + _END  # not those that sign others
     context = ssl.create_default_context(cadata=first)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.check_hostname = False
