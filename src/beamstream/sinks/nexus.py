@@ -95,10 +95,11 @@ def write_positioners(file: "h5py.File", layout: Layout, description: Descriptio
     import h5py
 
     group: Any = file[layout.scalars]
+    instrument: Any = file["entry/instrument"]
     moved = [name for name in description.scanned if name in group]
     for name in moved:
-        free = name if name not in file["entry/instrument"] else f"{name}_positioner"
-        positioner = _group(file["entry/instrument"], free, "NXpositioner")
+        free = name if name not in instrument else f"{name}_positioner"
+        positioner = _group(instrument, free, "NXpositioner")
         positioner["name"] = storable(name)
         positioner["value"] = h5py.SoftLink(layout.where(name))
         group.attrs[f"{name}_indices"] = 0
