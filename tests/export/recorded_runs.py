@@ -44,13 +44,14 @@ class Runs:
         period: float = 1.0,
         times: Sequence[float] | None = None,
         read: int | None = None,
+        streams: Mapping[str, int] | None = None,
         **md,
     ) -> str:
         """Record frames of detectors, the `damaged` ones of the first as they came; return the run's uid.
 
         `pixel` is what data keys hold of a pixel's size, `motors` the unit and the positions of motors, one a frame;
         the events with these are those of the first detector's frames. Frames come every `period` s, or at `times`;
-        the first `read` have an event.
+        the first `read` have an event. `streams` is in which streams the first detector's frames are, and how many.
         """
         journal = Journal(self.journal)
         at = [1e9 + seconds for seconds in times or [number * period for number in range(num)]]
@@ -59,7 +60,8 @@ class Runs:
         for name in names:
             first = name == names[0]
             scan = motors if first and motors else {}
-            self._detector(journal, start, name, num, geometry, damaged if first else (), pixel or {}, scan, at, read)
+            of = streams if first and streams else {"primary" if name == "cam" else name: num}
+            self._detector(journal, start, name, of, geometry, damaged if first else (), pixel or {}, scan, at, read)
         journal("stop", {"uid": str(uuid4()), "run_start": start["uid"], "time": time.time(), "exit_status": "success"})
         return start["uid"]
 
@@ -68,7 +70,7 @@ class Runs:
         journal: Journal,
         start: Any,
         name: str,
-        num: int,
+        streams: Mapping[str, int],
         geometry: Geometry,
         damaged: Collection[int],
         pixel: Mapping[str, Any],
@@ -79,22 +81,26 @@ class Runs:
         with Hdf5Sink(self.recordings / f"{name}_{start['uid'][:8]}.h5", geometry, name=name) as sink:
             documents = SinkDocuments(sink, name, start=start)
             settings = {name: {f"{name}_control_acquire_time": EXPOSURE}}
-            stream = "primary" if name == "cam" else name
             keys: Any = documents.data_keys("pva://X")
             keys[f"{name}_image"] |= pixel
             positions: Any = {
                 motor: {motor: {"source": "PV:X", "dtype": "number", "shape": [], "units": units}}
                 for motor, (units, _) in motors.items()
             }
-            descriptor: Any = descriptor_of(start, stream, {name: keys, **positions}, settings)
-            journal("descriptor", descriptor)
-            for first in range(0, num, 16):
-                ids = range(first, min(num, first + 16))
-                sink.write([_frame(geometry, i, at[i], damaged=i in damaged) for i in ids])
-                for kind, doc in documents.up_to(sink.kept, descriptor):
-                    journal(kind, doc)
-            for row in range(num if read is None else read) if motors else ():
-                journal("event", _event(descriptor, row, {motor: places[row] for motor, (_, places) in motors.items()}))
+            end = 0
+            for stream, num in streams.items():
+                begin, end = end, end + num
+                moving = positions if stream == "primary" else {}
+                descriptor: Any = descriptor_of(start, stream, {name: keys, **moving}, settings)
+                journal("descriptor", descriptor)
+                for first in range(begin, end, 16):
+                    ids = range(first, min(end, first + 16))
+                    sink.write([_frame(geometry, i, at[i], damaged=i in damaged) for i in ids])
+                    for kind, doc in documents.up_to(sink.kept, descriptor):
+                        journal(kind, doc)
+                for point in range(num if read is None else read) if moving else ():
+                    data = {motor: places[point] for motor, (_, places) in motors.items()}
+                    journal("event", _event(descriptor, begin + point, data))
 
     def documents(self, uid: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Read the documents of a run back."""

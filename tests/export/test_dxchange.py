@@ -124,6 +124,38 @@ def test_corrected_frames_come_without_references(runs, tmp_path, store):
     assert read_aps(path)[1] is None
 
 
+def test_darks_and_flats_that_the_run_took_itself_are_no_projections(runs, tmp_path, store):
+    store.keep(reference("flat", 900, time.time() - 10))
+    streams = {"dark": 3, "flat_before": 2, "primary": 18, "flats": 1}
+    uid = runs.record(24, streams=streams, **scan(rot=[float(n) for n in range(18)]))
+    data, white, dark, angles = read_aps(exported(runs, uid, tmp_path / "out", store))
+    every = shown(24)
+    assert np.array_equal(data, every[5:23])
+    assert np.rad2deg(angles) == pytest.approx(np.arange(18))
+    assert dark[0] == pytest.approx(every[:3].mean(axis=0))
+    assert white[0] == pytest.approx(every[[3, 4, 23]].mean(axis=0))
+
+
+def test_a_run_of_darks_alone_is_exported_as_frames(runs, tmp_path):
+    data, _, dark, _ = read_aps(exported(runs, runs.record(4, streams={"dark": 4}), tmp_path))
+    assert np.array_equal(data, shown(4))
+    assert dark is None
+
+
+def test_references_that_the_run_was_corrected_with_come_before_newer_ones(runs, tmp_path, store):
+    now = time.time()
+    used = store.keep(reference("flat", 500, now - 100))
+    store.keep(reference("flat", 900, now - 10))
+    uid = runs.record(2)
+    documents = [*runs.documents(uid)]
+    derived = {"derived_from": "cam_image", "flat_name": used.name}
+    descriptor = {"uid": "d", "name": "primary_corrected", "data_keys": {}, "object_keys": {}}
+    documents.insert(-1, ("descriptor", descriptor | {"configuration": {"cam_corrected": {"data": derived}}}))
+    recorder = Recorder(tmp_path / "out", format="dxchange", references=store)
+    _, white, _, _ = read_aps(export_run(documents, recorder).files[0].path)
+    assert white[0, 1, 1] == 500
+
+
 def test_a_frame_without_a_reading_has_no_angle(runs, tmp_path):
     uid = runs.record(4, **scan(rot=[0.0, 1.0, 2.0]), read=3)
     angles = read_aps(exported(runs, uid, tmp_path))[3]

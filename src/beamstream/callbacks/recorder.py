@@ -14,7 +14,7 @@ from beamstream.callbacks.derived import DerivedStream, close_all
 from beamstream.callbacks.flatfield import exposure_of
 from beamstream.callbacks.images import Emit, Source, is_derived, wanted
 from beamstream.callbacks.work import FrameWork
-from beamstream.errors import CalibrationError
+from beamstream.errors import CalibrationError, NoReference
 from beamstream.frames import ColorMode, Frame, Geometry
 from beamstream.ops.axes import rows_and_columns
 from beamstream.ops.base import Op, described, meta_of
@@ -224,24 +224,31 @@ class RecorderWork(FrameWork):
     def references(self, source: Source, op: Op | None) -> dict[Kind, Reference]:
         """Return the dark and the flat that raw frames are to be corrected with; none without a place."""
         corrected = op is not None or is_derived(source.descriptor, source.data_key)
-        if corrected or not self._of.format.has_references or self._of.references is None:
+        if corrected or not self._of.format.has_references:
             return {}
         found: dict[Kind, Reference] = {}
         for kind in _REFERENCES:
             try:
-                found[kind] = self.reference(kind, source, self._of.references)
+                found[kind] = self.reference(kind, source)
             except CalibrationError as error:
                 log.info("%s; the file has none", error)
         return found
 
-    def reference(self, kind: Kind, source: Source, store: ReferenceStore, *, until: float | None = None) -> Reference:
-        """Return the newest dark or flat that fits the frames of a source, as a flat field finds it.
+    def reference(self, kind: Kind, source: Source) -> Reference:
+        """Return the dark or the flat of the frames of a source; raises as `newest`."""
+        return self.newest(kind, source)
+
+    def newest(self, kind: Kind, source: Source, *, until: float | None = None) -> Reference:
+        """Return the newest that fits the frames of a source, as a flat field finds it.
 
         Raises
         ------
         CalibrationError
             There is none.
         """
+        store = self._of.references
+        if store is None:
+            raise NoReference(f"{source.name}: the newest {kind} asked for, but not where; give references=")
         exposure = exposure_of(source.descriptor, source.data_key)
         return store.find(kind, source.name, source.frames.geometry, exposure=exposure, until=until)
 

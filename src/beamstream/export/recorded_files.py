@@ -1,6 +1,6 @@
 """The recorded files of a run that an export reads: those that documents announce, and which frames do not decode."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, get_args
 
 from beamstream.callbacks.images import DERIVED, Source, image_keys, wanted
@@ -23,6 +23,8 @@ class ExportSource(Source):
         What the run's events hold beside its frames.
     corrected_with : dict of str to str
         The names of the flat and the dark that its frames were corrected with in the run.
+    own_references : list of (str, range)
+        Which rows are darks and flats that the run took in streams of their own, where the format has a place for them.
     undecoded : dict of int to int
         unique_id by row, of the frames that are known not to decode.
     error : CodecError, optional
@@ -33,6 +35,7 @@ class ExportSource(Source):
         super().__init__(descriptor, resource)
         self.readings = RowReadings((), {})
         self.corrected_with: dict[Kind, str] = {}
+        self.own_references: list[tuple[Kind, range]] = []
         self.undecoded: dict[int, int] = {}
         self.error: CodecError | None = None
 
@@ -86,8 +89,11 @@ def announced_files(
                     sources[doc["stream_resource"]] = ExportSource(descriptor, resource)
                 if source := sources.get(doc["stream_resource"]):
                     source.announced = max(source.announced, doc["indices"]["stop"])
+                    if recorder.format.has_references and (kind := _kind_of_stream(descriptor)) is not None:
+                        source.own_references.append((kind, range(doc["indices"]["start"], doc["indices"]["stop"])))
     if not sources:
         raise ArchiveError(_nothing(start, descriptors, recorder))
+    _forget_references_alone(sources.values())
     for resource, source in sources.items():
         source.readings = readings.of(resource)
         source.corrected_with = _corrected_with(source.data_key, descriptors.values())
@@ -109,6 +115,22 @@ def _corrected_with(data_key: str, descriptors: Iterable[Mapping[str, Any]]) -> 
             if made.get(DERIVED) == data_key:
                 found |= {kind: made[f"{kind}_name"] for kind in get_args(Kind) if made.get(f"{kind}_name")}
     return found
+
+
+def _kind_of_stream(descriptor: Mapping[str, Any]) -> Kind | None:
+    """Return of what kind the frames of a stream are, by its name: ``dark``, ``darks``, ``flat_before``."""
+    name = str(descriptor.get("name", "")).lower()
+    return next((kind for kind in get_args(Kind) if name.startswith(kind)), None)
+
+
+def _forget_references_alone(sources: Collection[ExportSource]) -> None:
+    """Take the darks and flats of a detector that has nothing else in the run for its frames."""
+    for name in {source.name for source in sources}:
+        of_detector = [source for source in sources if source.name == name]
+        references = sum(len(rows) for source in of_detector for _, rows in source.own_references)
+        if references == sum(source.announced for source in of_detector):
+            for source in of_detector:
+                source.own_references = []
 
 
 def _is_wanted(descriptor: Mapping[str, Any], resource: Mapping[str, Any], recorder: Recorder) -> bool:

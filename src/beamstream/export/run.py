@@ -11,11 +11,12 @@ from beamstream.callbacks.images import Source
 from beamstream.callbacks.recorder import Recorder, RecorderWork
 from beamstream.errors import CodecError
 from beamstream.export.angles import scanned, theta
+from beamstream.export.own_references import own_references, projections
 from beamstream.export.part import Part
 from beamstream.export.recorded_files import ExportSource, announced_files
 from beamstream.frames import Geometry
 from beamstream.ops.base import Op
-from beamstream.references import Kind, Reference, ReferenceStore
+from beamstream.references import Kind, Reference
 from beamstream.sinks.description import Description
 from beamstream.sinks.hdf5_layout import Column
 
@@ -135,6 +136,7 @@ class _Export(RecorderWork):
     ) -> None:
         super().__init__(of, start, None)
         self._stopped: float | None = stop.get("time")
+        self._own: dict[str, dict[Kind, Reference]] = {}
         self._parts = parts
         self._files = sources
 
@@ -156,13 +158,17 @@ class _Export(RecorderWork):
 
     def _write(self, report: Progress) -> bool:
         known, announced = self._number_undecoded, sum(source.announced for source in self._files)
+        self._own = own_references(self._files, self.start["uid"])
         for source in self._files:
             source.done = 0
         for source in self._files:
             for batch in source.frames.read_decodable(0, source.announced, source.leave_out):
+                done = source.done + len(batch)
                 if self._number_undecoded == known:
-                    self.take(source, source.readings.beside(batch, source.done))
-                source.done += len(batch)
+                    for row, frames in projections(source, source.readings.beside(batch, source.done)):
+                        source.done = row
+                        self.take(source, frames)
+                source.done = done
                 report(sum(s.done for s in self._files), announced)
         report(announced, announced)  # the last ones may not decode
         self._refuse_nothing()
@@ -197,12 +203,18 @@ class _Export(RecorderWork):
         readings = source.readings.columns if isinstance(source, ExportSource) else ()
         return theta(self.start, readings, self._of.theta)
 
-    def reference(self, kind: Kind, source: Source, store: ReferenceStore, *, until: float | None = None) -> Reference:
-        """Return what the run itself was corrected with, otherwise the newest that fits and was there by its end."""
+    def reference(self, kind: Kind, source: Source) -> Reference:
+        """Return what the run took itself or was corrected with, otherwise the newest that fits and was there by then.
+
+        Until its end, or its beginning where that is not known.
+        """
+        own = self._own.get(source.name, {}).get(kind)
+        if own is not None:
+            return own
         name = source.corrected_with.get(kind) if isinstance(source, ExportSource) else None
-        if name is not None:
-            return store.named(name)
-        return super().reference(kind, source, store, until=self._stopped)
+        if name is not None and self._of.references is not None:
+            return self._of.references.named(name)
+        return self.newest(kind, source, until=self._stopped or self.start.get("time"))
 
     def description(
         self, source: Source, op: Op | None, geometry: Geometry, references: Mapping[Kind, Reference]

@@ -13,15 +13,16 @@ _LEAST = 16  # bytes; tifffile 2026.3 takes smaller pages for one block of pixel
 
 
 def has_imagej(geometry: Geometry) -> bool:
-    """Whether ImageJ knows pages of such pixels.
+    """Whether ImageJ knows frames of such pixels, each a page.
 
     Raises
     ------
     SinkError
         TIFF does not.
     """
-    known = _TYPES.get(stored_axes(geometry)[1], ())
-    return np.dtype(geometry.dtype).name in known and geometry.nbytes >= _LEAST
+    axes, stored = stored_axes(geometry)
+    one_page = len(geometry.shape) <= len(axes)
+    return one_page and np.dtype(geometry.dtype).name in _TYPES.get(stored, ()) and geometry.nbytes >= _LEAST
 
 
 def imagej_text(description: Description, timestamps: Sequence[float], planes: int = 1) -> bytes:
