@@ -83,11 +83,7 @@ def make_directories(path: Path, mode: int | None = None) -> None:
     Raises
     ------
     OSError
-<<<<<<< HEAD
-        The system refuses it.
-=======
-        As the system says it, or the path has a control character.
->>>>>>> archive14
+        The system refuses it, or the path has a control character.
     """
     if fault := control_fault(path):
         raise OSError(errno.EINVAL, fault, str(path))
