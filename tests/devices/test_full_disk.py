@@ -119,7 +119,7 @@ def test_documents_tell_of_what_is_in_the_file_and_of_no_more(engine, docs, make
     for datum in docs.of("stream_datum"):
         told[datum["stream_resource"]] = datum["indices"]["stop"]
     assert set(told.values()) == {len(ids)}
-    assert len(told) == 4
+    assert len(told) == 6
 
 
 def test_the_camera_is_given_back_and_the_next_run_on_a_good_disk_is_whole(

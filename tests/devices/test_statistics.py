@@ -270,7 +270,8 @@ def test_a_flight_has_no_numbers_and_none_are_hinted_at(engine, docs, make, comp
     docs.clear()
     engine(record([cam], num=20, flush_period=0.1))
     (descriptor,) = (d for d in docs.of("descriptor") if d["name"] == "primary")
-    assert set(descriptor["data_keys"]) == {f"cam_{key}" for key in ("image", "unique_id", "timestamp", "received")}
+    arrays = ("image", "unique_id", "timestamp", "received", "attr_Model", "attr_AcquireTime")
+    assert set(descriptor["data_keys"]) == {f"cam_{key}" for key in arrays}
     assert descriptor["hints"]["cam"] == {"fields": []}
     assert not computed
     assert not [r for r in caplog.records if r.levelname == "ERROR"]
