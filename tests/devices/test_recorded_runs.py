@@ -77,6 +77,9 @@ def test_the_data_key_and_the_file_say_how_large_a_pixel_is(engine, docs, make):
     assert (key["pixel_size"], key["pixel_units"]) == ([6.5, 3.25], "um")
     with h5py.File(free.path) as file:
         assert file["entry/data"].attrs["pixel_size"] == "[6.5, 3.25]"
+        assert list(file["entry/data"].attrs["axes"]) == ["timestamp", "y", "x"]
+        assert (file["entry/data/y"][1], file["entry/data/x"][1]) == (6.5, 3.25)
+        assert file["entry/instrument/detector/x_pixel_size"][()] == 3.25
     with pytest.raises(ValueError, match="pixel_size 0 given"):
         make("DEV:F", control=False, pixel_size=0)
 

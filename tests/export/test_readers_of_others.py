@@ -25,6 +25,9 @@ from recorded_runs import EXPOSURE, Runs, shown
 from beamstream.callbacks.recorder import Recorder
 from beamstream.export import export_run
 from beamstream.frames import ColorMode, Geometry
+from beamstream.sinks.contract import made_frames
+from beamstream.sinks.description import Description
+from beamstream.sinks.formats import FORMATS, Wanted
 
 PIXEL = {"pixel_size": [6.5, 13.0], "pixel_units": "µm"}
 SQUARE = {"pixel_size": [6.5, 6.5], "pixel_units": "um"}
@@ -151,10 +154,10 @@ def test_imagej_readers_find_unit_and_interval_and_every_page(runs, tmp_path, sh
     uid = runs.record(number, geometry=geometry, pixel=PIXEL, period=PERIOD)
     path = exported(runs, uid, tmp_path, "bigtiff")
     with tifffile.TiffFile(path) as file:
-        said, tags = file.imagej_metadata, file.pages.first.tags
-        assert said is not None
-        assert (said["images"], said["frames"], said["unit"]) == (number, number, "um")
-        assert said.get("finterval") == (None if number == 1 else pytest.approx(PERIOD, rel=1e-6))
+        about, tags = file.imagej_metadata, file.pages.first.tags
+        assert about is not None
+        assert (about["images"], about["frames"], about["unit"]) == (number, number, "um")
+        assert about.get("finterval") == (None if number == 1 else pytest.approx(PERIOD, rel=1e-6))
         x, y, unit = (tags[name].value for name in ("XResolution", "YResolution", "ResolutionUnit"))
         assert (x[1] / x[0], y[1] / y[0], unit) == (13.0, 6.5, 1)
         assert file.series[0].axes == ("YX" if number == 1 else "TYX")
@@ -245,6 +248,24 @@ def test_a_motor_may_be_called_like_an_axis(runs, tmp_path, format):
             assert plot.is_valid
             assert plot.axes[2][1] == 13.0
             assert file["entry/instrument/x/value"][:] == pytest.approx(0.1 * np.arange(6))
+
+
+@pytest.mark.filterwarnings("ignore:.json_encoders. is deprecated")
+def test_a_stack_of_planes_a_frame_has_the_scale_of_its_rows_and_columns(tmp_path):
+    from ome_zarr_models.v05 import Image as OmeImage
+
+    geometry, description = Geometry((4, 8, 9), "<u2"), Description.of(PIXEL)
+    frames = made_frames(geometry, 0, 3)
+    for format in ("zarr", "hdf5"):
+        wanted = Wanted(geometry, "cam", description=description)
+        with FORMATS[format].make(tmp_path / format, wanted) as sink:
+            sink.write(frames)
+    image = OmeImage.from_zarr(zarr.open_group(tmp_path / "zarr", mode="r")).ome_attributes.multiscales[0]
+    assert [axis.name for axis in image.axes] == ["t", "z", "y", "x"]
+    assert image.datasets[0].coordinateTransformations[0].scale[1:] == [1.0, 6.5, 13.0]
+    with silx.io.open(str(tmp_path / "hdf5")) as file:
+        plot = silx.io.nxdata.get_default(file)
+        assert plot.axes_dataset_names == ["timestamp", None, "y", "x"]
 
 
 # NeXus

@@ -80,6 +80,8 @@ def export(
         )
     if output is not None and not (corrected or references):
         raise typer.BadParameter("goes with --corrected, --flat or --dark only", param_hint="--output")
+    if theta is not None and to != "dxchange":
+        raise typer.BadParameter("goes with --to dxchange only", param_hint="--theta")
     options: dict[str, Any] = {"format": to, "prefix": prefix, "detectors": detector, "stride": stride}
     options |= {"region": region_of(region), "stream": stream or "raw", "window": _window(window), "fps": fps}
     config = recorded_into(load(), archive)

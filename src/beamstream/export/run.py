@@ -1,5 +1,6 @@
 """Export a recorded run: its documents name the frames, a recorder defines how they are to be kept."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from typing import Any
 
 from beamstream.callbacks.images import Source
 from beamstream.callbacks.recorder import Recorder, RecorderWork
-from beamstream.errors import CodecError
+from beamstream.errors import CodecError, NoReference
 from beamstream.export.angles import scanned, theta
 from beamstream.export.own_references import own_references, projections
 from beamstream.export.part import Part
@@ -213,7 +214,8 @@ class _Export(RecorderWork):
             return own
         name = source.corrected_with.get(kind) if isinstance(source, ExportSource) else None
         if name is not None and self._of.references is not None:
-            return self._of.references.named(name)
+            with contextlib.suppress(NoReference):  # it was an array, or a file of somebody else's
+                return self._of.references.named(name)
         return self.newest(kind, source, until=self._stopped or self.start.get("time"))
 
     def description(

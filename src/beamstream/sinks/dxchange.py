@@ -168,24 +168,24 @@ class DxchangeSink(Hdf5Sink):
             detector["pixel_size"].attrs["units"] = unit.symbol
 
     def _furnish_run(self, file: "h5py.File") -> None:
-        said = self._description
+        about = self._description
         exchange: Any = file["exchange"]
         if self._theta is not None:
             exchange["theta"].attrs.update({"motor": self._theta.name, "motor_units": storable(self._theta.units)})
-        if said.title:
-            exchange.attrs["title"] = storable(said.title)
+        if about.title:
+            exchange.attrs["title"] = storable(about.title)
         for path, text in (
-            ("/measurement/sample/name", said.sample),
-            ("/measurement/sample/experimenter/name", said.user),
-            ("/measurement/sample/experiment/proposal", said.proposal),
-            ("/process/acquisition/start_date", said.began),
-            ("/process/acquisition/end_date", said.ended),
+            ("/measurement/sample/name", about.sample),
+            ("/measurement/sample/experimenter/name", about.user),
+            ("/measurement/sample/experiment/proposal", about.proposal),
+            ("/process/acquisition/start_date", about.began),
+            ("/process/acquisition/end_date", about.ended),
         ):
             if text:
                 file[path] = [storable(text)]  # one element each, as areaDetector writes them
-        if said.start:
-            file["/process/acquisition/start_document"] = [storable(dict(said.start))]
-        file["measurement/frames"].attrs["start_time"] = said.began or now()
+        if about.start:
+            file["/process/acquisition/start_document"] = [storable(dict(about.start))]
+        file["measurement/frames"].attrs["start_time"] = about.began or now()
 
 
 def _stack(name: str, key: str, images: ArrayLike, geometry: Geometry) -> NDArray[Any]:

@@ -31,7 +31,7 @@ def imagej_text(description: Description, timestamps: Sequence[float], planes: i
     Parameters
     ----------
     description : Description
-        Its pixels are as large as XResolution and YResolution say, in this unit.
+        How large its pixels are in this unit is in XResolution and YResolution.
     timestamps : sequence of float
         Of the frames, s since 1970-01-01 UTC.
     planes : int

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import h5py
 
 _AXES = {ColorMode.RGB1: ("y", "x", "."), ColorMode.RGB2: ("y", ".", "x"), ColorMode.RGB3: (".", "y", "x")}
-_GRAY = ("y", "x")
 
 
 def of_run(layout: Layout, description: Description) -> Layout:
@@ -35,7 +34,7 @@ def of_run(layout: Layout, description: Description) -> Layout:
 
 def write_scale(group: Any, geometry: Geometry, description: Description) -> None:
     """Put where rows and columns lie beside the pixels, and make these their axes."""
-    dims = _AXES.get(geometry.color_mode, _GRAY)
+    dims = _AXES.get(geometry.color_mode, _gray(len(geometry.shape)))
     if len(dims) != len(geometry.shape) or description.pixel_size is None:
         return
     names = []
@@ -50,6 +49,11 @@ def write_scale(group: Any, geometry: Geometry, description: Description) -> Non
         group.attrs[f"{name}_indices"] = 1 + axis
         names.append(name)
     group.attrs["axes"] = [group.attrs["axes"][0], *names]
+
+
+def _gray(ndim: int) -> tuple[str, ...]:
+    """Return the axes of pixels without colours: rows and columns are the last ones."""
+    return (*["."] * (ndim - 2), "y", "x")[-ndim:]
 
 
 def write_detector(file: "h5py.File", layout: Layout, name: str, description: Description) -> None:
@@ -70,20 +74,20 @@ def write_detector(file: "h5py.File", layout: Layout, name: str, description: De
 
 def write_run(entry: Any, description: Description) -> None:
     """Put what is known of the run where NXentry, NXsample and NXuser have it, and its start document whole."""
-    run, said = description.start, description
-    if said.began:
-        entry.attrs["start_time"] = said.began
+    run = description.start
+    if description.began:
+        entry.attrs["start_time"] = description.began
     for key, text in (
-        ("title", said.title),
-        ("start_time", said.began),
-        ("end_time", said.ended),
+        ("title", description.title),
+        ("start_time", description.began),
+        ("end_time", description.ended),
         ("entry_identifier", str(run.get("uid", ""))),
-        ("experiment_identifier", said.proposal),
+        ("experiment_identifier", description.proposal),
         ("program_name", "beamstream"),
     ):
         if text:
             entry[key] = storable(text)
-    for name, kind, text in (("sample", "NXsample", said.sample), ("user", "NXuser", said.user)):
+    for name, kind, text in (("sample", "NXsample", description.sample), ("user", "NXuser", description.user)):
         if text:
             _group(entry, name, kind)["name"] = storable(text)
     if run:

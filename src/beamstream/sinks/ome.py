@@ -66,17 +66,18 @@ def _for_pages(times: dict[str, Any], pages: int) -> dict[str, Any]:
 def _times(timestamps: Sequence[float], exposure: float | None) -> dict[str, Any]:
     """Return when the frames were taken, as far as OME can say it and the clock knew it."""
     first, count = timestamps[0], len(timestamps)
-    plane: dict[str, Any] = {}
-    if exposure is not None:
-        plane = {"ExposureTime": [exposure] * count, "ExposureTimeUnit": ["s"] * count}
+    timed = all(map(math.isfinite, timestamps))
     times: dict[str, Any] = {}
-    if all(map(math.isfinite, timestamps)):
-        if date := iso_time(first):
-            times["AcquisitionDate"] = date.removesuffix("Z")
-        if (step := interval(timestamps)) is not None:
-            times |= {"TimeIncrement": step, "TimeIncrementUnit": "s"}
+    if timed and (date := iso_time(first)):
+        times["AcquisitionDate"] = date.removesuffix("Z")
+    if (step := interval(timestamps)) is not None:
+        times |= {"TimeIncrement": step, "TimeIncrementUnit": "s"}
+    plane: dict[str, Any] = {}
+    if timed and count <= _TIMED_FRAMES:
         plane |= {"DeltaT": [t - first for t in timestamps], "DeltaTUnit": ["s"] * count}
-    return times | ({"Plane": plane} if plane and count <= _TIMED_FRAMES else {})
+    if exposure is not None and count <= _TIMED_FRAMES:
+        plane |= {"ExposureTime": [exposure] * count, "ExposureTimeUnit": ["s"] * count}
+    return times | ({"Plane": plane} if plane else {})
 
 
 def _scale(description: Description) -> dict[str, Any]:
@@ -95,17 +96,17 @@ def _scale(description: Description) -> dict[str, Any]:
 
 def _run(description: Description) -> dict[str, Any]:
     """Return what the run is, who took it, and all of its metadata as key-value pairs."""
-    said: dict[str, Any] = {}
+    about: dict[str, Any] = {}
     if description.title:
-        said["Description"] = _text(description.title)
+        about["Description"] = _text(description.title)
     if description.sample:
-        said["Dataset"] = {"Name": _text(description.sample)}
+        about["Dataset"] = {"Name": _text(description.sample)}
     if description.user:
-        said["Experimenter"] = {"UserName": _text(description.user)}
+        about["Experimenter"] = {"UserName": _text(description.user)}
     pixel = {} if description.pixel_size is None else {"pixel_units": description.pixel_units}
     pairs = {_text(key): _text(_value(value)) for key, value in (jsonable(description.start) | pixel).items()}
     pairs = {key: value for key, value in pairs.items() if len(value) <= _LONGEST}
-    return said | ({"MapAnnotation": {"Namespace": _NAMESPACE, "Value": pairs}} if pairs else {})
+    return about | ({"MapAnnotation": {"Namespace": _NAMESPACE, "Value": pairs}} if pairs else {})
 
 
 def _value(value: Any) -> str:

@@ -5,8 +5,12 @@ from typing import Any
 
 from beamstream.sinks.description import Description, interval
 
-_TYPES = {"t": "time", "c": "channel", "y": "space", "x": "space"}
-_KNOWN = (("t", "y", "x"), ("t", "c", "y", "x"))  # colours behind rows or columns have no place in OME-Zarr
+_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+_KNOWN = (
+    ("t", "y", "x"),
+    ("t", "c", "y", "x"),
+    ("t", "z", "y", "x"),
+)  # colours behind rows or columns have no place in OME-Zarr
 
 
 def multiscales(

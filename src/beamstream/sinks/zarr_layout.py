@@ -195,9 +195,9 @@ def put_coordinate(directory: Path, values: NDArray[np.float64], units: str) -> 
 
 def dimensions(geometry: Geometry, axes: Axes | None = None) -> tuple[str, ...]:
     """Return what the dimensions of the pixels are called, first the one along which frames follow each other."""
-    dims = _AXES[geometry.color_mode] if axes is None else axes.dims
-    if len(dims) != len(geometry.shape):
-        dims = tuple(f"axis_{number}" for number in range(len(geometry.shape)))
+    dims, ndim = _AXES[geometry.color_mode] if axes is None else axes.dims, len(geometry.shape)
+    if len(dims) != ndim:
+        dims = ("z", "y", "x")[-ndim:] if 0 < ndim <= 3 else tuple(f"axis_{number}" for number in range(ndim))
     return (time_dimension(axes), *dims)
 
 
