@@ -3,9 +3,9 @@
 ``python pva_camera.py PV``; then a command a line, JSON, each answered by a line:
 
 * ``{"post": [[unique_id, timestamp]]}`` posts frames, all pixels of the n-th one ``n % 250`` (null: not stamped);
-  with ``"wrong": {field: value}`` these fields say something else, of the fields below;
 * ``{"run": {"period": s, "delay": s, "clock": s}}`` lets it run by itself: a frame is stamped when its exposure begins,
-  by a clock that is off by so much (null: not stamped), and comes `delay` later; with ``"numbers"``, one of `NUMBERS`.
+  by a clock that is off by so much (null: not stamped), and comes `delay` later; with ``"numbers"``, one of `NUMBERS`;
+* ``{"contradict": [[unique_id, timestamp]], "wrong": {field: value}}`` posts frames whose header says what is not so.
 """
 
 import json
@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,9 +35,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "colours": ({"ColorMode": 2}, r"ColorMode 2 \(rgb1\) and dimensions \[64, 48\] contradict each other"),
 }
 """What the header of a frame may say of itself that is not so: fields, and what is said of it, a pattern."""
-
-
-NUMBERS: dict[str, Callable[[int], int]] = {
+NUMBERS: dict[str, Any] = {
     "one by one": lambda n: n,
     "0": lambda n: 0,
     "7": lambda n: 7,
@@ -62,13 +59,17 @@ class PvaCamera:
         self._answer()
         return self
 
-    def post(self, frames: list[tuple[int, float | None]], wrong: dict[str, Any] | None = None) -> None:
-        """Post frames, unique_id and time stamp of each; their headers say something `WRONG`."""
-        self._do({"post": frames, "wrong": wrong or {}})
+    def post(self, frames: list[tuple[int, float | None]]) -> None:
+        """Post frames, unique_id and time stamp of each."""
+        self._do({"post": frames})
 
     def run(self, period: float, delay: float, clock: float | None = 0.0, numbers: str = "one by one") -> None:
         """Let it run by itself."""
         self._do({"run": {"period": period, "delay": delay, "clock": clock, "numbers": numbers}})
+
+    def contradict(self, frames: list[tuple[int, float | None]], wrong: dict[str, Any]) -> None:
+        """Post frames whose header says something that is `WRONG`."""
+        self._do({"contradict": frames, "wrong": wrong})
 
     def _do(self, command: dict[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -101,28 +102,20 @@ class _Server:
         self._pva: Any = pvaccess
         self._pv, self._posted = pv, 0
         self._server = self._pva.PvaServer()
-        self._server.addRecord(pv, self._frame(0, None, {}), None)
+        self._server.addRecord(pv, self._frame(0, None), None)
         self._server.start()
 
-    def post(self, unique_id: int, timestamp: float | None, wrong: dict[str, Any] | None = None) -> None:
+    def post(self, unique_id: int, timestamp: float | None) -> None:
         self._posted += 1
-        self._server.update(self._pv, self._frame(unique_id, timestamp, wrong or {}))
+        self._server.update(self._pv, self._frame(unique_id, timestamp))
 
-    def _frame(self, unique_id: int, timestamp: float | None, wrong: dict[str, Any]) -> Any:
+    def _frame(self, unique_id: int, timestamp: float | None) -> Any:
         import numpy as np
 
-        pva, frame = self._pva, self._pva.NtNdArray()
-        size, field = SHAPE[0] * SHAPE[1], wrong.get("field", "ubyteValue")
-        dtype = {"ubyteValue": "u1", "ushortValue": "u2"}[field]
-        frame["value"] = {field: np.full(wrong.get("number", size), self._posted % 250, dtype)}
-        sizes = wrong.get("dimension", list(reversed(SHAPE)))
-        frame["dimension"] = [pva.PvDimension(n, 0, n, 1, False) for n in sizes]
-        frame["compressedSize"] = wrong.get("compressedSize", size)
-        frame["uncompressedSize"] = wrong.get("uncompressedSize", size)
-        if "codec" in wrong:
-            frame["codec"] = pva.PvCodec(wrong["codec"][0], pva.PvInt(wrong["codec"][1]))
-        if "ColorMode" in wrong:
-            frame["attribute"] = [pva.NtAttribute("ColorMode", pva.PvInt(wrong["ColorMode"]))]
+        frame = self._pva.NtNdArray()
+        frame["value"] = {"ubyteValue": np.full(SHAPE[0] * SHAPE[1], self._posted % 250, "u1")}
+        frame["dimension"] = [self._pva.PvDimension(n, 0, n, 1, False) for n in reversed(SHAPE)]
+        frame["compressedSize"] = frame["uncompressedSize"] = SHAPE[0] * SHAPE[1]
         frame["uniqueId"] = unique_id
         if timestamp is not None:
             seconds = int(timestamp // 1)
@@ -132,6 +125,24 @@ class _Server:
                 "userTag": 0,
             }
         return frame
+
+    def contradict(self, unique_id: int, timestamp: float | None, wrong: dict[str, Any]) -> None:
+        import numpy as np
+
+        pva, frame = self._pva, self._frame(unique_id, timestamp)
+        size, field = SHAPE[0] * SHAPE[1], wrong.get("field", "ubyteValue")
+        dtype = {"ubyteValue": "u1", "ushortValue": "u2"}[field]
+        frame["value"] = {field: np.full(wrong.get("number", size), self._posted % 250, dtype)}
+        sizes = wrong.get("dimension", list(reversed(SHAPE)))
+        frame["dimension"] = [pva.PvDimension(n, 0, n, 1, False) for n in sizes]
+        for key in ("compressedSize", "uncompressedSize"):
+            frame[key] = wrong.get(key, size)
+        if "codec" in wrong:
+            frame["codec"] = pva.PvCodec(wrong["codec"][0], pva.PvInt(wrong["codec"][1]))
+        if "ColorMode" in wrong:
+            frame["attribute"] = [pva.NtAttribute("ColorMode", pva.PvInt(wrong["ColorMode"]))]
+        self._posted += 1
+        self._server.update(self._pv, frame)
 
     def run(self, period: float, delay: float, clock: float | None, numbers: str) -> None:
         under_way: deque[tuple[int, float]] = deque()
@@ -157,7 +168,9 @@ def main(pv: str) -> None:
     for line in sys.stdin:
         command = json.loads(line)
         for unique_id, timestamp in command.get("post", ()):
-            server.post(unique_id, timestamp, command["wrong"])
+            server.post(unique_id, timestamp)
+        for unique_id, timestamp in command.get("contradict", ()):
+            server.contradict(unique_id, timestamp, command["wrong"])
         if "run" in command:
             threading.Thread(target=server.run, kwargs=command["run"], daemon=True).start()
         _answer()

@@ -140,7 +140,7 @@ def stranger(tmp_path) -> Iterator[PvaCamera]:
 
 def test_a_camera_that_contradicts_itself_is_a_failure_with_what_to_correct(beamstream, stranger):
     wrong, _ = WRONG["pixel type"]
-    stranger.post([(1, None)], wrong)
+    stranger.contradict([(1, None)], wrong)
     done = beamstream("doctor", "--json")
     assert done.status == 1
     (finding,) = findings(done, "camera")

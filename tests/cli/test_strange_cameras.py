@@ -37,7 +37,7 @@ def test_a_camera_that_does_not_number_its_frames_is_recorded_and_what_is_lost_i
 
 def test_a_camera_that_contradicts_itself_is_not_called_one_without_a_frame(beamstream, camera):
     wrong, _ = WRONG["pixel type"]
-    camera.post([(1, time.time())], wrong)
+    camera.contradict([(1, time.time())], wrong)
     done = beamstream("record", SOURCE, "--num", 5, "--out", "data", "--timeout", 2)
     assert done.status == 1
     assert "int32 lz4 is 12288 bytes, uncompressedSize is 3072" in done.err

@@ -44,14 +44,15 @@ def _then(cam: PvaDetector, name: str, act: Callable[[], None]) -> None:
 
 def _post(camera: PvaCamera, numbers: range, wrong: dict | None = None) -> None:
     for n in numbers:
-        camera.post([(n, time.time())], wrong)
+        frame = [(n, time.time())]
+        camera.contradict(frame, wrong) if wrong else camera.post(frame)
         time.sleep(0.01)  # what comes at once is merged where a client is slow
 
 
 @pytest.mark.parametrize("what", WRONG)
 def test_a_camera_that_has_such_a_frame_is_not_taken_for_one_that_has_none(camera, cam, what):
     wrong, says = WRONG[what]
-    camera.post([(1, None)], wrong)
+    camera.contradict([(1, None)], wrong)
     with pytest.raises((MalformedFrame, CodecError), match=f"^cam: .*{says}"):
         cam.stage()
 
