@@ -169,10 +169,10 @@ def main(pv: str) -> None:
         command = json.loads(line)
         for unique_id, timestamp in command.get("post", ()):
             server.post(unique_id, timestamp)
-        for unique_id, timestamp in command.get("contradict", ()):
-            server.contradict(unique_id, timestamp, command["wrong"])
         if "run" in command:
             threading.Thread(target=server.run, kwargs=command["run"], daemon=True).start()
+        for unique_id, timestamp in command.get("contradict", ()):
+            server.contradict(unique_id, timestamp, command["wrong"])
         _answer()
 
 
