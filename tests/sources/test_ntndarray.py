@@ -387,7 +387,7 @@ def packed(**fields) -> pva.NtNdArray:
         (build(PIXELS, (3, 2, 1), attributes=color(1)), MalformedFrame, r"1 \(bayer\)"),
         (packed(uncompressedSize=24), MalformedFrame, "is 12 bytes, uncompressedSize is 24"),
         (packed(number=3), MalformedFrame,
-         r"int32 zlib is 24 bytes, uncompressedSize is 12; .*codec.parameters 3 is uint16 to an NDPluginPvxs of before"),
+         r"int32 zlib is 24 bytes, uncompressedSize is 12; .*codec.parameters 3 is uint16 to an NDPluginPvxs of"),
         (packed(compressedSize=PACKED.size + 1), MalformedFrame,
          rf"compressedSize is {PACKED.size + 1}, {PACKED.size} bytes"),
         (packed(compressedSize=-1), MalformedFrame, "compressedSize is -1"),
