@@ -23,6 +23,7 @@ from beamstream.callbacks.recorder import Recorder
 from beamstream.callbacks.strip import Strip
 from beamstream.callbacks.uploader import RheedUploader
 from beamstream.frames import ColorMode, Geometry
+from beamstream.ops.filters import MedianFilter
 from beamstream.references import ReferenceStore
 from beamstream.sim.beamline import CameraSpec
 from beamstream.sim.pattern import Pattern
@@ -128,6 +129,28 @@ def test_ops_of_somebodys_own_get_them_as_they_are(engine, chain, docs, make, na
     engine(record([make(f"CHAIN:{name}")], num=5))
     raw = shown(name, docs)
     np.testing.assert_array_equal(docs.images("cam_inverted_image"), [image.max() - image for image in raw])
+
+
+@every
+def test_ops_of_images_work_on_each_plane_and_refuse_a_trace_in_words(engine, chain, docs, make, name):
+    chain.add(Derive("filtered", lambda: MedianFilter(3)))
+    engine(record([make(f"CHAIN:{name}")], num=5))
+    assert docs.stop["exit_status"] == "success"  # it is not required
+    if name == "TRACE":
+        assert "shape (500,) came; give it rows and columns" in docs.account["filtered_error"]
+    else:
+        assert docs.account["filtered_error"] == ""
+        assert docs.images("cam_filtered_image").shape == (5, *GEOMETRIES[name].shape)
+
+
+@pytest.mark.parametrize("name", ["TRACE", "STACK", "RGB"])
+def test_a_flat_from_somebodys_npy_file_corrects_them(engine, chain, docs, make, tmp_path, name):
+    flat = np.linspace(1, 2, np.prod(GEOMETRIES[name].shape)).reshape(GEOMETRIES[name].shape)
+    np.save(tmp_path / "flat.npy", flat)
+    chain.add(FlatField(tmp_path / "flat.npy", None, required=True))
+    engine(record([make(f"CHAIN:{name}")], num=5))
+    mean = flat.mean(axis=(0, 1)) if name == "RGB" else flat.mean()
+    np.testing.assert_allclose(docs.images("cam_corrected_image"), shown(name, docs) * mean / flat, rtol=1e-5)
 
 
 @every

@@ -132,7 +132,7 @@ class FlatField(Derive):
             return self._store.find(kind, detector, geometry, exposure=exposure, max_age=self._max_age)
         path = Path(which)
         if path.suffix == ".npy":
-            return import_npy(path, kind, detector)
+            return import_npy(path, kind, detector, geometry=geometry)
         return (self._store or ReferenceStore(path.parent)).load(path)
 
 
