@@ -11,8 +11,18 @@ from event_model import compose_run
 from tiled.queries import Eq
 
 from beamstream.archive.catalog import wait_for_run
+from beamstream.archive.layout import Layout
+from beamstream.archive.readings import Readings
+from beamstream.archive.recovery import recover
 from beamstream.callbacks.journal import Journal
 from beamstream.errors import ArchiveError
+from beamstream.export import read_run
+from beamstream.frames import Geometry
+from beamstream.sinks.contract import made_frames
+from beamstream.sinks.documents import SinkDocuments
+from beamstream.sinks.hdf5 import Hdf5Sink
+
+GEOMETRY = Geometry((24, 32), "<u2")
 
 GIVEN = {
     "least": -(2**63),
@@ -135,9 +145,7 @@ def test_readings_come_back_as_they_were(archive: Any, values: list[Any], key: d
     ("values", "words"),
     [([{"a": 1}], "a reading is a number, text, or an array"), ([2**63, 1], 'the dtype_numpy "<u8"')],
 )
-def test_a_reading_that_no_table_holds_is_refused_by_name(archive: Any, values: list[Any], words: str) -> None:
-    from beamstream.archive.readings import Readings
-
+def test_a_reading_that_no_table_holds_is_refused_by_name(values: list[Any], words: str) -> None:
     with pytest.raises(ArchiveError, match="the reading x is") as refused:
         Readings()("event", {"descriptor": "d", "data": {"x": values[0]}})
     assert words in str(refused.value)
@@ -147,3 +155,33 @@ def test_the_key_that_journals_write_nan_with_is_refused(tmp_path: Any) -> None:
     run = compose_run(metadata={"md": {"$float": "NaN"}})
     with pytest.raises(ArchiveError, match=r"has the key '\$float'"):
         Journal(tmp_path)("start", run.start_doc)
+
+
+def test_recover_closes_a_run_whose_configuration_has_no_number(tmp_path: Any) -> None:
+    layout = Layout(tmp_path / "data")
+    layout.prepare()
+    write, run = Journal(layout.journal), compose_run()
+    write("start", run.start_doc)
+    sink = Hdf5Sink(layout.recordings / "cam.h5", GEOMETRY)
+    documents = SinkDocuments(sink, "cam", start=run.start_doc)
+    about = {"source": "test", "dtype": "number", "shape": []}
+    keys = documents.data_keys("made up")
+    stream = run.compose_descriptor(
+        name="primary",
+        data_keys={**keys, "x": about},  # type: ignore[arg-type]
+        configuration={"cam": {"data": {"gain": math.nan}, "timestamps": {"gain": 0.0}, "data_keys": {"gain": about}}},  # type: ignore[arg-type]
+        object_keys={"cam": list(keys)},
+    )
+    write("descriptor", stream.descriptor_doc)
+    with sink:
+        sink.write(made_frames(GEOMETRY, 0, 7))
+        for name, doc in documents.up_to(3, stream.descriptor_doc):
+            write(name, doc)
+        write("event", stream.compose_event(data={"x": math.nan}, timestamps={"x": 0.0}, validate=False))
+    write.close()
+    (recovered,) = recover(layout.journal)
+    assert (recovered.outcome, recovered.frames_added["cam_image"]) == ("closed", 4)
+    descriptors = [doc for name, doc in read_run(layout.journal, run.start_doc["uid"]) if name == "descriptor"]
+    gains = [doc["configuration"]["cam"]["data"]["gain"] for doc in descriptors if "cam" in doc["configuration"]]
+    assert len(gains) == 2
+    assert all(map(math.isnan, gains))

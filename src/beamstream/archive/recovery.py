@@ -1,7 +1,6 @@
 """Recovery: close the runs of sessions that were killed, with every frame that reached the disk."""
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -15,6 +14,7 @@ from uuid import uuid4
 from beamstream.archive.documents import Document, decode
 from beamstream.archive.interrupted import InterruptedRun
 from beamstream.errors import ArchiveError
+from beamstream.journal_line import encode
 from beamstream.locks import open_locked, unlock
 from beamstream.places import Places
 
@@ -217,8 +217,7 @@ def _last_sign(path: Path, run: InterruptedRun) -> float:
 
 
 def _append(fd: int, documents: list[Document]) -> None:
-    lines = "".join(json.dumps({"name": name, "doc": doc}, allow_nan=False) + "\n" for name, doc in documents)
-    rest = memoryview(lines.encode())
+    rest = memoryview(b"".join(encode(name, doc) for name, doc in documents))
     while rest:
         rest = rest[os.write(fd, rest) :]
     os.fsync(fd)

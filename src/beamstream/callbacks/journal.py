@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from beamstream.callbacks.collects import Collects
-from beamstream.callbacks.journal_line import encode, require_archivable
 from beamstream.callbacks.journal_room import Room
 from beamstream.errors import ArchiveError
+from beamstream.journal_line import encode, require_archivable
 from beamstream.locks import is_locked, open_locked, unlock
 from beamstream.private import file_mode, make_directories
 from beamstream.sinks.disk import still_there, sync_directory
