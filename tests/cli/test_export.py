@@ -128,6 +128,23 @@ def test_a_prefix_that_is_no_name_is_wrong_usage(beamstream, runs):
     beamstream("export", "-1", "--to", "npy", "--prefix", "../x").failed_with("prefix: '../x'", status=2)
 
 
+def test_what_data_exchange_lacks_is_named_and_an_angle_can_be_chosen(beamstream, runs):
+    runs.record(3)
+    done = beamstream("export", "-1", "--to", "dxchange", "--out", "none")
+    assert done.status == 0, done.err
+    words = " ".join(done.err.split())
+    assert "no angles in exchange/theta" in words
+    assert "no flat and no dark fits" in words
+    motors = {"x": ("mm", [0.0, 1.0, 2.0]), "y": ("mm", [3.0, 4.0, 5.0])}
+    runs.record(3, motors=motors, hints={"dimensions": [[["x"], "primary"], [["y"], "primary"]]})
+    done = beamstream("export", "-1", "--to", "dxchange", "--out", "y", "--theta", "y", "--json")
+    with h5py.File(done.json["files"][0]["path"]) as file:
+        assert file["exchange/theta"][:].tolist() == [3.0, 4.0, 5.0]  # type: ignore[index]
+    done = beamstream("export", "-1", "--to", "dxchange", "--out", "shown", "--theta", "y")
+    assert "are the values of y (mm), taken as degrees" in " ".join(done.err.split())
+    assert beamstream("export", "-1", "--to", "npy", "--theta", "y").status == 2
+
+
 def test_frames_that_do_not_decode_are_named_and_the_exit_status_says_so(beamstream, runs):
     uid = runs.record(20, geometry=Geometry((48, 64), "<u2", codec="zlib"), damaged=(3, 7))
     done = beamstream("export", uid, "--to", "hdf5", "--json")
