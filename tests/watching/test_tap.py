@@ -118,13 +118,13 @@ def test_a_camera_that_has_no_frame_is_connected_and_said_to_be_silent(beamline,
 def test_a_camera_that_contradicts_itself_is_named_as_that_until_it_does_no_more(follow, wait_for):
     wrong, _ = WRONG["too few"]
     with PvaCamera("TAP:W:Image") as camera:
-        camera.contradict([(1, time.time())], wrong)
+        camera.post([(1, time.time())], wrong=wrong)
         eye = follow(spec_of_uri(f"pva://{camera.pv}"))
         wait_for(says(eye, "dimensions [64, 47] ask for 3008 values, 3072 are there"), what="words")
         assert eye.newest() is None
         camera.post([(2, time.time())])
         wait_for(lambda: eye.newest() is not None, what="a frame")
-        camera.contradict([(3, time.time())], wrong)
+        camera.post([(3, time.time())], wrong=wrong)
         wait_for(says(eye, "ask for 3008 values"), what="words again")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from beamstream.errors import SinkError
 from beamstream.frames import NO_ATTRIBUTES, Geometry
 from beamstream.sinks.axes import Axes
 from beamstream.sinks.base import Sink
@@ -86,6 +87,7 @@ class Format:
 def _tiff(path: Path, of: Wanted) -> Sink:
     from beamstream.sinks.tiff_sequence import TiffSequenceSink
 
+    _check_pages(of)
     return TiffSequenceSink(
         path,
         of.geometry,
@@ -107,7 +109,17 @@ def _ome(path: Path, of: Wanted) -> Sink:
 def _tiff_file(path: Path, of: Wanted, *, ome: bool) -> Sink:
     from beamstream.sinks.tiff_file import TiffFileSink
 
+    _check_pages(of)
     return TiffFileSink(path, of.geometry, name=of.name, attributes=of.attributes, ome=ome, description=of.description)
+
+
+def _check_pages(of: Wanted) -> None:
+    """Refuse spectra of several polarizations: a page for each channel is of no use, and has no frequencies."""
+    if of.axes is not None and len(of.geometry.shape) > 2:
+        raise SinkError(
+            f"TIFF: pages of {of.geometry} asked for, it has no place for frequencies and polarizations; "
+            "choose hdf5, zarr or npz"
+        )
 
 
 def _hdf5(path: Path, of: Wanted) -> Sink:
