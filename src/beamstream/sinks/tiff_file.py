@@ -79,7 +79,7 @@ class TiffFileSink(OneRun):
         start = up(self._end, PAGE)
         self._write_pixels([self._pages.pixels(frame) for frame in frames], start, pitch)
         blocks_at = last = start + pitch * len(frames)
-        blocks = b""
+        blocks = text = b""
         for number, frame in enumerate(frames):
             last, text = blocks_at + len(blocks), self._pages.text(frame)
             ends = number == len(frames) - 1

@@ -12,7 +12,7 @@ from beamstream.live.hub_settings import HubSettings
 from beamstream.live.page import LivePage
 
 _names = count()
-NAMES = [f"cam{os.getpid()}-{i}" for i in range(60)]
+NAMES = [f"cam{os.getpid()}-{i}" for i in range(90)]
 """Streams of the page, one for each test: a feed that another test used knows its frames still."""
 
 
