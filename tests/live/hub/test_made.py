@@ -72,9 +72,9 @@ def test_nan_goes_through_where_pixels_are_floats():
     np.testing.assert_array_equal(values, image)
 
 
-@pytest.mark.parametrize(("shape", "dtype"), [((4,), "c8"), ((4, 5, 4), "c8"), ((4, 5), "c8"), ((0, 5), "u1")])
+@pytest.mark.parametrize(("shape", "dtype"), [((), "u1"), ((0,), "u1"), ((4, 5), "c8"), ((0, 5), "u1")])
 def test_what_is_no_image_is_named(shape, dtype):
-    with pytest.raises(ValueError, match=r"no images|cannot be shown"):
+    with pytest.raises(ValueError, match="cannot be shown"):
         plain(np.zeros(shape, dtype), ColorMode.MONO)
 
 
