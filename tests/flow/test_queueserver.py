@@ -240,6 +240,26 @@ def test_the_queue_runs_blueskys_own_plans_and_refuses_devices_that_are_none_of_
     queue.close()
 
 
+@pytest.mark.parametrize("option", ["immediate", "deferred"])
+def test_a_flight_that_is_paused_in_the_queue_goes_on_with_what_was_asked_for(beamline, queue, tmp_path, option):
+    queue.open()
+    queue.add("record", ["cam"], num=200)
+    queue.ask("queue_start")
+    queue.until(manager_state="executing_queue", re_state="running")
+    queue.ask("re_pause", option=option)
+    queue.until(manager_state="paused")
+    queue.ask("re_resume")
+    queue.until(manager_state="idle")
+    (item,) = queue.ask("history_get")["items"]
+    assert item["result"]["exit_status"] == "completed", item["result"]
+    documents = journal(tmp_path / "archive" / "journal", item["result"]["run_uids"][0])
+    (account,) = [doc["data"] for name, doc in documents if name == "event" and "cam_ledger_lost" in doc["data"]]
+    assert (account["cam_ledger_recorded"], account["cam_ledger_lost"]) == (200, 0)
+    (path,) = (tmp_path / "archive" / "recordings").rglob("*.h5")
+    assert longest(path) == 200
+    queue.close()
+
+
 def test_the_lists_of_plans_and_devices_can_be_made_without_a_server(beamline, tmp_path):
     shutil.copytree(STARTUP, tmp_path / "startup", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "beamstream.toml").write_text(CONFIG)
