@@ -141,3 +141,18 @@ def test_the_part_of_the_sensor_is_in_the_data_key_in_the_file_and_follows_each_
     with h5py.File(cam.path) as file:
         attributes = file["entry/data/data"].attrs
         assert {key: attributes[key].tolist() for key in part} == part
+
+
+def test_the_time_of_a_clock_that_dates_nothing_is_a_column_of_every_frame(engine, camera, tmp_path):
+    since_power_on = 4711.0
+    camera.post([(1, since_power_on)], FIRST)
+    cam = PvaDetector(camera.pv, name="cam", directory=tmp_path, timeout=10.0, ring_memory=2**22)
+    camera.run(period=0.02, delay=0.0, clock=since_power_on - time.time())
+    engine(record([cam], num=5))
+    with h5py.File(cam.path) as file:
+        stamped = file["entry/instrument/NDAttributes/camera_timestamp"][:]
+        dated = file["entry/data/timestamp"][:]
+    cam.destroy()
+    assert len(stamped) == 5
+    assert (abs(stamped - since_power_on) < 3600).all()
+    assert (abs(dated - time.time()) < 3600).all()

@@ -121,7 +121,7 @@ class PvaSource:
                 f"reach it? ({e})"
             ) from None
         try:
-            frame = self._decoder(pv, time.time())
+            frame = self._clock.dated_old(self._decoder(pv, time.time()))
         except (SourceError, CodecError) as e:
             if isinstance(e, MalformedFrame) and _is_blank(pv):
                 return None
