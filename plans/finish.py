@@ -6,7 +6,7 @@ import bluesky.plan_stubs as bps
 from bluesky.preprocessors import contingency_wrapper, plan_mutator
 from bluesky.utils import Msg, MsgGenerator, short_uid
 
-from plans.flights import HURRIED, wait_until_done
+from plans.flights import wait_until_done
 
 
 def finishing_wrapper(plan: MsgGenerator[Any], chain: Any) -> MsgGenerator[Any]:
@@ -48,9 +48,7 @@ def finishing_wrapper(plan: MsgGenerator[Any], chain: Any) -> MsgGenerator[Any]:
             return open_(msg), None
         if msg.command == "close_run" and msg.kwargs.get("exit_status") != "abort":
             run = chain.run(opened.get(msg.run))
-            if run is not None and HURRIED in msg.kwargs:
-                run.hurry()
-            elif run is not None and run.uid not in hurried:
+            if run is not None and run.uid not in hurried:
                 return close(msg, run), None
         return None, None
 

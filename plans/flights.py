@@ -7,8 +7,6 @@ from typing import Any
 import bluesky.plan_stubs as bps
 from bluesky.utils import Msg, MsgGenerator, RunEngineControlException, short_uid
 
-HURRIED = "hurried"
-"""In the message that closes a run: it was being closed already when the plan was stopped."""
 _LOOK = 0.5  # s
 
 

@@ -6,8 +6,6 @@ from typing import Any
 from bluesky.preprocessors import finalize_wrapper, plan_mutator
 from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
-from plans.flights import HURRIED
-
 
 def interruptible_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
     """Let a plan be paused or suspended anywhere, with each event and each run's end in the documents once.
@@ -61,8 +59,7 @@ def _once(msg: Msg) -> tuple[MsgGenerator[None], MsgGenerator[None]]:
 
 
 def _ended(msg: Msg, exit_status: str) -> Msg:
-    ended = {"exit_status": exit_status, HURRIED: True}
-    return msg._replace(kwargs=msg.kwargs | ended) if msg.command == "close_run" else msg
+    return msg._replace(kwargs=msg.kwargs | {"exit_status": exit_status}) if msg.command == "close_run" else msg
 
 
 def answered(msg: Msg) -> MsgGenerator[Any]:

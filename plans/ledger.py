@@ -7,7 +7,7 @@ import bluesky.plan_stubs as bps
 from bluesky.preprocessors import contingency_wrapper, plan_mutator
 from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
-from plans.flights import HURRIED, attempt, end_flights, failure
+from plans.flights import attempt, end_flights, failure
 from plans.interruptions import answered, interruptible_wrapper
 from plans.open_runs import OpenRun, OpenRuns
 from plans.recordings import NamedFiles
@@ -75,7 +75,7 @@ def _closed(msg: Msg, run: OpenRun) -> MsgGenerator[Any]:
         yield Msg("close_run", run=msg.run, exit_status="fail", reason=str(error))
         raise error
     if ended is not None:
-        yield Msg("close_run", run=msg.run, exit_status=ended.exit_status, reason=None, **{HURRIED: True})
+        yield Msg("close_run", run=msg.run, exit_status=ended.exit_status, reason=None)
         raise ended
     return (yield msg)
 

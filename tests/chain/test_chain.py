@@ -153,7 +153,9 @@ def test_a_stop_while_a_callback_is_behind_fails_the_run_where_it_is_required(
     engine, chain, docs, cam, later, required, status
 ):
     chain.add(Derive("slow", Slower, required=required))
-    later(lambda: any(doc["name"] == "ledger" for doc in docs.of("descriptor")), engine.stop)
+    waits: list[str] = []
+    engine.msg_hook = lambda msg: waits.append(str(msg.kwargs["group"])) if msg.command == "wait" else None
+    later(lambda: any(group.startswith("callbacks") for group in waits), engine.stop)
     with pytest.raises(RunEngineInterrupted):
         engine(record([cam], num=200))
     undone = docs.account["slow_undone"]
