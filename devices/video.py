@@ -55,7 +55,7 @@ class VideoDetector(StreamDetector):
     clock : Signal
         Where the time of the film is from: ``"declared"``, ``"film"``, or ``"file"`` (the time of its last change).
     orientation : Signal
-        How its pictures are turned and mirrored, as the film says itself, in words; ``""``: as they are stored.
+        How its pictures are turned and mirrored, by the metadata of the film, in words; ``""``: as they are stored.
     stats : FrameStatistics
         Total, mean and so on of the last trigger's frame.
     """

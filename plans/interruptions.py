@@ -8,7 +8,7 @@ from bluesky.utils import Msg, MsgGenerator, RequestAbort, RequestStop
 
 
 def interruptible_wrapper(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
-    """Let a plan be paused or suspended anywhere, with each event and each run's end in the documents once.
+    """Make a plan that can be paused or suspended anywhere, with each event and each run's end in the documents once.
 
     After an interruption a RunEngine (bluesky 1.15) repeats all messages since the last checkpoint, events that it has
     emitted included. So an event ends with a checkpoint, and a run's end is not repeated. Where it does not repeat

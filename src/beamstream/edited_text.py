@@ -1,4 +1,4 @@
-"""Text that people edited: a byte-order mark is skipped; another encoding is an error that says what to do."""
+"""Text that people edited: a byte-order mark is skipped; another encoding is an error that names what to do."""
 
 import codecs
 import unicodedata
@@ -34,7 +34,7 @@ def text_of(data: bytes) -> str:
     Raises
     ------
     NotUtf8
-        It says what they are instead, and the line.
+        The text names what they are instead, and the line.
     """
     name = next((name for mark, name in _OTHERS.items() if data.startswith(mark)), "")
     if not name and data[:2].count(0) == 1 and data[2:4].count(0) == 1:

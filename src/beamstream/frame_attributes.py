@@ -8,13 +8,13 @@ import numpy as np
 import orjson
 
 DIMENSION = "dimension"
-"""The attribute that says which part of the sensor an image is, see `sensor_part`."""
+"""The attribute for the part of the sensor that an image is, see `sensor_part`."""
 
 _PART = ("offset", "binning", "reverse", "full_size")
 
 
 def sensor_part(attributes: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Return which part of the sensor an image is, as its attributes say; nothing where they do not.
+    """Return which part of the sensor an image is, by its attributes; nothing without them.
 
     ``offset``, ``binning``, ``reverse`` (whether it is mirrored), ``full_size``: a value for each axis, slowest first.
     """

@@ -20,7 +20,7 @@ class Place(StrEnum):
     """Where frames were lost."""
 
     TRANSPORT = "transport"  # the detector counted them, they never arrived: a gap in unique_id
-    HEADER = "header"  # they arrived, and what their header says contradicts itself
+    HEADER = "header"  # they arrived, and their header contradicts itself
     RING = "ring"  # they arrived and found the ring full
     DISK = "disk"  # they were in the ring and could not be written
     CODEC = "codec"  # they arrived compressed, and their bytes do not decode

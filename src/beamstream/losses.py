@@ -162,7 +162,7 @@ class Losses:
         """
         self._ledger.restarts += 1
         self._logged[kind] += bool(kind)
-        message = f"{self._name}: {what}; frames may be missing and nobody can tell how many"
+        message = f"{self._name}: {what}; frames may be missing, it is unknown how many"
         if self._on_loss == "fail":
             return FrameLoss(f"{message}; start a new run")
         if self._logged[kind] <= _NAMED:

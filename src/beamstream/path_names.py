@@ -1,6 +1,6 @@
 r"""Paths that people give: a control character in one is a slip, such as ``"D:\new"`` in double quotes.
 
-A file system allows it, but nobody can type, print or paste such a name again.
+A file system allows it, but such a name cannot be typed, printed or pasted again.
 """
 
 import os

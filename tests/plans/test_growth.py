@@ -325,7 +325,7 @@ def test_what_cannot_be_read_is_passed_over_with_one_warning(engine, docs, gun, 
 
 
 def test_a_thermometer_that_stops_answering_in_the_middle_ends_no_growth(engine, docs, gun, sources, caplog):
-    heater = Flaky("heater", 2)  # the first event has it; how far the temperature is nobody can tell for a while
+    heater = Flaky("heater", 2)  # the first event has it; the temperature is unknown for a while
     threading.Timer(1.0, setattr, (heater, "answers", float("inf"))).start()
     steps = [Step("GaAs", seconds=0.1, open=["Ga"], temperature=580), Step("cool", seconds=0)]
     engine(growth(gun, steps, shutters=sources, temperature=heater, tolerance=600, **QUICK))

@@ -59,7 +59,7 @@ def moved(
     Parameters
     ----------
     layout : Layout
-        Of an archive that nobody serves.
+        Of an archive that no server runs on.
     source : Path
         Where recordings were, or a former place of the archive itself if `target` is its directory.
     target : Path

@@ -118,7 +118,7 @@ class _Sent:
         await self._send(message)
 
     def release(self) -> None:
-        """Let the next one begin."""
+        """Start the next one."""
         if not self._over:
             self._over = True
             self._release()

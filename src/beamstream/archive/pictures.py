@@ -13,7 +13,7 @@ from beamstream.ops.picture import picture_of
 
 
 def register_pictures(formats: SerializationRegistry) -> None:
-    """Let arrays be asked for as pictures: tiled 0.2.20 scales by all pixels, one NaN makes its picture black."""
+    """Serve arrays as pictures: tiled 0.2.20 scales by all pixels, one NaN makes its picture black."""
     in_text = formats.dispatch("array", "text/csv")
 
     def page(mimetype: str, array: Any, metadata: Mapping[str, Any]) -> str:
@@ -28,12 +28,12 @@ def register_pictures(formats: SerializationRegistry) -> None:
 
 
 def png(_mimetype: str, array: Any, _metadata: Mapping[str, Any]) -> bytes:
-    """Return an image as PNG of 8 bit; NaN is black. Nobody says here how colours lie: three values last are colours.
+    """Return an image as PNG of 8 bit; NaN is black. How colours lie is not known here: three values last are colours.
 
     Raises
     ------
     SerializationError
-        It is no single image; says what to ask for.
+        It is no single image; the text names what to request.
     """
     import imagecodecs
 

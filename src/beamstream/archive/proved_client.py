@@ -60,7 +60,7 @@ class _ProvedContext(Context):
 class _ProvedWebsocket(stream._RegularWebsocketWrapper):
     """A subscription's connection, which proves itself before the key goes over it where the client's others do.
 
-    tiled 0.2.20 opens it by itself, and lets nobody choose how.
+    tiled 0.2.20 opens it by itself, without options.
     """
 
     def connect(self, api_key: str | None, start: int | None = None, max_size: int = 1_000_000) -> None:

@@ -31,7 +31,7 @@ class Relocated:
 def relocate(
     catalogue: Path, places: Places, *, dry_run: bool = False, progress: Callable[[int], None] | None = None
 ) -> Relocated:
-    """Bring the URIs of a catalogue up to date, all of them or none; nobody else may write to it meanwhile.
+    """Bring the URIs of a catalogue up to date, all of them or none; no other process may write to it meanwhile.
 
     Parameters
     ----------

@@ -190,7 +190,7 @@ def _show(result: dict[str, Any]) -> None:
         complain(result["error"])
     elif not result["whole"] and result["exit_status"] == "success":
         known = "not every frame came; the ledger says which are missing"
-        unknown = "nobody can tell whether every frame came; what the log says of its numbers tells why"
+        unknown = "it is unknown whether every frame came; the log names what is wrong with its numbers"
         err().print(f"beamstream: {known if result['lost'] else unknown}", style="yellow")
 
 

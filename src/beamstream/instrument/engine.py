@@ -77,7 +77,7 @@ def make_run_engine(
 
 
 def _rewinding(engine: RunEngine, plan: Any) -> Any:
-    """Let an interrupted plan go back to its last checkpoint; a halted one leaves it otherwise (bluesky 1.15)."""
+    """Make an interrupted plan go back to its last checkpoint; a halted one leaves it otherwise (bluesky 1.15)."""
     engine.rewindable = True
     return plan
 

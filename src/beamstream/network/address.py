@@ -91,7 +91,7 @@ class Address:
 
 
 def _directory(path: Path) -> list[str | int]:
-    """Return what tells the directory of a file from a copy of it: its name, and its number on the disk."""
+    """Return what distinguishes the directory of a file from a copy of it: its name, and its number on the disk."""
     return [str(path.parent.absolute()), path.parent.stat().st_ino]
 
 

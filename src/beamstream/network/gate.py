@@ -179,7 +179,7 @@ class Gate:
         return [(methods, rule) for methods, rule in found if not rule.query or rule.query in query]
 
     def _allows(self, rule: Rule, scope: "Scope") -> bool:
-        """Return whether a request that was let through would be let through now."""
+        """Return whether a request that was admitted would be admitted now."""
         try:
             scopes = self._scopes(rule, scope, *_parts(scope))
         except Refused:

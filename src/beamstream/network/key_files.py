@@ -1,4 +1,4 @@
-"""Files of keys, one a key: mode 600, with a hash of it and what it may; valid if nobody else can have written them."""
+"""Files of keys, one a key: mode 600, with a hash of it and what it may; valid if no other user can write them."""
 
 import contextlib
 import json

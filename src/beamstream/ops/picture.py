@@ -24,7 +24,7 @@ def picture_of(image: Array, mode: ColorMode = ColorMode.MONO, *, curve: bool = 
     """Return rows and columns, colours behind them: a view, but of a curve.
 
     Of a stack of planes, and of more axes, it is the plane in the middle; numbers along one axis become the picture of
-    their curve. Three values along the last axis are colours where nothing says what they are.
+    their curve. Three values along the last axis are colours where the mode is unknown.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def _curve(values: Array) -> Picture:
 
 
 def _join(tops: NDArray[np.intp], bottoms: NDArray[np.intp]) -> None:
-    """Let each column reach to the one before, where both have something: a curve has no holes between its points."""
+    """Extend each column to the one before, where both have something: a curve has no holes between its points."""
     there = tops >= 0
     both = np.flatnonzero(there[1:] & there[:-1])
     top, bottom = tops.copy(), bottoms.copy()

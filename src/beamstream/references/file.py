@@ -178,7 +178,7 @@ def _header(path: Path, group: Any) -> ReferenceHeader:
 
 
 def _taken(stamped: float, path: Path) -> float:
-    """Return when it was taken; when it was kept where it stands there by a clock that nobody can believe.
+    """Return when it was taken; when it was kept where it stands there by a clock that cannot be right.
 
     Such times are in files that were made when the frames of any camera were dated by its own clock: seconds since it
     was switched on, or a date to come.

@@ -16,7 +16,7 @@ from beamstream.sinks.hdf5_layout import RING_INDEX, SCALARS, Column
 logger = logging.getLogger(__name__)
 
 COLOR_MODE = "ColorMode"
-"""areaDetector's attribute that says what `Geometry.color_mode` says; the same on every frame of a run."""
+"""areaDetector's attribute for `Geometry.color_mode`; the same on every frame of a run."""
 
 _MOST_COLUMNS = 256
 _LONGEST_NAME = 64  # characters of a column's
@@ -163,7 +163,7 @@ class AttributePacker:
         return all(_is_same(own.get(key, _MISSING), value) for key, value in rest.items())
 
     def _state(self, own: Mapping[str, Any], misfits: Mapping[str, Any], row: int) -> bytes:
-        """Return what a line says of a frame, behind the row."""
+        """Return the content of a line about a frame, behind the row."""
         elsewhere = self._in_columns | self._ignored
         rest = {key: value for key, value in own.items() if key not in elsewhere}
         missing = [key for key, value in misfits.items() if value is _MISSING]

@@ -146,7 +146,7 @@ class AttributeReader:
         return rows
 
     def _state(self, place: int) -> tuple[dict[str, Any], list[str]]:
-        """Return what the line that begins at a byte of the changes says: attributes, and which are missing."""
+        """Return the line that begins at a byte of the changes: attributes, and which are missing."""
         if place not in self._states:
             line = from_json(self._line(place))
             if len(self._states) > _BLOCK:

@@ -21,7 +21,7 @@ class GrowingDataset:
         )  # h5py 3.16 makes one of the array's dtype at each write, for longer than writing
 
     def write(self, memory: Any, start: int, values: NDArray[Any]) -> None:
-        """Write values from a row on, and let readers have them; `memory` is a data space of their length."""
+        """Write values from a row on, and flush them for readers; `memory` is a data space of their length."""
         place = self.id.get_space()
         place.select_hyperslab((start,), (len(values),))
         self.id.write(memory, place, values, self._type)

@@ -58,7 +58,7 @@ def ome_xml(
 
 
 def _for_pages(times: dict[str, Any], pages: int) -> dict[str, Any]:
-    """Return what is said of each frame for each of its pages."""
+    """Return the times of each frame for each of its pages."""
     of_planes = {key: [one for one in values for _ in range(pages)] for key, values in times.get("Plane", {}).items()}
     return times | ({"Plane": of_planes} if of_planes else {})
 

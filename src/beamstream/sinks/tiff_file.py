@@ -132,7 +132,7 @@ class TiffFileSink(OneRun):
         return imagej_text(self._description, self._timestamps, self._pages.pages)
 
     def _describe(self, text: bytes) -> None:
-        """Put a text behind the last page, then let the first page's description be that."""
+        """Put a text behind the last page, then make it the first page's description."""
         if not text:
             return
         try:

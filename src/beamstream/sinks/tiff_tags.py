@@ -204,7 +204,7 @@ def stored_axes(geometry: Geometry) -> tuple[str, str]:
         TIFF has no such pixels.
     """
     dtype, shape = np.dtype(geometry.dtype), geometry.shape
-    unnamed = "YXS" if len(shape) == 3 and shape[2] == 3 else "YX"  # where nothing says that they are colours
+    unnamed = "YXS" if len(shape) == 3 and shape[2] == 3 else "YX"  # colours without a colour mode
     axes = _AXES.get(geometry.color_mode, unnamed)
     colours = shape[axes.index("S")] if "S" in axes and len(shape) == 3 else 3
     fits = len(shape) == len(axes) or axes == "YX"

@@ -19,7 +19,7 @@ class Listener(Protocol):
         ----------
         frame : Frame
         missing : int or None
-            -1 for one of those that were missing before: it comes late. None when nobody can tell: the count ran
+            -1 for one of those that were missing before: it comes late. None when that is unknown: the count ran
             backwards, or stands still.
         """
         ...

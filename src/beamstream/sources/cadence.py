@@ -41,7 +41,7 @@ class Cadence:
         return None if pace is None else pace[0]
 
     def see(self, spectrum: Spectrum) -> tuple[int, int | None]:
-        """Take the next spectrum; return its number and how many are missing before it, None if nobody can tell.
+        """Take the next spectrum; return its number and how many are missing before it, None if that is unknown.
 
         That is so when count or time ran back, when the publisher began to count, and when either jumped together
         with a ``time_tag`` that used to stand still: a new sequence. -1 with one that comes late, by its count.

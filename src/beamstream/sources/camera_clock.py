@@ -9,7 +9,7 @@ from beamstream.frames import ARRIVAL, CAMERA_TIMESTAMP, Frame
 logger = logging.getLogger(__name__)
 
 _DAY = 86400.0  # s; time zones, drift and delays stay below
-_YEAR_2000 = 946_684_800.0  # s since 1970-01-01; EPICS counts from 1990, so does a clock that nobody set
+_YEAR_2000 = 946_684_800.0  # s since 1970-01-01; EPICS counts from 1990, so does a clock that was never set
 
 
 class CameraClock:

@@ -42,7 +42,7 @@ class Decoder:
     decoder belongs to one channel and one thread. A frame of any size takes 9 µs with the GIL held, and each attribute
     3 to 5 µs more, which is what pvaccess 5.6 takes to make a dict of it; it has no other way to read them.
 
-    Where an image is a region of the sensor, binned or reversed, and ``dimension`` says so, `Frame.attributes` has the
+    Where an image is a region of the sensor, binned or reversed by ``dimension``, `Frame.attributes` has the
     item `DIMENSION`: lists ``offset``, ``binning``, ``reverse`` and ``full_size``, in numpy order, slowest axis first.
 
     Parameters
@@ -364,7 +364,7 @@ def _region(dimensions: list[dict[str, Any]]) -> dict[str, Any]:
     )
     reverse = [bool(d.get("reverse", False)) for d in reversed(dimensions)]
     sizes = [d["size"] for d in reversed(dimensions)]
-    whole = all(full in (0, size) for full, size in zip(full_size, sizes, strict=True))  # 0: a server that does not say
+    whole = all(full in (0, size) for full, size in zip(full_size, sizes, strict=True))  # 0: the server leaves it out
     if whole and not any(offset) and not any(reverse) and max(binning, default=1) <= 1:
         return {}
     return {"offset": offset, "binning": binning, "reverse": reverse, "full_size": full_size}

@@ -101,7 +101,7 @@ class VideoSource:
         self.clock = ""
         """Who says when the film was taken; known after `connect`."""
         self.orientation = ""
-        """How its pictures are turned and mirrored, as it says itself, in words; known after `connect`."""
+        """How its pictures are turned and mirrored, by its metadata, in words; known after `connect`."""
         self._begin, self._fps, self._held = start, fps, held
         self.room: Callable[[float], bool] | None = None
         self.pausing: Callable[[float], None] | None = None

@@ -32,7 +32,7 @@ class Orientation:
     rows_reversed: bool = False
     columns_reversed: bool = False
     known: bool = True
-    """Whether that is all that the film says: pictures at an angle, or stretched, are left as they are."""
+    """Whether that is all of the film's metadata: pictures at an angle, or stretched, are left as they are."""
 
     def __str__(self) -> str:
         """Return it in words; empty where pictures stay as they are."""
@@ -53,13 +53,13 @@ AS_STORED = Orientation()
 
 
 def orientation_of(picture: Any, before: Orientation) -> Orientation:
-    """Return what a picture (``av.VideoFrame``) says of itself, or its film of all pictures.
+    """Return the orientation of a picture (``av.VideoFrame``), from its own metadata or its film's.
 
     Parameters
     ----------
     picture : av.VideoFrame
     before : Orientation
-        Of the picture before it, which counts where this one says nothing: H.264 says it of some pictures only.
+        Of the picture before it, which counts where this one has none: in H.264 some pictures have it only.
     """
     matrix = picture.side_data.get("DISPLAYMATRIX")
     return before if matrix is None else _orientation(bytes(matrix))

@@ -25,7 +25,7 @@ class PictureReader:
     """Make images of the pictures of one film.
 
     Grey pictures are taken as they are, of 8 to 16 bits. In a film of ours the notes say what a picture was. Pictures
-    are turned and mirrored as the film says, as players do.
+    are turned and mirrored by the metadata of the film, as players do.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class PictureReader:
         self._notes = notes
         self._who = who
         self.orientation = AS_STORED
-        """How the last picture was turned, as it says itself."""
+        """How the last picture was turned, by its metadata."""
 
     def image(self, picture: Any) -> tuple[NDArray[Any], ColorMode]:
         """Return the values of a picture in memory of their own, read-only, and how its colours lie.

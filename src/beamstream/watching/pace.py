@@ -56,7 +56,7 @@ class Pace:
             counted, came = unique_id - since[1], stop - 1 - since[0]
             if counted > 0:  # late frames take back what was lost before them
                 self.lost = max(0, (self.lost or 0) + counted - came)
-            elif counted == 0 < came:  # nobody numbers them
+            elif counted == 0 < came:  # they are not numbered
                 self.lost = None
         self._seen = stop - 1, unique_id, received
 

@@ -145,7 +145,7 @@ class Recorder:
             return f"{name}: no frame came, nothing was recorded"
         missing = f"{lost} frames are missing" if lost else "nothing is missing"
         if not self._account.numbered:
-            missing = "the detector does not number its frames: whether some are missing nobody can tell"
+            missing = "the detector does not number its frames: it is unknown whether some are missing"
         again = f", the detector's count began anew {self._account.restarts} times" if self._account.restarts else ""
         return f"{name}: {self._writer.written} frames in {self.path}, {missing}{again}"
 

@@ -160,7 +160,7 @@ def _oddities(name: str, count: _Count) -> Iterator[Finding]:
     if count.unnumbered:
         yield warn(
             name,
-            f"the numbers of {count.unnumbered} of {count.frames} frames do not go on: what is lost nobody can tell",
+            f"the numbers of {count.unnumbered} of {count.frames} frames do not go on: losses cannot be counted",
             "have the server count uniqueId up by one a frame; runs of it are never whole",
         )
     if count.clock_off:
