@@ -127,6 +127,7 @@ CALLS: Mapping[str, list[list[object]]] = {
     "darks": [["--list"], [H, "--num", 1], [H, "--import", FILE]],
     "flats": [["--list"], ["camera", "--import", FILE]],
     "recover": [["--archive", H], []],
+    "archive moved": [[H, FILE], [FILE, H, "--dry-run"], [FILE, FILE, "--json"]],
     "serve": [[], ["--archive", FILE]],
     "view": [[H, "--no-browser"], ["--qt", H]],
     "session": [["--profile", H]],
