@@ -120,6 +120,8 @@ def test_databroker_reads_tables_and_images(archive, scanned, flown):
     assert np.array_equal(images.reshape(5, *SHAPE), [frame(n) for n in range(5)])
     assert next(name for name, _ in header.documents()) == "start"
     assert {h.start["uid"] for h in catalog(plan_name="fly")} == {flown}
+    for client in (catalog._catalog, archive.client):  # neither its own client nor another one changes with it
+        assert client[flown]["primary"]["cam_image"].shape[1:] == SHAPE
     catalog._catalog.context.close()
 
 

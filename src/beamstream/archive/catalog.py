@@ -57,8 +57,11 @@ def connect(where: str | os.PathLike[str], *, key: str | None = None, certificat
         return client_of(layout.address, server, key)
     from tiled.client import from_uri
 
+    from beamstream.archive.client_classes import ClientClasses
+
     verify: Any = client_context(certificate) or True
-    return from_uri(f"{url}/api/v1", api_key=key, verify=verify)  # pyright: ignore[reportReturnType]
+    classes: Any = ClientClasses.of_arrays()
+    return from_uri(f"{url}/api/v1", classes, api_key=key, verify=verify)  # pyright: ignore[reportReturnType]
 
 
 def broker(where: str | os.PathLike[str], *, key: str | None = None) -> "Broker":

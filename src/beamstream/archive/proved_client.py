@@ -10,6 +10,7 @@ from tiled.client.context import Context
 from tiled.client.transport import Transport
 from websockets.sync.client import connect
 
+from beamstream.archive.client_classes import ClientClasses
 from beamstream.network.address import Address
 from beamstream.network.proof import proved_connection
 from beamstream.network.proved_http import ProvedTransport
@@ -24,7 +25,8 @@ _PROVED_BY = "beamstream_address_file"
 
 def client_of(path: Path, server: Address, key: str | None) -> "CatalogOfBlueskyRuns":
     """Return a client of the server that writes its address to a path."""
-    return from_context(_ProvedContext(path, server, key))  # pyright: ignore[reportReturnType]
+    classes: Any = ClientClasses.of_arrays()
+    return from_context(_ProvedContext(path, server, key), classes)  # pyright: ignore[reportReturnType]
 
 
 class _ProvedContext(Context):
