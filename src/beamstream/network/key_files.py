@@ -75,8 +75,7 @@ class KeyFiles:
             It cannot be kept.
         """
         try:
-            if not self._directory.is_dir():
-                self._directory.mkdir(mode=0o700, parents=True)
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ArchiveError(f"keys: {self._directory} cannot be made: {error.strerror}; make room for it") from error
         hidden = self._directory / f".{name}.new"
