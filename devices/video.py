@@ -137,7 +137,7 @@ class VideoDetector(StreamDetector):
     def _film_waits(self, seconds: float) -> None:
         """Extend the silence limit by the pause that the film announces (s)."""
         if self._asked is not None:
-            self._asked.heard = time.monotonic() + seconds
+            self._asked.last_frame = time.monotonic() + seconds
 
 
 class WebcamDetector(StreamDetector):

@@ -43,7 +43,7 @@ def _of_journals(journal: Path) -> Iterator[str]:
 
 
 def _place(uri: str, directory: Path) -> Path | None:
-    """Return the archive that a URI names a file in, if this one has such a file; None if the URI does not tell."""
+    """Return the archive that a URI names a file in, if this one has such a file; None if that is unknown."""
     if urlsplit(uri).scheme == "duckdb":
         return Path(unquote(urlsplit(uri).path[1:], errors="surrogateescape")).parent
     path = path_of(uri)

@@ -15,7 +15,14 @@ _FARTHEST = 5.0  # s from the time stamp to the arrival; more is another clock, 
 _ENOUGH = 8  # frames that show whether a clock runs at all
 _PAUSE = 8.0  # usual steps; a longer one is a pause
 _SHORTEST = 1e-5  # s from one frame to the next of any detector
+_DAY = 86400.0  # s; time zones, drift and delays stay below
+_YEAR_2000 = 946_684_800.0  # s since 1970-01-01; EPICS counts from 1990, so does a clock that was never set
 _SLACK, _FEW = 4.0, 16  # a jump of the count is one beyond so many times what time allows, and so many more
+
+
+def is_plausible(stamped: float, known: float) -> bool:
+    """Return whether a clock can have meant the time that it stamped on what was here at a known time; s since 1970."""
+    return _YEAR_2000 <= stamped <= known + _DAY
 
 
 class FrameTime(NamedTuple):

@@ -69,7 +69,7 @@ class Places:
         Raises
         ------
         OSError
-            As the system says it.
+            The system refuses it.
         """
         lay_in = [str(place) for place in (*self.former, self.directory)]
         moved = [[str(source), str(target)] for source, target in self.moves]

@@ -214,7 +214,7 @@ class Recording:
 
     def _open(self, window: Window, discard: int) -> None:
         window.first = FirstFrame(discard) if discard > 0 else None
-        window.heard = time.monotonic()
+        window.last_frame = time.monotonic()
         window.open = True
 
     def _end(self, error: Exception) -> Callable[[], None]:
@@ -288,7 +288,7 @@ class Recording:
             window = self._window
             if window is None or not window.open:
                 return None
-            window.heard = time.monotonic()
+            window.last_frame = time.monotonic()
             if window.first is not None:
                 there, self.ledger.trigger_rule = window.first.is_there(self._times), window.first.rule
                 if not there:
@@ -346,7 +346,7 @@ class Recording:
         if not self._writer.pending:
             self._watch(window)
         self._settle(window)
-        return window.heard + window.patience - time.monotonic()
+        return window.last_frame + window.patience - time.monotonic()
 
     def _is_settling(self) -> bool:
         """Whether the window has all that it wants, and it is not known yet whether the disk keeps it."""
@@ -379,7 +379,7 @@ class Recording:
 
     def _watch(self, window: Window) -> None:
         """End or fail a window whose detector has been silent for too long."""
-        silent = time.monotonic() - window.heard
+        silent = time.monotonic() - window.last_frame
         if not window.open or silent < window.patience or window.wanted == 0 or window is not self._window:
             return
         if window.over() or (silent >= window.deadline and window.all_counted):
@@ -390,7 +390,7 @@ class Recording:
     def _silence(self, window: Window, silent: float) -> SilentSource:
         total = "" if window.number is None else f" of {window.number}"
         last = self._malformed
-        if last is not None and last[0] > window.heard:
+        if last is not None and last[0] > window.last_frame:
             what = f"no valid frame for {silent:.1f} s"
             why = f"what comes instead contradicts itself: {last[1]}"
         else:

@@ -43,7 +43,7 @@ class Window:
     idle: Callable[[], bool] | None = None
     accepted: int = 0
     lost: int = 0
-    heard: float = 0.0  # time.monotonic() of the last frame
+    last_frame: float = 0.0  # time.monotonic() of the last frame
     open: bool = True
     first: FirstFrame | None = None  # as long as frames pass that were begun before the request
 

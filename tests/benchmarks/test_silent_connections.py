@@ -1,6 +1,5 @@
 """How long a server takes to answer beside a thousand connections: silent ones, and ones that all ask."""
 
-import resource
 import statistics
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from beamstream.live import LiveServer
 from beamstream.live.hub_settings import HubSettings
 from beamstream.live.page import LivePage
 
-pytestmark = pytest.mark.benchmark
+pytestmark = [pytest.mark.benchmark, pytest.mark.usefixtures("many_files")]
 MANY = 1000
 ASKED = 20
 SENT = {
@@ -27,14 +26,6 @@ SENT = {
     "GET /": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "GET /ui/": b"GET /ui/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
 }
-
-
-@pytest.fixture(autouse=True)
-def many_files() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 3 * MANY)), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture(scope="module", params=["archive", "ingest", "page", "spectra"])

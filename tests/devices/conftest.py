@@ -1,12 +1,14 @@
 """A simulated beamline for the devices, and a RunEngine that remembers its documents."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import run_engines
 from bluesky import RunEngine
 from ophyd import EpicsSignal
+from pva_camera import PvaCamera
 from run_engines import run_engine
 
 from beamstream.frames import Geometry
@@ -101,3 +103,18 @@ def engine(docs) -> Iterator[RunEngine]:
         engine.preprocessors.append(ledger_wrapper)
         engine.subscribe(docs)
         yield engine
+
+
+@pytest.fixture
+def detector_of(tmp_path) -> Iterator[Callable[..., PvaDetector]]:
+    """Make a detector of a camera that runs by itself, with the arguments of `PvaCamera.run`."""
+    with ExitStack() as made:
+
+        def make(*how: Any, timeout: float = 10.0, **more: Any) -> PvaDetector:
+            camera = made.enter_context(PvaCamera("DEV:R:Image"))
+            camera.run(*how, **more)
+            cam = PvaDetector(camera.pv, name="cam", directory=tmp_path, timeout=timeout, ring_memory=2**22)
+            made.callback(cam.destroy)
+            return cam
+
+        yield make

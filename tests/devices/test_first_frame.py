@@ -1,7 +1,7 @@
 """A trigger takes a frame that was begun after it, of a camera that runs by itself and whose frames come late."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import bluesky.plans as bp
 import h5py
@@ -16,21 +16,9 @@ PERIOD = 0.02  # s
 
 
 @pytest.fixture
-def late(tmp_path) -> Iterator[Callable[..., PvaDetector]]:
+def late(detector_of) -> Callable[..., PvaDetector]:
     """Make a detector of a camera whose frames come so late."""
-    made: list[tuple[PvaCamera, PvaDetector]] = []
-
-    def make(delay: float, clock: float | None = 0.0) -> PvaDetector:
-        camera = PvaCamera("DEV:L:Image").__enter__()
-        camera.run(PERIOD, delay, clock)
-        cam = PvaDetector(camera.pv, name="cam", directory=tmp_path, timeout=5.0, ring_memory=2**22)
-        made.append((camera, cam))
-        return cam
-
-    yield make
-    for camera, cam in made:
-        cam.destroy()
-        camera.__exit__(None, None, None)
+    return lambda delay, clock=0.0: detector_of(PERIOD, delay, clock, timeout=5.0)
 
 
 def _scanned(engine, cam: PvaDetector, points: int) -> np.ndarray:

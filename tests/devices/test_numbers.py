@@ -1,12 +1,12 @@
 """Cameras that number their frames in ways of their own are recorded as frames come, and what is doubtful is named."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import bluesky.plans as bp
 import h5py
 import pytest
-from pva_camera import NUMBERS, PvaCamera
+from pva_camera import NUMBERS
 
 from devices.pva_detector import PvaDetector
 from plans.record import record
@@ -21,21 +21,9 @@ WORDS = {
 
 
 @pytest.fixture
-def numbering(tmp_path) -> Iterator[Callable[[str], PvaDetector]]:
+def numbering(detector_of) -> Callable[[str], PvaDetector]:
     """Make a detector of a camera that runs by itself and numbers its frames so."""
-    made: list[tuple[PvaCamera, PvaDetector]] = []
-
-    def make(numbers: str) -> PvaDetector:
-        camera = PvaCamera("DEV:I:Image").__enter__()
-        camera.run(0.01, 0.0, numbers=numbers)
-        cam = PvaDetector(camera.pv, name="cam", directory=tmp_path, timeout=10.0, ring_memory=2**22)
-        made.append((camera, cam))
-        return cam
-
-    yield make
-    for camera, cam in made:
-        cam.destroy()
-        camera.__exit__(None, None, None)
+    return lambda numbers: detector_of(0.01, 0.0, numbers=numbers)
 
 
 @pytest.mark.parametrize("numbers", NUMBERS)

@@ -1,6 +1,5 @@
 """What each of the four servers withstands, as a process of its own: silence, large bodies, names of others."""
 
-import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -19,14 +18,6 @@ from beamstream.live.page import LivePage
 MANY = 1000
 HALF = b"POST /unlock HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx"
 KINDS = {"silent": b"", "half-a-head": b"GET / HTTP/1.1\r\nHost: loc", "half-a-body": HALF, "idle": b""}
-
-
-@pytest.fixture
-def many_files() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 3 * MANY)), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture(scope="module", params=["archive", "ingest", "page", "spectra"])

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from beamstream.sinks.documents import key_dtype
+
 _PIECE = 1 << 20  # rows
 
 
@@ -46,7 +48,7 @@ def array_data_key(path: Path, dataset: str, source: str) -> dict[str, Any]:
         array = file[dataset]
         key = {
             "source": source,
-            "dtype": "array" if array.shape[1:] else {"S": "string", "b": "boolean"}.get(array.dtype.kind, "number"),
+            "dtype": key_dtype(array.shape[1:], array.dtype.str),
             "shape": list(array.shape[1:]),
             "dtype_numpy": array.dtype.str,
             "external": "STREAM:",

@@ -189,7 +189,7 @@ def _show(result: dict[str, Any]) -> None:
     if result["error"]:
         complain(result["error"])
     elif not result["whole"] and result["exit_status"] == "success":
-        known = "not every frame came; the ledger says which are missing"
+        known = "not every frame came; the ledger lists those that are missing"
         unknown = "it is unknown whether every frame came; the log names what is wrong with its numbers"
         err().print(f"beamstream: {known if result['lost'] else unknown}", style="yellow")
 

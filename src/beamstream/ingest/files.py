@@ -71,7 +71,7 @@ def place(path: Path, data: bytes, *, durable: bool = True) -> None:
     Raises
     ------
     OSError
-        As the system says it; an old one stays.
+        The system refuses it; an old one stays.
     """
     new = path.with_name(f"{path.name}.new")
     try:

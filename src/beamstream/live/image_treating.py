@@ -39,7 +39,7 @@ class Treating:
             self._all[treated] = corrections
         image, mode = corrections.apply(frame), frame.geometry.color_mode
         state = corrections.state
-        if image is not frame.image:
+        if image is not frame.payload:
             image = image.copy()  # of a paused page and of a live one there may be two at a time
         used = {key: state[key] for key in Treated._fields}
         try:  # a pipeline may make anything, grey out of colours as well

@@ -12,6 +12,7 @@ import numpy as np
 
 from beamstream.errors import CalibrationError
 from beamstream.file_uri import uri_of
+from beamstream.frame_times import is_plausible
 from beamstream.frames import ColorMode, Geometry
 from beamstream.own_files import check_regular
 from beamstream.references.reference import Reference, ReferenceHeader
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 _ARRAYS = ("mean", "std")
 _GROUP = "/entry/data"
-_DAY = 86400.0  # s
-_YEAR_2000 = 946_684_800.0  # s since 1970-01-01 UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +183,7 @@ def _taken(stamped: float, path: Path) -> float:
     was switched on, or a date to come.
     """
     kept = path.stat().st_mtime
-    return stamped if _YEAR_2000 <= stamped <= kept + _DAY else kept
+    return stamped if is_plausible(stamped, kept) else kept
 
 
 def _check_array(dataset: "h5py.Dataset", geometry: Geometry) -> None:

@@ -23,7 +23,7 @@ def published(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        As the system says it; FileExistsError if there is a file at `path`, which is left alone.
+        The system refuses it; FileExistsError if there is a file at `path`, which is left alone.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
@@ -43,7 +43,7 @@ def make(directory: Path) -> None:
     Raises
     ------
     OSError
-        As the system says it.
+        The system refuses it.
     """
     if not directory.is_dir():
         make(directory.parent)

@@ -22,12 +22,8 @@ _MOST_COLUMNS = 256
 _LONGEST_NAME = 64  # characters of a column's
 _TEXT_STEP, _LONGEST_TEXT = 32, 256  # bytes
 _KINDS: dict[type, str] = {bool: "|b1", int: "<i8", float: "<f8"}
-_BLANKS: dict[str, Any] = {
-    "b": False,
-    "i": 0,
-    "f": np.nan,
-    "S": b"",
-}  # what a column has where there is no value for it
+_BLANKS: dict[str, Any] = {"b": False, "i": 0, "f": np.nan, "S": b""}
+"""What a column has where there is no value for it."""
 _TYPES: dict[str, type] = {"b": bool, "i": int, "f": float, "S": str}
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 _TAKEN = {"data", "image", "spectrum", "time", "beam", "polarization", "frequency", "frequency_mhz", "about"}

@@ -65,7 +65,7 @@ class AttributeLines:
         Raises
         ------
         OSError
-            As the system says it.
+            The system refuses it.
         """
         if self._packer is None:
             return {}

@@ -1,7 +1,7 @@
 """The documents of what a sink keeps: data keys, StreamResource, StreamDatum, as the stock TiledWriter reads them."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,11 +104,16 @@ class SinkDocuments:
         )
 
 
+def key_dtype(shape: Sequence[int], dtype_numpy: str) -> str:
+    """Return the ``dtype`` of a data key, by the shape and the type of what belongs to one frame."""
+    return "array" if shape else _DTYPES.get(np.dtype(dtype_numpy).kind, "number")
+
+
 def _data_key(array: StoredArray, source: str) -> DataKey:
     """Return the data key; pixels are an array, one number a frame is a number, or a text."""
     key: dict[str, Any] = {
         "source": source,
-        "dtype": "array" if array.shape else _DTYPES.get(np.dtype(array.dtype_numpy).kind, "number"),
+        "dtype": key_dtype(array.shape, array.dtype_numpy),
         "shape": list(array.shape),
         "dtype_numpy": array.dtype_numpy,
         "external": "STREAM:",

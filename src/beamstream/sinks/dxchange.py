@@ -83,7 +83,7 @@ class DxchangeSink(Hdf5Sink):
         self._angles = angles or self._theta is not None
         beside = "/measurement/instrument/NDAttributes"
         layout = Layout(
-            "/exchange/data", "/measurement/frames", "/exchange", self._furnish, identified=False, attributes=beside
+            "/exchange/data", "/measurement/frames", "/exchange", self._describe, identified=False, attributes=beside
         )
         about = {"name": name, "attributes": attributes, "frame_attributes": frame_attributes}
         super().__init__(path, geometry, direct=direct, layout=layout, **about)
@@ -138,7 +138,7 @@ class DxchangeSink(Hdf5Sink):
                 theta.resize(before)
             raise
 
-    def _furnish(self, file: "h5py.File", name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
+    def _describe(self, file: "h5py.File", name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
         file["implements"] = "exchange:measurement"
         exchange: Any = file["exchange"]
         detector = file.create_group("/measurement/instrument/detector")
@@ -153,10 +153,10 @@ class DxchangeSink(Hdf5Sink):
             detector["exposure_time"] = self._exposure
             detector["exposure_time"].attrs["units"] = "s"
         detector.attrs.update({key: storable(value) for key, value in attributes.items()} | {"name": name})
-        self._furnish_scale(detector)
-        self._furnish_run(file)
+        self._describe_scale(detector)
+        self._describe_run(file)
 
-    def _furnish_scale(self, detector: Any) -> None:
+    def _describe_scale(self, detector: Any) -> None:
         size, unit = self._description.pixel_size, self._description.length
         if size is None:
             return
@@ -167,7 +167,7 @@ class DxchangeSink(Hdf5Sink):
             detector["pixel_size"] = [size[0]]
             detector["pixel_size"].attrs["units"] = unit.symbol
 
-    def _furnish_run(self, file: "h5py.File") -> None:
+    def _describe_run(self, file: "h5py.File") -> None:
         about = self._description
         exchange: Any = file["exchange"]
         if self._theta is not None:

@@ -16,9 +16,8 @@ class GrowingDataset:
 
     def __init__(self, dataset: Any) -> None:
         self.id = dataset.id
-        self._type = (
-            self.id.get_type()
-        )  # h5py 3.16 makes one of the array's dtype at each write, for longer than writing
+        # h5py 3.16 makes one of the array's dtype at each write, which takes longer than writing
+        self._type = self.id.get_type()
 
     def write(self, memory: Any, start: int, values: NDArray[Any]) -> None:
         """Write values from a row on, and flush them for readers; `memory` is a data space of their length."""

@@ -58,8 +58,8 @@ class Layout:
         Path of the group of ``unique_id``, ``timestamp`` and ``received``.
     root : str
         Path of the group whose attribute ``complete`` becomes 1 when the run ended well.
-    furnish : callable
-        ``furnish(file, name, geometry, attributes)`` puts the rest into the file, which has nothing but its
+    describe : callable
+        ``describe(file, name, geometry, attributes)`` puts the rest into the file, which has nothing but its
         datasets then: attributes, and everything that a growing file cannot be given later.
     columns : tuple of Column
         Further numbers of each frame, beside `SCALARS`.
@@ -77,7 +77,7 @@ class Layout:
     pixels: str
     scalars: str
     root: str
-    furnish: "Callable[[h5py.File, str, Geometry, Mapping[str, Any]], None]"
+    describe: "Callable[[h5py.File, str, Geometry, Mapping[str, Any]], None]"
     columns: tuple[Column, ...] = ()
     units: str = "counts"
     dims: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class Layout:
         return self.pixels if key == "data" else f"{self.scalars}/{key}"
 
 
-def furnish_nexus(file: "h5py.File", name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
+def describe_nexus(file: "h5py.File", name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
     """Make it a NeXus file that viewers plot as they open it."""
     file.attrs.update({"NX_class": "NXroot", "default": "entry", "creator": "beamstream"})
     entry: Any = file["entry"]
@@ -112,7 +112,7 @@ def furnish_nexus(file: "h5py.File", name: str, geometry: Geometry, attributes: 
     group.attrs.update({key: storable(value) for key, value in attributes.items()})
 
 
-NEXUS = Layout("/entry/data/data", "/entry/data", "/entry", furnish_nexus)
+NEXUS = Layout("/entry/data/data", "/entry/data", "/entry", describe_nexus)
 """NXdata in NXentry."""
 
 
@@ -167,7 +167,7 @@ def create_file(
         _create_datasets(file, geometry, layout, ring)
         if more is not None:
             more(file)
-        layout.furnish(file, name, geometry, attributes)
+        layout.describe(file, name, geometry, attributes)
     except BaseException:
         file.close()
         path.unlink()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beamstream.frames import Geometry
-from beamstream.sinks.hdf5_layout import NEXUS, Column, Layout, furnish_nexus
+from beamstream.sinks.hdf5_layout import NEXUS, Column, Layout, describe_nexus
 
 if TYPE_CHECKING:
     import h5py
@@ -29,8 +29,8 @@ def spectra_layout(frequency: NDArray[np.float64], dims: tuple[str, ...], units:
         Of the power.
     """
 
-    def furnish(file: "h5py.File", name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
-        furnish_nexus(file, name, geometry, attributes)
+    def describe(file: "h5py.File", name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
+        describe_nexus(file, name, geometry, attributes)
         group: Any = file[NEXUS.scalars]
         group["frequency"] = frequency
         group["frequency"].attrs["units"] = "MHz"
@@ -41,4 +41,4 @@ def spectra_layout(frequency: NDArray[np.float64], dims: tuple[str, ...], units:
         group["last_block_time"].attrs["start"] = "1970-01-01T00:00:00Z"
         group["data"].attrs["interpretation"] = "spectrum"
 
-    return Layout(NEXUS.pixels, NEXUS.scalars, NEXUS.root, furnish, COLUMNS, units, dims)
+    return Layout(NEXUS.pixels, NEXUS.scalars, NEXUS.root, describe, COLUMNS, units, dims)

@@ -25,8 +25,8 @@ def has_imagej(geometry: Geometry) -> bool:
     return one_page and np.dtype(geometry.dtype).name in _TYPES.get(stored, ()) and geometry.nbytes >= _LEAST
 
 
-def imagej_text(description: Description, timestamps: Sequence[float], planes: int = 1) -> bytes:
-    """Return ImageJ's description of a file, NUL at the end, ASCII.
+def imagej_text(description: Description, timestamps: Sequence[float]) -> bytes:
+    """Return ImageJ's description of a file with a page a frame, NUL at the end, ASCII.
 
     Parameters
     ----------
@@ -34,13 +34,9 @@ def imagej_text(description: Description, timestamps: Sequence[float], planes: i
         How large its pixels are in this unit is in XResolution and YResolution.
     timestamps : sequence of float
         Of the frames, s since 1970-01-01 UTC.
-    planes : int
-        Pages of each frame.
     """
-    frames, step = len(timestamps), interval(timestamps)
-    count = planes * frames
-    lines = ["ImageJ=1.54f", f"images={count}", *([f"slices={planes}"] if planes > 1 else []), f"frames={frames}"]
-    lines += ["hyperstack=true"] if count > 1 else []
+    count, step = len(timestamps), interval(timestamps)
+    lines = ["ImageJ=1.54f", f"images={count}", f"frames={count}", *(["hyperstack=true"] if count > 1 else [])]
     if description.pixel_size is not None:
         unit = description.length
         lines.append(f"unit={_property(description.pixel_units) if unit is None else unit.symbol}")

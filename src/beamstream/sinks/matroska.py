@@ -76,7 +76,7 @@ class MatroskaFile:
     Raises
     ------
     OSError
-        As the system says it.
+        The system refuses it.
     """
 
     def __init__(self, path: Path) -> None:

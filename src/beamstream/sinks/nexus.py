@@ -19,8 +19,8 @@ _AXES = {ColorMode.RGB1: ("y", "x", "."), ColorMode.RGB2: ("y", ".", "x"), Color
 def of_run(layout: Layout, description: Description) -> Layout:
     """Return the layout of a file that also has what is known of the run and the scale of its pixels."""
 
-    def furnish(file: "h5py.File", name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
-        layout.furnish(file, name, geometry, attributes)
+    def describe(file: "h5py.File", name: str, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
+        layout.describe(file, name, geometry, attributes)
         if description.pixel_size is not None:
             write_scale(file[layout.scalars], geometry, description)
         write_detector(file, layout, name, description)
@@ -29,7 +29,7 @@ def of_run(layout: Layout, description: Description) -> Layout:
             file[layout.scalars].attrs["title"] = storable(description.title)  # of the plot
         write_positioners(file, layout, description)
 
-    return replace(layout, furnish=furnish)
+    return replace(layout, describe=describe)
 
 
 def write_scale(group: Any, geometry: Geometry, description: Description) -> None:

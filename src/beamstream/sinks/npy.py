@@ -118,7 +118,7 @@ class GrowingNpy:
     Raises
     ------
     OSError
-        As the system says it.
+        The system refuses it.
     """
 
     def __init__(self, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:

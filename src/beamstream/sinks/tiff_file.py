@@ -127,9 +127,7 @@ class TiffFileSink(OneRun):
             from beamstream.sinks.ome import ome_xml
 
             return ome_xml(self.name, self._pages, self._timestamps, self._description)
-        if not has_imagej(self.geometry):
-            return b""
-        return imagej_text(self._description, self._timestamps, self._pages.pages)
+        return imagej_text(self._description, self._timestamps) if has_imagej(self.geometry) else b""
 
     def _describe(self, text: bytes) -> None:
         """Put a text behind the last page, then make it the first page's description."""

@@ -69,11 +69,11 @@ class PageFormat:
         self._planes = self.sizes["S"] if self.stored_axes == "SYX" else 1
         self._plane = geometry.nbytes // self._planes // self.pages  # bytes
         self._constant_tags = self._image_tags(dtype)
-        said = {"beamstream": 1, "color_mode": str(geometry.color_mode), "received_codec": geometry.codec}
-        said |= {"axes": self.axes, "stored_axes": self.stored_axes}
-        said |= {"planes": list(geometry.shape[:-2])} if self.pages > 1 else {}
-        said |= constants
-        self._said = json_text(said)[:-1]
+        common = {"beamstream": 1, "color_mode": str(geometry.color_mode), "received_codec": geometry.codec}
+        common |= {"axes": self.axes, "stored_axes": self.stored_axes}
+        common |= {"planes": list(geometry.shape[:-2])} if self.pages > 1 else {}
+        common |= constants
+        self._common = json_text(common)[:-1]
         self._fixed = len(self._page(0, 0, b"", 0.0, last=True))
 
     def _image_tags(self, dtype: np.dtype[Any]) -> dict[int, tuple[int, int, bytes]]:
@@ -114,7 +114,7 @@ class PageFormat:
     def text(self, frame: Frame) -> bytes:
         """Return a frame's JSON, NUL at the end, ASCII."""
         own = {key: getattr(frame, key) for key in ("unique_id", "timestamp", "received", "source", "clock")}
-        return f"{self._said}, {json_text(own | {'attributes': dict(frame.attributes)})[1:]}".encode() + b"\0"
+        return f"{self._common}, {json_text(own | {'attributes': dict(frame.attributes)})[1:]}".encode() + b"\0"
 
     def size(self, text: bytes) -> int:
         """Return how long the block of a frame with this text is; a multiple of 8."""

@@ -52,7 +52,7 @@ def put(directory: Path, document: Mapping[str, Any]) -> None:
     Raises
     ------
     OSError
-        As the system says it; an old one stays.
+        The system refuses it; an old one stays.
     """
     _replace(directory, json.dumps(document, allow_nan=False).encode())
 
@@ -105,7 +105,7 @@ class GrowingDocument:
         Raises
         ------
         OSError
-            As the system says it; the count is the one before.
+            The system refuses it; the count is the one before.
         """
         text = b'%s"shape": [%d%s' % (self._head, count, self._tail)
         if self._exchanges:
@@ -183,7 +183,7 @@ def put_coordinate(directory: Path, values: NDArray[np.float64], units: str) -> 
     Raises
     ------
     OSError
-        As the system says it.
+        The system refuses it.
     """
     places = values.astype("<f8")
     about = {"units": units} if units else {}

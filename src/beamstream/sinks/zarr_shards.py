@@ -38,7 +38,7 @@ class Shards:
 
     Notes
     -----
-    For one thread. Errors are OSError, as the system says it; nothing can be appended after one.
+    For one thread. Errors are OSError, as the system raises them; nothing can be appended after one.
     """
 
     def __init__(self, directory: Path, ndim: int, per_shard: int) -> None:

@@ -4,12 +4,12 @@ import logging
 import time
 from dataclasses import replace
 
+from beamstream.frame_times import is_plausible
 from beamstream.frames import ARRIVAL, CAMERA_TIMESTAMP, Frame
 
 logger = logging.getLogger(__name__)
 
 _DAY = 86400.0  # s; time zones, drift and delays stay below
-_YEAR_2000 = 946_684_800.0  # s since 1970-01-01; EPICS counts from 1990, so does a clock that was never set
 
 
 class CameraClock:
@@ -59,7 +59,7 @@ class CameraClock:
 
     def dated_old(self, frame: Frame) -> Frame:
         """Return a frame that the server may have had for long; only what no clock can have meant is not believed."""
-        return frame if _YEAR_2000 <= frame.timestamp <= frame.received + _DAY else _by_arrival(frame)
+        return frame if is_plausible(frame.timestamp, frame.received) else _by_arrival(frame)
 
 
 def _by_arrival(frame: Frame) -> Frame:

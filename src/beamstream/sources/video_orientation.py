@@ -37,7 +37,7 @@ class Orientation:
     def __str__(self) -> str:
         """Return it in words; empty where pictures stay as they are."""
         if not self.known:
-            return "as stored; the film says that they are to be turned by no right angle"
+            return "as stored; their metadata turns them by an angle that is no right one"
         return _WORDS[self.transposed, self.rows_reversed, self.columns_reversed]
 
     def apply(self, image: NDArray[Any]) -> NDArray[Any]:
